@@ -1,0 +1,1 @@
+"""Coordinators track membership, assign slots and clean up after lost workers."""

@@ -1,0 +1,1 @@
+"""Gateways terminate worker sockets and route invocations."""

@@ -1,0 +1,3 @@
+"""The III engine as a horizontally scalable cluster."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Exactly-once, ordered envelopes between nodes, carried by Redis pub/sub."""

@@ -1,0 +1,365 @@
+"""Everything nodes say to each other, one small struct per operation.
+
+Structs are arrays on the wire: a reader ignores trailing fields it does not know and fills missing ones
+from their defaults, so a new field goes last and has a default (a rolling upgrade mixes N and N-1).
+Payload fields are bytes of JSON that nobody on the way decodes. `conn` numbers a worker connection on its gateway.
+"""
+
+from typing import Union
+
+import msgspec
+from msgspec import Struct, field
+
+
+class Envelope(Struct, array_like=True, gc=False):
+    """Base of all envelopes."""
+
+
+# -- invocations: gateway <-> gateway ----------------------------------------------------------------
+
+
+class Invoke(Envelope, tag=1):
+    """Call `function` on connection `conn` of the receiving gateway; `id` is a UUID made by the sender."""
+
+    id: str
+    conn: int
+    function: str
+    data: bytes
+    namespace: str = "default"
+    traceparent: str | None = None
+    baggage: str | None = None
+    metadata: bytes = b""
+
+
+class Result(Envelope, tag=2):
+    """The end of an invocation; `error` wins, both empty means success without a value."""
+
+    id: str
+    result: bytes = b""
+    error: bytes = b""
+
+
+class Refused(Envelope, tag=3):
+    """The invocation surely did not reach a worker: the connection or its function is gone."""
+
+    id: str
+    conn: int
+
+
+class Congested(Envelope, tag=4):
+    """Connection `conn` of the sender does not keep up (or does again)."""
+
+    conn: int
+    on: bool
+
+
+# -- registry: gateway -> shard ----------------------------------------------------------------------
+
+
+class Owner(Struct, array_like=True, frozen=True):
+    """The connection that registered something: its only owner."""
+
+    node: str
+    conn: int
+    worker: str
+
+
+class PutFunction(Envelope, tag=10):
+    """`definition` is a JSON object: description, request_format, response_format, metadata.
+
+    `epoch` is the sender's map epoch, `stamp` (unix ms) orders registrations of the same id.
+    """
+
+    epoch: int
+    owner: Owner
+    namespace: str
+    id: str
+    stamp: int
+    definition: bytes
+
+
+class DropFunction(Envelope, tag=11):
+    owner: Owner
+    namespace: str
+    id: str
+
+
+class PutTriggerType(Envelope, tag=12):
+    """`definition`: description, trigger_request_format, call_request_format as a JSON object."""
+
+    epoch: int
+    owner: Owner
+    namespace: str
+    id: str
+    stamp: int
+    definition: bytes
+
+
+class DropTriggerType(Envelope, tag=13):
+    owner: Owner
+    namespace: str
+    id: str
+
+
+class Trigger(Struct, array_like=True, frozen=True):
+    """One trigger instance. `namespace` is the target function's, `home` the registering connection's."""
+
+    id: str
+    type: str
+    function: str
+    config: bytes = b"null"
+    metadata: bytes = b""
+    namespace: str = "default"
+    home: str = "default"
+    provider_namespace: str | None = None
+
+
+class PutTrigger(Envelope, tag=14):
+    """To the owner of the trigger id's slot: storage, replacement and removal by id."""
+
+    epoch: int
+    owner: Owner
+    stamp: int
+    trigger: Trigger
+
+
+class DropTrigger(Envelope, tag=15):
+    """To the owner of the trigger id's slot, by the owning connection."""
+
+    owner: Owner
+    id: str
+
+
+class RemoveTrigger(Envelope, tag=16):
+    """To the owner of the trigger id's slot, by anyone (`unregistertrigger` checks no ownership)."""
+
+    id: str
+
+
+class BindTrigger(Envelope, tag=17):
+    """To the owner of the type's slot: bind to the provider or park. A durable trigger has an empty owner."""
+
+    epoch: int
+    owner: Owner
+    stamp: int
+    trigger: Trigger
+
+
+class UnbindTrigger(Envelope, tag=18):
+    """To the owner of the type's slot."""
+
+    owner: Owner
+    id: str
+    type: str
+
+
+class ProviderAnswer(Envelope, tag=19):
+    """A provider's `triggerregistrationresult`; `error` is empty for success. To the owner of the type's slot."""
+
+    provider: Owner
+    type: str
+    id: str
+    error: bytes = b""
+
+
+class PutService(Envelope, tag=20):
+    """`definition`: name, description, parent_service_id as a JSON object."""
+
+    epoch: int
+    owner: Owner
+    namespace: str
+    id: str
+    definition: bytes
+
+
+class Announced(Envelope, tag=21):
+    """Everything this gateway's workers registered in moved slots was sent, as of map `epoch`."""
+
+    epoch: int
+
+
+# -- registry: shard -> gateway ----------------------------------------------------------------------
+
+
+class OfferTrigger(Envelope, tag=30):
+    """Send `registertrigger` to the provider on `conn`."""
+
+    conn: int
+    trigger: Trigger
+    provider_namespace: str = "default"
+
+
+class WithdrawTrigger(Envelope, tag=31):
+    """Send `unregistertrigger` to the provider on `conn`."""
+
+    conn: int
+    id: str
+    type: str
+
+
+class TriggerFailed(Envelope, tag=32):
+    """Send a failed `triggerregistrationresult` to the registering connection."""
+
+    conn: int
+    id: str
+    type: str
+    function: str
+    error: bytes
+
+
+class RevokeTrigger(Envelope, tag=33):
+    """Connection `conn` no longer owns trigger `id`: removed or replaced from elsewhere. Forget and unbind it."""
+
+    conn: int
+    id: str
+
+
+class RejectFunction(Envelope, tag=34):
+    """Policy `reject`: somebody else owns the id. Forget the registration and tell the worker."""
+
+    conn: int
+    namespace: str
+    id: str
+    owner_worker: str
+
+
+# -- watches: gateway, shard or coordinator <-> shard ------------------------------------------------
+# Keys: "function:<namespace>/<id>" and "triggers:<type>".
+
+
+class Watch(Envelope, tag=40):
+    """Ask for a snapshot of each key and for every later change. An empty function is answered, not watched."""
+
+    epoch: int
+    keys: list[str]
+
+
+class Unwatch(Envelope, tag=41):
+    keys: list[str]
+
+
+class FunctionOwners(Envelope, tag=42):
+    """Answer and push for a function key: all active owners. `elsewhere` names other namespaces when empty."""
+
+    key: str
+    version: int
+    owners: list[Owner]
+    elsewhere: list[str] = field(default_factory=list)
+
+
+class TriggerSnapshot(Envelope, tag=43):
+    """Answer for a triggers key: every bound trigger of the type."""
+
+    key: str
+    version: int
+    triggers: list[Trigger]
+
+
+class TriggerChange(Envelope, tag=44):
+    """Push for a triggers key; `version` is the previous one plus one."""
+
+    key: str
+    version: int
+    put: list[Trigger] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
+# -- membership and cleanup: gateway <-> coordinator <-> shard ---------------------------------------
+
+
+class WorkerUp(Envelope, tag=50):
+    """To the leader: a connection became a worker. `again` marks a re-announcement to a new leader."""
+
+    conn: int
+    worker: str
+    again: bool = False
+
+
+class WorkerChanged(Envelope, tag=51):
+    """To the leader: the worker announced its metadata."""
+
+    worker: str
+
+
+class WorkerDown(Envelope, tag=52):
+    """To the leader: the connection is closed; clean up after it."""
+
+    conn: int
+    worker: str
+
+
+class WorkersAnnounced(Envelope, tag=53):
+    """To a new leader: every live worker of this gateway was sent with `WorkerUp(again=True)`."""
+
+    epoch: int
+
+
+class Cleanup(Envelope, tag=54):
+    """From the leader: release everything of these connections. `step`: "functions", "triggers" or "invocations"."""
+
+    job: int
+    step: str
+    owners: list[Owner]
+
+
+class CleanupDone(Envelope, tag=55):
+    job: int
+    step: str
+
+
+# -- questions with a deadline -----------------------------------------------------------------------
+
+
+class Ask(Envelope, tag=60):
+    """`op` names the question, `body` is its msgpack argument."""
+
+    id: int
+    op: str
+    body: bytes = b"\xc0"
+
+
+class Answer(Envelope, tag=61):
+    id: int
+    body: bytes = b"\xc0"
+    error: str = ""
+
+
+AnyEnvelope = Union[  # noqa: UP007 - msgspec reads it at run time
+    Invoke,
+    Result,
+    Refused,
+    Congested,
+    PutFunction,
+    DropFunction,
+    PutTriggerType,
+    DropTriggerType,
+    PutTrigger,
+    DropTrigger,
+    RemoveTrigger,
+    BindTrigger,
+    UnbindTrigger,
+    ProviderAnswer,
+    PutService,
+    Announced,
+    OfferTrigger,
+    WithdrawTrigger,
+    TriggerFailed,
+    RevokeTrigger,
+    RejectFunction,
+    Watch,
+    Unwatch,
+    FunctionOwners,
+    TriggerSnapshot,
+    TriggerChange,
+    WorkerUp,
+    WorkerChanged,
+    WorkerDown,
+    WorkersAnnounced,
+    Cleanup,
+    CleanupDone,
+    Ask,
+    Answer,
+]
+
+encode_envelope = msgspec.msgpack.Encoder().encode
+decode_envelope = msgspec.msgpack.Decoder(AnyEnvelope).decode

@@ -1,0 +1,1 @@
+"""The iii-cluster command."""

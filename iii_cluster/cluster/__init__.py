@@ -1,0 +1,1 @@
+"""Who is in the cluster: nodes, slots, the cluster map, leases and the leader."""

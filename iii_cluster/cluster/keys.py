@@ -1,0 +1,20 @@
+"""Names in Redis. The hash tag keeps everything of one cluster in one Redis Cluster slot."""
+
+
+class Keys:
+    """Key and channel names of the cluster called `name`."""
+
+    def __init__(self, name: str) -> None:
+        self.prefix = f"{{{name}}}"
+        self.leases = f"{self.prefix}:leases"  # zset: node id -> expiry, ms of Redis' clock
+        self.nodes = f"{self.prefix}:nodes"  # hash: node id -> NodeInfo
+        self.leader = f"{self.prefix}:leader"  # string with a time to live: node id of the leader
+        self.term = f"{self.prefix}:term"  # integer: term of the newest leader
+        self.map = f"{self.prefix}:map"  # hash: term, epoch, body
+        self.workers = f"{self.prefix}:workers"  # hash: worker id -> WorkerRecord
+        self.durable_triggers = f"{self.prefix}:durable-triggers"  # hash: trigger id -> BindTrigger
+        self.broadcast = f"{self.prefix}:all"  # channel
+
+    def inbox(self, node: str) -> str:
+        """Channel of one node; node ids are new at every process start."""
+        return f"{self.prefix}:node:{node}"

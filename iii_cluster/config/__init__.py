@@ -1,0 +1,1 @@
+"""Settings: the reference's config.yaml, our cluster section, flags and environment."""

@@ -1,0 +1,1 @@
+"""What workers and the engine say to each other: messages, frames, error codes."""

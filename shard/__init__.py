@@ -1,0 +1,1 @@
+"""Shards own slots of the function and trigger registries."""
