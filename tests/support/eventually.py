@@ -1,0 +1,32 @@
+"""Waiting for something that no event announces."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+INTERVAL = 0.02  # seconds between two looks
+
+
+async def eventually(check: Callable[[], T | Awaitable[T]], within: float = 15.0) -> T:
+    """Polls `check` until its value is true, and returns it.
+
+    An AssertionError inside `check` counts as "not yet"; at the deadline the last one is raised.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        failure: AssertionError | None = None
+        try:
+            value = check()
+            if inspect.isawaitable(value):
+                value = await value
+            if value:
+                return value
+        except AssertionError as error:
+            failure = error
+        if time.monotonic() >= deadline:
+            raise failure or AssertionError(f"{inspect.getsource(check).strip()} did not come true in {within} s")
+        await asyncio.sleep(INTERVAL)

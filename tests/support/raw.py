@@ -1,0 +1,177 @@
+"""A worker that speaks the wire protocol frame by frame, for assertions on exactly what is sent."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+TIMEOUT = 10.0  # seconds a frame may take
+
+Frame = dict[str, Any]
+Handler = Callable[[Frame], Any]
+
+
+class CallFailed(Exception):
+    """An `invocationresult` with an error body."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.code = error.get("code")
+        self.message = error.get("message")
+
+
+class RawWorker:
+    """One connection. Frames are kept until `expect` asks for them; functions given to `serve` answer by themselves."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.worker_id = ""
+        self.token: str | None = None
+        self.frames: list[Frame] = []
+        self.raw: list[str | bytes] = []
+        self._arrived = asyncio.Condition()
+        self._handlers: dict[str, Handler] = {}
+        self._reader = asyncio.create_task(self._read())
+        self.closed = False
+
+    # Sending
+
+    async def send(self, type: str, **fields: Any) -> None:
+        await self.socket.send(json.dumps({"type": type, **fields}))
+
+    async def send_text(self, text: str | bytes) -> None:
+        await self.socket.send(text)
+
+    async def send_raw_text(self, data: bytes) -> None:
+        """A text frame with bytes that need not be UTF-8."""
+        await self.socket.send(data, text=True)
+
+    async def announce(self, name: str = "raw", **fields: Any) -> None:
+        """The call every published client sends after it has connected."""
+        data = {"runtime": "python", "version": "0.23.0", "name": name, "os": "test", "pid": 1, **fields}
+        void = {"type": "void"}
+        await self.send("invokefunction", function_id="engine::workers::register", action=void, data=data)
+
+    async def register(self, function_id: str, handler: Handler | None = None, **fields: Any) -> None:
+        """Registers a function; with a handler it answers its calls, without one the test does."""
+        if handler is not None:
+            self._handlers[function_id] = handler
+        await self.send("registerfunction", id=function_id, **fields)
+
+    async def begin(self, function_id: str, data: Any = None, **fields: Any) -> str:
+        """Sends a call and returns its id without waiting for the answer."""
+        invocation_id = str(uuid.uuid4())
+        await self.send("invokefunction", function_id=function_id, data=data, invocation_id=invocation_id, **fields)
+        return invocation_id
+
+    async def result(self, invocation_id: str, within: float = TIMEOUT) -> Frame:
+        """The answer frame of a call, whatever it says."""
+        return await self.expect("invocationresult", within=within, invocation_id=invocation_id)
+
+    async def call(self, function_id: str, data: Any = None, *, within: float = TIMEOUT, **fields: Any) -> Any:
+        """The result of a call; raises CallFailed for an error."""
+        frame = await self.result(await self.begin(function_id, data, **fields), within)
+        if frame.get("error") is not None:
+            raise CallFailed(frame["error"])
+        return frame.get("result")
+
+    async def answer(self, invocation: Frame, result: Any = None, **fields: Any) -> None:
+        """Answers an `invokefunction` frame that `expect` returned."""
+        ids = {"invocation_id": invocation["invocation_id"], "function_id": invocation["function_id"]}
+        await self.send("invocationresult", **ids, **({"result": result} if "error" not in fields else {}), **fields)
+
+    async def flush(self) -> None:
+        """Returns when the gateway has read everything sent before."""
+        await self.send("ping")
+        await self.expect("pong")
+
+    # Receiving
+
+    async def expect(self, type: str, *, within: float = TIMEOUT, **fields: Any) -> Frame:
+        """Takes the oldest frame with these members, waiting for it if need be."""
+
+        def match(frame: Frame) -> bool:
+            return frame.get("type") == type and all(frame.get(key) == value for key, value in fields.items())
+
+        try:
+            async with asyncio.timeout(within), self._arrived:
+                while True:
+                    for index, frame in enumerate(self.frames):
+                        if match(frame):
+                            return self.frames.pop(index)
+                    assert not self.closed, f"the connection ended without {type} {fields}: {self.frames}"
+                    await self._arrived.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {type} {fields} within {within} s, but {self.frames}") from None
+
+    async def nothing(self, type: str, **fields: Any) -> None:
+        """Fails if such a frame has come, after everything already under way at the gateway has arrived."""
+        await self.flush()
+        found = [f for f in self.frames if f.get("type") == type and all(f.get(k) == v for k, v in fields.items())]
+        assert not found, found
+
+    async def wait_closed(self, within: float = TIMEOUT) -> None:
+        async with asyncio.timeout(within):
+            await asyncio.wait([self._reader])
+
+    async def close(self) -> None:
+        await self.socket.close()
+        await self._reader
+
+    async def abort(self) -> None:
+        """Ends the TCP connection without a closing handshake."""
+        self.socket.transport.abort()
+        await asyncio.wait([self._reader])
+
+    async def _read(self) -> None:
+        try:
+            async for text in self.socket:
+                frame = json.loads(text)
+                if frame["type"] == "invokefunction" and frame["function_id"] in self._handlers:
+                    await self._serve(frame)
+                    continue
+                async with self._arrived:
+                    self.raw.append(text)
+                    self.frames.append(frame)
+                    self._arrived.notify_all()
+        except ConnectionClosed:
+            pass
+        finally:
+            self.closed = True
+            async with self._arrived:
+                self._arrived.notify_all()
+
+    async def _serve(self, frame: Frame) -> None:
+        result = self._handlers[frame["function_id"]](frame)
+        if isinstance(result, CallFailed):
+            await self.answer(frame, error=result.error)
+        else:
+            await self.answer(frame, result)
+
+
+@asynccontextmanager
+async def raw_worker(url: str, *, name: str | None = "raw", **announced: Any) -> AsyncIterator[RawWorker]:
+    """An open connection, announced under `name` unless that is None."""
+    # The default limits would hide what the gateway sends, and the keepalive what it does not.
+    async with connect(url, max_size=None, ping_interval=None, compression=None) as socket:
+        worker = RawWorker(socket)
+        try:
+            hello = await worker.expect("workerregistered")
+            worker.worker_id = hello["worker_id"]
+            worker.token = hello.get("reattach_token")
+            if name is not None:
+                await worker.announce(name, **announced)
+            yield worker
+        finally:
+            await worker.close()
+
+
+def echo(frame: Frame) -> Any:
+    """Answers with what was sent."""
+    return frame["data"]
