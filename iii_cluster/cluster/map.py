@@ -44,6 +44,9 @@ class ClusterMap(Struct, frozen=True, kw_only=True):
     def version(self) -> tuple[int, int]:
         return (self.term, self.epoch)
 
+    def slot(self, key: str) -> SlotOwner:
+        return self.slots[slot_of(key)]
+
     def owner(self, key: str) -> str:
         """Node id of the shard that owns `key`, "" while nobody does."""
         return self.slots[slot_of(key)].node

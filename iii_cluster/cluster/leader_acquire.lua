@@ -1,0 +1,20 @@
+-- Takes or renews the leader lease. Every new leadership has a term higher than all before.
+-- KEYS  1 leader (string)  2 term (string)
+-- ARGV  1 node id  2 time to live, ms  3 term the caller leads in, 0 when it does not
+--       4 highest term the caller has ever seen (matters when Redis lost its memory)
+-- Reply {term, run id, holder}: term the caller leads in now, 0 when somebody else leads.
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then
+  return {0, run_id, holder}
+end
+local stored = tonumber(redis.call('GET', KEYS[2]) or 0)
+local held = tonumber(ARGV[3])
+local term = stored
+-- A lease that ran out without a successor is simply renewed: nobody led in between, or the term had grown.
+if held == 0 or held ~= stored then
+  term = math.max(stored, tonumber(ARGV[4])) + 1
+  redis.call('SET', KEYS[2], term)
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {term, run_id, ARGV[1]}

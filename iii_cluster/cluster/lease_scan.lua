@@ -1,0 +1,26 @@
+-- One consistent view of all leases, for the leader.
+-- KEYS  1 leases (zset)  2 nodes (hash)  3 gone (zset)  4 term (string)
+-- ARGV  1 term of the caller  2... ids of the nodes in the caller's map
+-- Reply {current, run id, leases, gone}: leases is a flat list of id, ms left (negative once expired), NodeInfo
+--       ("" if unknown); gone are those of the caller's nodes that left or were removed. current = 0: the caller's
+--       term is over, the lists are empty.
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+if tonumber(redis.call('GET', KEYS[4]) or 0) ~= tonumber(ARGV[1]) then
+  return {0, run_id, {}, {}}
+end
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local scores = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+local leases = {}
+for i = 1, #scores, 2 do
+  leases[#leases + 1] = scores[i]
+  leases[#leases + 1] = scores[i + 1] - now_ms
+  leases[#leases + 1] = redis.call('HGET', KEYS[2], scores[i]) or ''
+end
+local gone = {}
+for i = 2, #ARGV do
+  if redis.call('ZSCORE', KEYS[3], ARGV[i]) then
+    gone[#gone + 1] = ARGV[i]
+  end
+end
+return {1, run_id, leases, gone}

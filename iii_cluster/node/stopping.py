@@ -1,0 +1,40 @@
+"""Why and how a process ends: a signal, the death of its supervisor, or being declared dead by the cluster."""
+
+import asyncio
+import logging
+import os
+import signal
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_EXPELLED = 75  # try again: a new incarnation can join
+
+logger = logging.getLogger(__name__)
+
+
+class StopRequest:
+    """The first request starts a graceful stop; a second signal ends the process at once."""
+
+    def __init__(self) -> None:
+        self.exit_code = EXIT_OK
+        self._requested = asyncio.Event()
+
+    def listen(self) -> None:
+        """Take SIGTERM and SIGINT on the running loop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+
+    def request(self, reason: str, exit_code: int = EXIT_OK) -> None:
+        if not self._requested.is_set():
+            logger.info("action=stopping reason=%s", reason)
+            self.exit_code = exit_code
+            self._requested.set()
+
+    async def wait(self) -> None:
+        await self._requested.wait()
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._requested.is_set():
+            os._exit(128 + number)
+        self.request(number.name)
