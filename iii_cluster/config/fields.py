@@ -1,0 +1,101 @@
+"""The values that add up to Settings and Topology: their keys, variables, types and how a raw value becomes one."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .settings import Settings, Topology
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+class Field(Struct, frozen=True):
+    """`name` is the attribute, `key` the word in the `cluster:` section, `variable` the environment's."""
+
+    name: str
+    key: str
+    variable: str
+    type: Any
+    is_number: bool
+
+
+def _field(info: msgspec.structs.FieldInfo) -> Field:
+    key = "name" if info.name == "cluster" else info.name
+    variable = {"redis_urls": "REDIS_URL"}.get(info.name, info.name.upper())
+    kinds = msgspec.inspect.type_info(info.type)
+    is_number = isinstance(kinds, msgspec.inspect.IntType | msgspec.inspect.FloatType)
+    return Field(info.name, key, f"III_CLUSTER_{variable}", info.type, is_number)
+
+
+FIELDS: dict[str, Field] = {
+    info.name: _field(info) for struct in (Settings, Topology) for info in msgspec.structs.fields(struct)
+}
+KEYS: dict[str, Field] = {field.key: field for field in FIELDS.values()}
+
+
+class BadValue(ValueError):
+    """A value that does not fit its field; the text never quotes what could be a secret."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def convert(field: Field, value: object, *, text: bool = False) -> object:
+    """The value with the field's type. `text` allows numbers written as text, as in the environment."""
+    if field.name == "redis_urls":
+        return _redis_urls(value)
+    return convert_plain(field.type, value, text=text)
+
+
+def convert_plain(type_: Any, value: object, *, text: bool = False) -> Any:
+    """`value` as `type_`. Raises BadValue in msgspec's words, with a hint for the usual slip of the pen."""
+    try:
+        result = msgspec.convert(value, type_, strict=not text)
+    except msgspec.ValidationError as error:
+        raise BadValue(_lower_first(str(error).partition(" - at ")[0]), _hint(type_, value)) from None
+    if isinstance(result, float) and not math.isfinite(result):
+        raise BadValue("expected a finite number")
+    return result
+
+
+def _redis_urls(value: object) -> tuple[str, ...]:
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(url, str) for url in given):
+        raise BadValue("expected a Redis URL or a list of them")
+    urls = tuple(part.strip() for url in given for part in url.split(",") if part.strip())
+    for position, url in enumerate(urls, 1):
+        if url.partition("://")[0] not in REDIS_SCHEMES or not url.partition("://")[2]:
+            which = f"Redis URL {position}" if len(urls) > 1 else "the Redis URL"
+            raise BadValue(f"{which} must start with redis://, rediss:// or unix://")
+    return urls
+
+
+def _hint(type_: Any, value: object) -> str:
+    choices = _choices(type_)
+    if choices:
+        return "one of " + ", ".join(choices)
+    if not isinstance(value, str):
+        return ""
+    try:
+        msgspec.convert(value, type_, strict=False)
+    except msgspec.ValidationError:
+        return ""
+    return "write the number without quotes"
+
+
+def _choices(type_: Any) -> Iterable[str]:
+    info = msgspec.inspect.type_info(type_)
+    if isinstance(info, msgspec.inspect.EnumType):
+        return [str(member.value) for member in info.cls]
+    if isinstance(info, msgspec.inspect.LiteralType):
+        return [str(value) for value in info.values]
+    return []
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,130 @@
+"""File < environment < flags, added up to what a process runs with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from .cluster import read_cluster
+from .document import Document, read_document
+from .errors import ConfigError, Findings, InvalidConfig, Notice
+from .fields import FIELDS, KEYS, BadValue, convert
+from .reference import read_reference
+from .settings import Settings, Topology
+
+ENVIRONMENT = "environment"
+COMMAND_LINE = "command line"
+
+Source = tuple[str, int]  # file and line a value came from
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    settings: Settings
+    topology: Topology
+    notices: tuple[Notice, ...] = ()
+
+
+def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Config:
+    """Everything a process runs with. `flags` are by field name; None means not given.
+
+    Raises InvalidConfig with everything that is wrong in all three sources.
+    """
+    errors: list[ConfigError] = []
+    notices: list[Notice] = []
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+
+    for findings, layer in (_from_file(path, environ), _from_environment(environ), _from_flags(flags)):
+        errors += findings.errors
+        notices += findings.notices
+        values |= layer
+        sources |= {name: (findings.file, findings.lines.get(name, 0)) for name in layer}
+    if errors:
+        raise InvalidConfig(errors)
+
+    settings = Settings(**{name: values[name] for name in Settings.__struct_fields__ if name in values})
+    topology = Topology(**{name: values[name] for name in Topology.__struct_fields__ if name in values})
+    errors = _contradictions(settings, sources)
+    if errors:
+        raise InvalidConfig(errors)
+    return Config(settings=settings, topology=topology, notices=tuple(notices))
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Variables that make a child process load exactly these settings; URLs stay out of its argument list."""
+    variables = {}
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        variables[FIELDS[name].variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return variables
+
+
+def _from_file(path: Path | None, environ: Mapping[str, str]) -> tuple[Findings, dict[str, object]]:
+    findings = Findings(str(path))
+    if path is None:
+        return findings, {}
+    try:
+        document = read_document(path, environ)
+    except InvalidConfig as invalid:
+        findings.errors += invalid.errors
+        return findings, {}
+    reference = read_reference(document, findings)
+    cluster = read_cluster(document, findings)
+    for name in reference.keys() & cluster.keys():
+        if reference[name] != cluster[name]:
+            _contradicted(document, name, findings)
+    return findings, reference | cluster
+
+
+def _contradicted(document: Document, name: str, findings: Findings) -> None:
+    key = FIELDS[name].key
+    findings.error(
+        document.line(("cluster", key)), f"`cluster.{key}` contradicts the worker manager's; keep one of the two"
+    )
+
+
+def _from_environment(environ: Mapping[str, str]) -> tuple[Findings, dict[str, object]]:
+    findings = Findings(ENVIRONMENT)
+    layer: dict[str, object] = {}
+    for field in KEYS.values():
+        text = environ.get(field.variable, "")
+        if not text:
+            continue
+        try:
+            layer[field.name] = convert(field, text, text=field.is_number)
+        except BadValue as error:
+            findings.error(0, f"{field.variable}: {error.message}", error.hint)
+    return findings, layer
+
+
+def _from_flags(flags: Mapping[str, object]) -> tuple[Findings, dict[str, object]]:
+    findings = Findings(COMMAND_LINE)
+    layer: dict[str, object] = {}
+    for name, value in flags.items():
+        if value is None or value == ():
+            continue
+        try:
+            layer[name] = convert(FIELDS[name], value)
+        except BadValue as error:
+            findings.error(0, f"--{name.replace('_', '-')}: {error.message}", error.hint)
+    return findings, layer
+
+
+def _contradictions(settings: Settings, sources: Mapping[str, Source]) -> list[ConfigError]:
+    """What is wrong only in combination."""
+    errors = []
+    if settings.lease_interval * 2 > settings.lease_ttl:
+        source = sources.get("lease_interval") or sources["lease_ttl"]
+        errors.append(
+            ConfigError(
+                *source,
+                f"`lease_interval` ({settings.lease_interval} s) must be at most half of `lease_ttl` "
+                f"({settings.lease_ttl} s)",
+                "one late renewal would expel a healthy node",
+            )
+        )
+    if settings.max_frame_bytes > settings.max_message_bytes:
+        source = sources.get("max_frame_bytes") or sources["max_message_bytes"]
+        errors.append(ConfigError(*source, "`max_frame_bytes` must not exceed `max_message_bytes`"))
+    return errors

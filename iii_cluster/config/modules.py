@@ -1,0 +1,73 @@
+"""The reference engine's modules: names, keys, and what this build does with each."""
+
+from msgspec import Struct
+
+WORKER_MANAGER = "iii-worker-manager"
+
+
+class Module(Struct, frozen=True, kw_only=True):
+    """`missing` says what an operator goes without while the module is not supported; "" when nothing is."""
+
+    keys: frozenset[str]
+    missing: str = ""
+
+
+_OBSERVABILITY_KEYS = """
+    enabled service_name service_version service_namespace exporter endpoint sampling_ratio sampling
+    memory_max_spans live_spans trace_storage metrics_enabled metrics_exporter metrics_retention_seconds
+    metrics_max_count logs_enabled logs_exporter logs_max_count logs_retention_seconds logs_batch_size
+    logs_flush_interval_ms logs_sampling_ratio logs_console_output level format alerts collapse_spans
+"""
+
+
+def _module(keys: str, missing: str = "") -> Module:
+    return Module(keys=frozenset(keys.split()), missing=missing)
+
+
+MODULES: dict[str, Module] = {
+    WORKER_MANAGER: _module("host port handshake_timeout_ms middleware_function_id rbac"),
+    "iii-engine-functions": _module(""),
+    # Usage statistics for the vendor: nothing is sent, so nothing is missing.
+    "iii-telemetry": _module("enabled api_key sdk_api_key heartbeat_interval_secs"),
+    "configuration": _module("adapter ttl_seconds", "its functions are unknown"),
+    "iii-observability": _module(_OBSERVABILITY_KEYS, "telemetry of workers is discarded"),
+    "iii-http": _module(
+        "port host default_timeout concurrency_request_limit cors middleware", "its triggers are parked"
+    ),
+    "iii-state": _module(
+        "adapter triggers_enabled max_value_bytes save_interval_ms",
+        "its functions are unknown and its triggers are parked",
+    ),
+    "iii-stream": _module("port host auth_function adapter", "its functions are unknown and its triggers are parked"),
+    "iii-queue": _module("adapter queue_configs", "enqueueing fails and its triggers are parked"),
+    "iii-pubsub": _module("adapter", "its functions are unknown and its triggers are parked"),
+    "iii-cron": _module("adapter", "its triggers are parked"),
+    "iii-exec": _module("exec watch", "its commands are not run"),
+    "iii-http-functions": _module("security", "functions behind an HTTP address are not called"),
+    "iii-bridge": _module("url expose forward service_id service_name", "nothing is forwarded"),
+}
+
+CLASSES: dict[str, str] = {
+    "modules::worker::WorkerModule": WORKER_MANAGER,
+    "modules::telemetry::TelemetryModule": "iii-telemetry",
+    "modules::observability::OtelModule": "iii-observability",
+    "modules::api::RestApiModule": "iii-http",
+    "modules::state::StateModule": "iii-state",
+    "modules::stream::StreamModule": "iii-stream",
+    "modules::queue::QueueModule": "iii-queue",
+    "modules::pubsub::PubSubModule": "iii-pubsub",
+    "modules::cron::CronModule": "iii-cron",
+    "modules::shell::ExecModule": "iii-exec",
+    "modules::http_functions::HttpFunctionsModule": "iii-http-functions",
+    "modules::bridge_client::BridgeClientModule": "iii-bridge",
+}
+
+OLD_NAMES: dict[str, str] = {name: f"iii-{name}" for name in ("http", "state", "queue", "pubsub", "cron")}
+
+ADAPTER_KEYS = frozenset({"class", "name", "config"})
+
+
+def canonical_name(name: str) -> str | None:
+    """The module's present name for a name or class of any generation, None when nobody knows it."""
+    name = CLASSES.get(name, OLD_NAMES.get(name, name))
+    return name if name in MODULES else None

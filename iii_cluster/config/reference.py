@@ -1,0 +1,194 @@
+"""The reference engine's part of a configuration file, in the forms of all its generations.
+
+workers: [{name, config?}]                        modules: [{class, config?}]
+registration_namespace_grace_ms: 5000             port: 49134
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from .document import Document, Place
+from .errors import Findings, did_you_mean
+from .fields import BadValue, convert_plain
+from .modules import ADAPTER_KEYS, CLASSES, MODULES, OLD_NAMES, WORKER_MANAGER, canonical_name
+from .settings import WORKER_PORT, Limit, Port
+
+ROOT_KEYS = ("workers", "modules", "port", "registration_namespace_grace_ms", "cluster")
+ENTRY_KEYS = frozenset({"name", "class", "image", "config"})
+UNENFORCED = ("rbac", "middleware_function_id")
+
+
+class Entry(Struct):
+    """One well-formed entry of `workers:` or `modules:`."""
+
+    name: str
+    written: str
+    place: Place
+    config: dict[str, Any]
+
+
+def read_reference(document: Document, findings: Findings) -> dict[str, object]:
+    """Settings by field name. Modules that are known but missing here end up as notices."""
+    for key in document.root:
+        if key not in ROOT_KEYS:
+            findings.error(document.line((key,)), f"unknown key `{key}`", did_you_mean(key, ROOT_KEYS))
+
+    values: dict[str, object] = {}
+    entries = _entries(document, findings)
+    for entry in entries.values():
+        if entry.name == WORKER_MANAGER:
+            values |= _worker_manager(document, entry, findings)
+        elif missing := MODULES[entry.name].missing:
+            findings.notice(document.line(entry.place), f"{entry.written} is not supported yet; {missing}")
+    _read_port(document, values, findings)
+    _read_grace(document, findings)
+    return values
+
+
+def _entries(document: Document, findings: Findings) -> dict[str, Entry]:
+    """The module list by canonical name."""
+    root = document.root
+    if root.get("workers") is not None and root.get("modules") is not None:
+        findings.error(document.line(("modules",)), "`workers` and `modules` are two names of one list; keep one")
+        return {}
+    key = "modules" if root.get("modules") is not None else "workers"
+    items = root.get(key)
+    if items is None:
+        return {}
+    if not isinstance(items, list):
+        findings.error(document.line((key,)), f"`{key}` must be a list")
+        return {}
+
+    entries: dict[str, Entry] = {}
+    for index, item in enumerate(items):
+        entry = _entry(document, item, (key, index), findings)
+        if entry is None:
+            continue
+        if first := entries.get(entry.name):
+            _refuse_second(document, first, entry, findings)
+            continue
+        _check_keys(document, entry, findings)
+        entries[entry.name] = entry
+    return entries
+
+
+def _entry(document: Document, item: object, place: Place, findings: Findings) -> Entry | None:
+    line = document.line(place)
+    if not isinstance(item, dict):
+        findings.error(line, f"an entry of `{place[0]}` must be a mapping with `name` or `class`")
+        return None
+    for key in item:
+        if key not in ENTRY_KEYS:
+            findings.error(document.line((*place, key)), f"unknown key `{key}`", did_you_mean(key, ENTRY_KEYS))
+
+    names = [item[key] for key in ("name", "class") if item.get(key) is not None]
+    if len(names) != 1 or not isinstance(names[0], str):
+        findings.error(line, "an entry needs either a `name` or a `class`, as text")
+        return None
+    written = names[0]
+    name = canonical_name(written)
+    if name is None:
+        _refuse_unknown(document, item, written, place, findings)
+        return None
+    if item.get("image") is not None:
+        findings.error(document.line((*place, "image")), f"{written} is built in and takes no `image`")
+    config = item.get("config")
+    if config is None:
+        config = {}
+    if not isinstance(config, dict):
+        findings.error(document.line((*place, "config")), f"`config` of {written} must be a mapping")
+        return None
+    return Entry(name, written, place, config)
+
+
+def _refuse_unknown(document: Document, item: dict[str, Any], written: str, place: Place, findings: Findings) -> None:
+    line = document.line((*place, "class" if "class" in item else "name"))
+    if item.get("image") is not None:
+        findings.error(line, f"worker images such as {written} are not started here", "run it as a worker of its own")
+    else:
+        known = CLASSES if "::" in written else MODULES
+        findings.error(line, f"unknown module `{written}`", did_you_mean(written, known))
+
+
+def _refuse_second(document: Document, first: Entry, second: Entry, findings: Findings) -> None:
+    line = document.line(second.place)
+    before = f"line {document.line(first.place)}"
+    if second.name == WORKER_MANAGER:
+        findings.error(line, f"a second listener is not supported; the first is on {before}")
+    elif second.written != first.written and {second.written, first.written} & set(OLD_NAMES):
+        findings.error(line, f"{second.written} and {first.written} ({before}) are two names of one module")
+    else:
+        findings.error(line, f"{second.written} was already given on {before}")
+
+
+def _check_keys(document: Document, entry: Entry, findings: Findings) -> None:
+    place = (*entry.place, "config")
+    known = MODULES[entry.name].keys
+    for key, value in entry.config.items():
+        if key not in known:
+            line = document.line((*place, key))
+            findings.error(line, f"unknown key `{key}` of {entry.written}", did_you_mean(key, known))
+        elif key == "adapter" and value is not None:
+            _check_adapter(document, value, (*place, key), findings)
+
+
+def _check_adapter(document: Document, value: object, place: Place, findings: Findings) -> None:
+    if not isinstance(value, dict):
+        findings.error(document.line(place), "`adapter` must be a mapping with `name` or `class`")
+        return
+    for key in value:
+        if key not in ADAPTER_KEYS:
+            line = document.line((*place, key))
+            findings.error(line, f"unknown key `adapter.{key}`", did_you_mean(key, ADAPTER_KEYS))
+
+
+def _worker_manager(document: Document, entry: Entry, findings: Findings) -> dict[str, object]:
+    place = (*entry.place, "config")
+    for key in UNENFORCED:
+        if entry.config.get(key) is not None:
+            findings.error(
+                document.line((*place, key)),
+                f"`{key}` is not supported yet, and starting without it would let everybody in",
+                "remove it, and keep the port behind your own access control",
+            )
+
+    values: dict[str, object] = {}
+    for key, name, type_ in (("host", "host", str), ("port", "worker_port", Port)):
+        value = _typed(document, (*place, key), entry.config.get(key), type_, findings)
+        if value is not None:
+            values[name] = value
+    timeout = _typed(
+        document, (*place, "handshake_timeout_ms"), entry.config.get("handshake_timeout_ms"), Limit, findings
+    )
+    if timeout is not None:
+        values["handshake_timeout"] = timeout / 1000
+    return values
+
+
+def _read_port(document: Document, values: dict[str, object], findings: Findings) -> None:
+    """The oldest generation's root `port`; there 0 means the default."""
+    port = _typed(document, ("port",), document.root.get("port"), Port, findings)
+    if port is None:
+        return
+    port = port or WORKER_PORT
+    if values.setdefault("worker_port", port) != port:
+        findings.error(document.line(("port",)), f"`port` contradicts the port of {WORKER_MANAGER}")
+
+
+def _read_grace(document: Document, findings: Findings) -> None:
+    key = "registration_namespace_grace_ms"
+    grace = _typed(document, (key,), document.root.get(key), Limit, findings)
+    if grace is not None:
+        findings.notice(document.line((key,)), f"{key} is not supported yet; registrations are not held back")
+
+
+def _typed(document: Document, place: Place, value: object, type_: Any, findings: Findings) -> Any:
+    """The value as `type_`, None when absent or wrong (which is then among the findings)."""
+    if value is None:
+        return None
+    try:
+        return convert_plain(type_, value)
+    except BadValue as error:
+        findings.error(document.line(place), f"`{place[-1]}`: {error.message}", error.hint)
+        return None

@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import pytest
+
+from iii_cluster.config.errors import InvalidConfig
+from iii_cluster.config.load import load, to_environment
+from iii_cluster.config.redact import redact_url, redact_urls
+from iii_cluster.config.settings import Duplicates, Settings, Topology
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def errors_of(tmp_path: Path, text: str) -> list[tuple[int, str, str]]:
+    with pytest.raises(InvalidConfig) as caught:
+        load(write(tmp_path, text), {}, {})
+    assert all(error.file.endswith("config.yaml") for error in caught.value.errors)
+    return [(error.line, error.message, error.hint) for error in caught.value.errors]
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    config = load(None, {}, {})
+    assert (config.settings, config.topology, config.notices) == (Settings(), Topology(), ())
+
+
+def test_the_environment_beats_the_file_and_flags_beat_both(tmp_path: Path) -> None:
+    path = write(tmp_path, "cluster: {name: file, shards: 3, worker_port: 1, admin_port: 2, barrier: 7}\n")
+    environ = {"III_CLUSTER_WORKER_PORT": "10", "III_CLUSTER_ADMIN_PORT": "20", "III_CLUSTER_SHARDS": "5"}
+    config = load(path, environ, {"admin_port": 200, "shards": None})
+    assert config.settings.cluster == "file"
+    assert config.settings.barrier == 7.0
+    assert config.settings.worker_port == 10
+    assert config.settings.admin_port == 200
+    assert config.topology.shards == 5
+
+
+def test_the_reference_part_and_the_cluster_section_share_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "port: 5000\nmodules: [{class: 'modules::cron::CronModule'}]\ncluster: {gateways: 3}\n")
+    config = load(path, {}, {})
+    assert (config.settings.worker_port, config.topology.gateways) == (5000, 3)
+    assert [notice.line for notice in config.notices] == [2]
+
+
+def test_variables_of_the_file_come_from_the_same_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, "cluster:\n  redis_urls: ['${URL}']\n  shards: ${SHARDS:4}\n")
+    config = load(path, {"URL": "redis://h/0"}, {})
+    assert config.settings.redis_urls == ("redis://h/0",)
+    assert config.topology.shards == 4
+
+
+@pytest.mark.parametrize("given", ["redis://a,redis://b", ["redis://a", " redis://b"], ("redis://a, redis://b",)])
+def test_redis_urls_may_be_joined_by_commas_or_repeated(given: object) -> None:
+    assert load(None, {}, {"redis_urls": given}).settings.redis_urls == ("redis://a", "redis://b")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        ("cluster: 5\n", 1, "`cluster` must be a mapping", ""),
+        ("cluster:\n  shard: 1\n", 2, "unknown key `cluster.shard`", "did you mean `shards`?"),
+        ("cluster:\n  shards: two\n", 2, "`cluster.shards`: expected `int`, got `str`", ""),
+        ("cluster:\n  shards: -1\n", 2, "`cluster.shards`: expected `int` >= 0", ""),
+        ("cluster:\n  barrier: .inf\n", 2, "`cluster.barrier`: expected a finite number", ""),
+        ("cluster:\n  barrier: 0\n", 2, "`cluster.barrier`: expected `float` > 0.0", ""),
+        ("cluster:\n  name: 'a b'\n", 2, "`cluster.name`: expected `str` matching", ""),
+        ("cluster:\n  log_level: loud\n", 2, "`cluster.log_level`: invalid enum value 'loud'", "one of debug, error"),
+        ("cluster:\n  duplicate_functions: x\n", 2, "invalid enum value 'x'", "one of balance, reject, replace"),
+        ("cluster:\n  redis_urls: h:6379\n", 2, "the Redis URL must start with redis://", ""),
+        ("cluster:\n  redis_urls: [redis://a, b]\n", 2, "Redis URL 2 must start with", ""),
+        ("cluster:\n  redis_urls: 5\n", 2, "expected a Redis URL or a list", ""),
+        ("cluster:\n\n  lease_ttl: 0.6\n", 3, "`lease_interval` (0.5 s) must be at most half", "late renewal"),
+        ("cluster:\n  max_message_bytes: 100\n", 2, "`max_frame_bytes` must not exceed", ""),
+        ("port: 1\ncluster:\n  worker_port: 2\n", 3, "`cluster.worker_port` contradicts the worker manager's", ""),
+    ],
+)
+def test_a_wrong_cluster_section_is_refused_with_line_and_hint(
+    tmp_path: Path, text: str, line: int, message: str, hint: str
+) -> None:
+    [(found_line, found_message, found_hint)] = errors_of(tmp_path, text)
+    assert found_line == line
+    assert message in found_message
+    assert hint in found_hint
+
+
+def test_errors_of_file_environment_and_flags_come_together(tmp_path: Path) -> None:
+    path = write(tmp_path, "prt: 1\ncluster: {shrds: 1}\n")
+    with pytest.raises(InvalidConfig) as caught:
+        load(path, {"III_CLUSTER_SHARDS": "two"}, {"worker_port": 70000})
+    assert [(error.file, error.line) for error in caught.value.errors] == [
+        (str(path), 1),
+        (str(path), 2),
+        ("environment", 0),
+        ("command line", 0),
+    ]
+    assert "III_CLUSTER_SHARDS: expected `int`" in str(caught.value)
+    assert "--worker-port: expected `int` <= 65535" in str(caught.value)
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert load(None, {"III_CLUSTER_SHARDS": "", "III_CLUSTER_REDIS_URL": ""}, {}).topology.shards == 2
+
+
+def test_foreign_variables_of_the_same_prefix_are_left_alone() -> None:
+    environ = {"III_CLUSTER_PORT": "tcp://10.0.0.1:49134", "III_CLUSTER_SERVICE_HOST": "10.0.0.1"}
+    assert load(None, environ, {}).settings == Settings()
+
+
+def test_a_child_loads_exactly_the_settings_it_was_given() -> None:
+    settings = Settings(
+        cluster="blue",
+        redis_urls=("redis://a:1/0", "redis://:p@b:2"),
+        worker_port=0,
+        duplicate_functions=Duplicates.REJECT,
+        lease_ttl=3.5,
+        log_level="debug",
+    )
+    assert load(None, to_environment(settings), {}).settings == settings
+
+
+@pytest.mark.parametrize("value", ["h:secret@x", "http://u:secret@h"])
+def test_a_refused_redis_url_is_not_shown(tmp_path: Path, value: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load(write(tmp_path, f"cluster: {{redis_urls: ['{value}']}}\n"), {"III_CLUSTER_REDIS_URL": value}, {})
+    assert len(caught.value.errors) == 2
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("redis://user:secret@h:6379/0", "redis://***@h:6379/0"),
+        ("rediss://:s@cret@h:6379", "rediss://***@h:6379"),
+        ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
+        ("redis://[::1", "<unreadable URL>"),
+    ],
+)
+def test_urls_are_shown_without_credentials(url: str, shown: str) -> None:
+    assert redact_url(url) == shown
+    assert redact_urls([url, url]) == f"{shown}, {shown}"
