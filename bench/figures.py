@@ -26,3 +26,4 @@ class Row(Struct, frozen=True):
     scenario: str
     case: str
     figures: dict[str, float]
+    verdict: str = ""

