@@ -10,8 +10,9 @@ import click
 from rich.console import Console
 
 from . import suite
-from .cluster import Cluster, Valkey
+from .cluster import Cluster, ClusterError, Valkey
 from .figures import Row
+from .remote import LoadError
 from .report import print_table, write_json
 from .usage import raise_open_files
 
@@ -64,7 +65,10 @@ def main(
             if name not in runs:
                 raise click.UsageError(f"{name} needs control of the processes: run it without --url")
             console.print(f"{name} ...", style="dim")
-            rows += runs[name]()
+            try:
+                rows += runs[name]()
+            except (ClusterError, LoadError) as error:
+                raise click.ClickException(f"{name}: {error}") from error
     print_table(rows, console)
     path = path or Path("bench-results") / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     write_json(path, rows, {"quick": quick, "seconds": seconds, "url": url, "url2": url2, "compare": other})

