@@ -19,15 +19,18 @@ class Envelope(Struct, array_like=True, gc=False):
 
 
 class Invoke(Envelope, tag=1):
-    """Call `function` on connection `conn` of the receiving gateway; `id` is a UUID made by the sender."""
+    """Call `function` on connection `conn` of the receiving gateway; `id` is a UUID made by the sender.
+
+    `traceparent` and `baggage` are JSON strings, quotes included.
+    """
 
     id: str
     conn: int
     function: str
     data: bytes
     namespace: str = "default"
-    traceparent: str | None = None
-    baggage: str | None = None
+    traceparent: bytes = b""
+    baggage: bytes = b""
     metadata: bytes = b""
 
 
@@ -40,10 +43,9 @@ class Result(Envelope, tag=2):
 
 
 class Refused(Envelope, tag=3):
-    """The invocation surely did not reach a worker: the connection or its function is gone."""
+    """The invocation surely did not reach a worker: the connection or its function is gone. Handed back whole."""
 
-    id: str
-    conn: int
+    invoke: Invoke
 
 
 class Congested(Envelope, tag=4):

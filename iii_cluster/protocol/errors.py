@@ -13,6 +13,7 @@ ENQUEUE_ERROR = "enqueue_error"
 TRIGGER_REGISTRATION_FAILED = "trigger_registration_failed"
 PAYLOAD_TOO_LARGE = "payload_too_large"
 TIMEOUT = "TIMEOUT"
+INTERNAL_ERROR = "internal_error"
 
 # `registrationrejected` codes.
 FUNCTION_NAMESPACE_CONFLICT = "FUNCTION_NAMESPACE_CONFLICT"

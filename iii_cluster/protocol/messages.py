@@ -90,8 +90,8 @@ class InvokeFunction(Message, tag="invokefunction"):
     # Kept raw (quotes included): it is only ever echoed back to the same caller.
     invocation_id: Raw = ABSENT
     data: Raw = ABSENT
-    traceparent: str | None = None
-    baggage: str | None = None
+    traceparent: Raw = ABSENT
+    baggage: Raw = ABSENT
     action: Void | Enqueue | None = None
     metadata: Raw = ABSENT
     namespace: str | None = None

@@ -1,0 +1,84 @@
+"""engine::register_trigger and ::unregister_trigger: triggers that outlive the connection that asked for them."""
+
+import time
+from uuid import uuid4
+
+import msgspec
+from iii_cluster.bus.ask import Asker, AskError
+from redis.asyncio import Redis
+
+from iii_cluster.bus.envelopes import BindTrigger, Owner, PutTrigger, RemoveTrigger, Trigger, encode_envelope
+from iii_cluster.bus.service import Bus
+from iii_cluster.cluster.keys import Keys
+from iii_cluster.protocol import errors, messages
+from iii_cluster.protocol.errors import EngineError
+
+from . import arguments
+from .arguments import parse
+from .survey import Survey
+
+REGISTER = "engine::register_trigger"
+UNREGISTER = "engine::unregister_trigger"
+
+# How long a provider may take to answer before its silence counts as consent, seconds.
+PROVIDER_PATIENCE = 10.0
+
+NOBODY = Owner("", 0, "")
+
+
+class DurableTriggers:
+    """Keeps the trigger in Redis first, then tells the shards; they load it again when slots move."""
+
+    def __init__(self, redis: Redis, keys: Keys, bus: Bus, asker: Asker, survey: Survey) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._bus = bus
+        self._asker = asker
+        self._survey = survey
+
+    async def register(self, data: bytes) -> bytes:
+        asked = parse(REGISTER, data, arguments.RegisterTriggerInput)
+        if asked.trigger_namespace is not None and not asked.trigger_namespace.strip():
+            raise EngineError(errors.INVALID_NAMESPACE, "the namespace is blank")
+        trigger = Trigger(
+            str(uuid4()),
+            asked.trigger_type,
+            asked.function_id,
+            bytes(asked.config) or b"null",
+            b"" if messages.is_null(asked.metadata) else bytes(asked.metadata),
+            provider_namespace=asked.trigger_namespace,
+        )
+        epoch, stamp = self._survey.map.epoch, time.time_ns() // 1_000_000
+        bind = BindTrigger(epoch, NOBODY, stamp, trigger)
+        await self._redis.hset(self._keys.durable_triggers, trigger.id, encode_envelope(bind))
+        self._send(trigger.id, PutTrigger(epoch, NOBODY, stamp, trigger))
+        self._send(trigger.type, bind)
+        error = await self._provider_error(trigger)
+        if error:
+            self._send(trigger.id, RemoveTrigger(trigger.id))
+            body = msgspec.json.decode(error, type=errors.ErrorBody)
+            raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, f"{body.code}: {body.message}")
+        return msgspec.json.encode({"id": trigger.id})
+
+    async def _provider_error(self, trigger: Trigger) -> bytes:
+        """What the provider answered: empty for success, for silence, and while there is no provider."""
+        shard = self._survey.map.owner(trigger.type)
+        try:
+            answer: bytes = await self._asker.ask(
+                shard, "bindings.outcome", {"id": trigger.id, "type": trigger.type}, timeout=PROVIDER_PATIENCE
+            )
+        except (AskError, TimeoutError):
+            return b""
+        return answer
+
+    async def unregister(self, data: bytes) -> bytes:
+        asked = parse(UNREGISTER, data, arguments.UnregisterTriggerInput)
+        known = await self._survey.owner(asked.id, "triggers.get", {"id": asked.id})
+        if known:
+            self._send(asked.id, RemoveTrigger(asked.id))
+        return msgspec.json.encode({"removed": bool(known)})
+
+    def _send(self, key: str, envelope: PutTrigger | BindTrigger | RemoveTrigger) -> None:
+        shard = self._survey.map.owner(key)
+        if shard:
+            self._bus.send(shard, envelope)

@@ -1,0 +1,80 @@
+"""Gives the core its engine functions."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from gateway.core import GatewayCore
+from gateway.worker import Worker
+from iii_cluster.node.node import Node
+from iii_cluster.protocol import errors
+from iii_cluster.protocol.errors import EngineError
+
+from . import durable, functions, triggers, workers
+from .survey import Survey
+
+log = logging.getLogger(__name__)
+
+Done = Callable[[bytes, bytes], None]
+Answer = Callable[[Worker, bytes], Awaitable[bytes]]
+
+# Clients older than this mean instances when they list triggers, (major, minor).
+_TYPES_SINCE = (0, 13)
+
+
+class Builtins:
+    """Runs engine functions: the announcement at once, everything that asks the cluster as a task."""
+
+    def __init__(self, core: GatewayCore, node: Node) -> None:
+        self._core = core
+        self._running: set[asyncio.Task[None]] = set()
+        survey = Survey(node.asker, node.membership)
+        kept = durable.DurableTriggers(node.redis, node.keys, node.bus, node.asker, survey)
+        names = core.builtins
+        names[workers.REGISTER] = self._register_worker
+
+        async def list_triggers(worker: Worker, data: bytes) -> bytes:
+            if workers.sdk_older_than(worker, *_TYPES_SINCE):
+                return await triggers.old_listing(survey, data)
+            return await triggers.types_listing(survey, data)
+
+        answers: dict[str, Answer] = {
+            workers.LIST: lambda _, data: workers.listing(survey, data),
+            workers.INFO: lambda _, data: workers.info(survey, data),
+            functions.LIST: lambda _, data: functions.listing(survey, names, data),
+            functions.INFO: lambda _, data: functions.info(survey, data),
+            triggers.TYPES_LIST: list_triggers,
+            triggers.TYPES_INFO: lambda _, data: triggers.type_info(survey, data),
+            triggers.OLD_TYPES_LIST: lambda _, data: triggers.old_types_listing(survey, data),
+            triggers.LIST: lambda _, data: triggers.listing(survey, data),
+            triggers.INFO: lambda _, data: triggers.info(survey, data),
+            durable.REGISTER: lambda _, data: kept.register(data),
+            durable.UNREGISTER: lambda _, data: kept.unregister(data),
+        }
+        for name, answer in answers.items():
+            names[name] = self._as_task(name, answer)
+        node.asker.answer("workers.list", lambda _node, _body: workers.local_rows(core))
+        node.asker.answer("workers.names", lambda _node, _body: workers.local_names(core))
+
+    def _register_worker(self, worker: Worker, data: bytes, done: Done) -> None:
+        try:
+            done(workers.register(self._core, worker, data), b"")
+        except EngineError as error:
+            done(b"", error.body())
+
+    def _as_task(self, name: str, answer: Answer) -> Callable[[Worker, bytes, Done], None]:
+        def start(worker: Worker, data: bytes, done: Done) -> None:
+            task = asyncio.create_task(self._run(name, answer(worker, data), done))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+        return start
+
+    async def _run(self, name: str, answer: Awaitable[bytes], done: Done) -> None:
+        try:
+            done(await answer, b"")
+        except EngineError as error:
+            done(b"", error.body())
+        except Exception:
+            log.exception("action=engine_function_failed function=%s", name)
+            done(b"", errors.error_body(errors.INTERNAL_ERROR, f"{name} failed, see the gateway's log"))

@@ -1,0 +1,141 @@
+"""engine::workers::register, ::list and ::info."""
+
+import re
+import time
+import unicodedata
+from typing import Any
+
+from gateway.core import GatewayCore
+from gateway.registrations import FUNCTION
+from gateway.worker import Worker
+from iii_cluster.protocol import errors
+from iii_cluster.protocol.errors import EngineError
+
+from . import arguments
+from .arguments import parse
+from .functions import function_row
+from .survey import Row, Rows, Survey, matches, pick_namespace, reply
+from .triggers import trigger_row, type_row
+
+REGISTER = "engine::workers::register"
+LIST = "engine::workers::list"
+INFO = "engine::workers::info"
+
+# Longest worker name and description, characters.
+_MAX_TEXT = 280
+# Python clients refuse messages above the default of their library unless they declare otherwise, bytes.
+_PYTHON_LIMIT = 2**20
+_LARGE_MESSAGES = "large-messages.v1"
+
+
+def register(core: GatewayCore, worker: Worker, data: bytes) -> bytes:
+    """A worker says who it is. Its namespace is taken from the first announcement and stays."""
+    said = parse(REGISTER, data, arguments.Announce)
+    if said.namespace is not None and not said.namespace.strip():
+        raise EngineError(errors.INVALID_NAMESPACE, "the namespace is blank")
+    if not worker.announced:
+        worker.announced = True
+        namespace = said.namespace or "default"
+        if namespace != worker.namespace:
+            core.registry.move(worker, namespace)
+    worker.info = {
+        "name": clean(said.name),
+        "runtime": said.runtime or "unknown",
+        "version": said.version,
+        "os": said.os,
+        "pid": said.pid,
+        "description": clean(said.description),
+        "isolation": said.isolation,
+        "telemetry": said.telemetry,
+    }
+    large = _LARGE_MESSAGES in (said.features or ())
+    worker.max_frame = _PYTHON_LIMIT if said.runtime == "python" and not large else 0
+    core.membership.changed(worker)
+    return b'{"success":true}'
+
+
+def clean(text: str | None) -> str | None:
+    """Without control and direction characters, cut and trimmed; None when nothing is left."""
+    if text is None:
+        return None
+    kept = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf"))
+    return kept[:_MAX_TEXT].strip() or None
+
+
+def local_rows(core: GatewayCore) -> list[Row]:
+    """This gateway's workers, as the survey collects them."""
+    return [_row(core, worker) for worker in core.workers.values() if worker.known]
+
+
+def local_names(core: GatewayCore) -> list[dict[str, str]]:
+    return [{worker.id: worker.info["name"] for worker in core.workers.values() if worker.info.get("name")}]
+
+
+def _row(core: GatewayCore, worker: Worker) -> Row:
+    functions = [r.id for r in worker.registrations.values() if r.kind == FUNCTION]
+    info = worker.info
+    return {
+        "id": worker.id,
+        "name": info.get("name"),
+        "description": info.get("description"),
+        "namespace": worker.namespace,
+        "runtime": info.get("runtime"),
+        "version": info.get("version"),
+        "os": info.get("os"),
+        "pid": info.get("pid"),
+        "isolation": info.get("isolation"),
+        "ip_address": worker.address,
+        "status": "connected",
+        "connected_at_ms": worker.connected_ms,
+        "function_count": len(functions),
+        "functions": functions,
+        "active_invocations": len(worker.serving),
+        "latest_metrics": None,
+        "gateway": core.node,
+    }
+
+
+async def listing(survey: Survey, data: bytes) -> bytes:
+    """All workers of the cluster, sorted by name. Connections that announced no pid are left out."""
+    asked = parse(LIST, data, arguments.ListWorkers)
+    rows = await survey.gateways("workers.list")
+    chosen = [row for row in rows if _wanted(row, asked)]
+    chosen.sort(key=lambda row: (row["name"] or "", row["id"]))
+    return reply({"workers": chosen, "timestamp": time.time_ns() // 1_000_000}, rows)
+
+
+def _wanted(row: Row, asked: arguments.ListWorkers) -> bool:
+    if asked.worker_id is not None:
+        return bool(row["id"] == asked.worker_id)
+    return (
+        row["pid"] is not None
+        and matches(asked.search, row["name"], row["description"], row["id"])
+        and asked.runtime in (None, row["runtime"])
+        and asked.status in (None, row["status"])
+    )
+
+
+async def info(survey: Survey, data: bytes) -> bytes:
+    """One worker by name, with what it registered."""
+    asked = parse(INFO, data, arguments.WorkerInfo)
+    workers = await survey.gateways("workers.list")
+    named = Rows([row for row in workers if row["name"] == asked.name], workers.missing)
+    worker = pick_namespace("Worker", asked.name, asked.namespace, named)
+    functions = await survey.shards("functions.list")
+    types = await survey.shards("types.list")
+    triggers = await survey.shards("triggers.list")
+    names = {worker["id"]: asked.name}
+    own = worker["id"]
+    body: dict[str, Any] = {
+        "worker": {**worker, "internal": False},
+        "functions": [function_row(row, names) for row in functions if own in row["owners"]],
+        "trigger_types": [type_row(row, names) for row in types if row["owner"] == own],
+        "registered_triggers": [trigger_row(row, names) for row in triggers if row["owner"] == own],
+    }
+    return reply(body, workers, functions, types, triggers)
+
+
+def sdk_older_than(worker: Worker, major: int, minor: int) -> bool:
+    """True when the client announced a version below; unknown clients count as new."""
+    found = re.match(r"(\d+)\.(\d+)", str(worker.info.get("version") or ""))
+    return found is not None and (int(found[1]), int(found[2])) < (major, minor)

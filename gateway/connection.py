@@ -1,0 +1,258 @@
+"""One worker socket: bytes in, frames parsed by websockets' Sans-I/O layer, messages to the core, bytes out.
+
+Everything happens inside `data_received`; writes are joined once per tick of the loop.
+"""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from iii_cluster.config.settings import Settings
+
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from .listener import Listener
+
+log = logging.getLogger(__name__)
+
+# websockets logs every connection it closes at INFO; ours are logged by the core.
+_QUIET = logging.getLogger(f"{__name__}.websockets")
+_QUIET.setLevel(logging.ERROR)
+
+# Prefixes of binary telemetry frames.
+TELEMETRY = (b"OTLP", b"MTRC", b"LOGS")
+
+WORKER_PATH = "/"
+TELEMETRY_PATH = "/otel"
+
+# Largest frame sent; published clients refuse frames above 16 MiB, so larger messages are fragmented.
+_FRAGMENT = 8 * 2**20
+# How long a peer may take to answer our Close before the socket is cut, seconds.
+_CLOSE_TIMEOUT = 2.0
+
+
+class Connection(asyncio.Protocol):
+    """A socket of the worker port, from accept to close. Implements the core's `Outlet`."""
+
+    __slots__ = (
+        "_dirty",
+        "_listener",
+        "_parts",
+        "_parts_size",
+        "_pauses",
+        "_transport",
+        "_ws",
+        "address",
+        "congested",
+        "last_seen",
+        "opened",
+        "pinged",
+        "stalled_since",
+        "stalled_size",
+        "telemetry",
+        "worker",
+    )
+
+    def __init__(self, listener: "Listener", settings: Settings) -> None:
+        self._listener = listener
+        self._ws = ServerProtocol(max_size=(settings.max_message_bytes, settings.max_frame_bytes), logger=_QUIET)
+        self._transport: asyncio.Transport | None = None
+        self._dirty = False  # queued for the write at the end of this tick
+        self._pauses = 0
+        self._parts: list[bytes] | None = None  # fragments of an unfinished message
+        self.worker: Worker | None = None
+        self.telemetry = False
+        self.congested = False
+        self.opened = 0.0
+        self.last_seen = 0.0
+        self.pinged = False
+        self.stalled_since = 0.0
+        self.stalled_size = 0
+        self.address = ""
+
+    # -- asyncio.Protocol --------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        transport.set_write_buffer_limits(high=self._listener.settings.send_high_water)
+        self._listener.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.last_seen = self._listener.now
+        ws = self._ws
+        ws.receive_data(data)
+        for event in ws.events_received():
+            if isinstance(event, Frame):
+                self._on_frame(event)
+            elif isinstance(event, Request):
+                self._on_request(event)
+        if ws.writes and not self._dirty:
+            self._mark()
+        if ws.state is State.CLOSING or ws.eof_sent:
+            self._listener.closing(self, _CLOSE_TIMEOUT)
+
+    def eof_received(self) -> bool:
+        self._ws.receive_eof()
+        self.flush()
+        return False  # the transport closes itself
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._parts = None
+        self._listener.closed(self)
+
+    def pause_writing(self) -> None:
+        self.congested = True
+        self.stalled_since = self._listener.now
+        self.stalled_size = self._buffered()
+        self.pause()  # who does not read its answers asks no more questions
+        self._listener.congested(self)
+
+    def resume_writing(self) -> None:
+        self.congested = False
+        self.resume()
+        self._listener.uncongested(self)
+
+    # -- handshake ---------------------------------------------------------------------------------
+
+    def _on_request(self, request: Request) -> None:
+        path = urlsplit(request.path).path
+        ws = self._ws
+        if path not in (WORKER_PATH, TELEMETRY_PATH):
+            ws.send_response(ws.reject(HTTPStatus.NOT_FOUND, "Not found\n"))
+            return
+        if not self._listener.accepting:
+            ws.send_response(ws.reject(HTTPStatus.SERVICE_UNAVAILABLE, "Draining, try another gateway\n"))
+            return
+        response = ws.accept(request)
+        ws.send_response(response)
+        if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self.telemetry = path == TELEMETRY_PATH
+            self._listener.handshaken(self)
+
+    @property
+    def open(self) -> bool:
+        return self._ws.state is State.OPEN
+
+    @property
+    def busy(self) -> bool:
+        """Calls of this worker, or on it, are in flight."""
+        worker = self.worker
+        return worker is not None and bool(worker.calling or worker.serving)
+
+    # -- frames in ---------------------------------------------------------------------------------
+
+    def _on_frame(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.TEXT and frame.fin:
+            self._on_message(bytes(frame.data), text=True)
+        elif opcode is Opcode.BINARY and frame.fin:
+            self._on_message(bytes(frame.data), text=False)
+        elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            self._parts = [b"t" if opcode is Opcode.TEXT else b"b", bytes(frame.data)]
+        elif opcode is Opcode.CONT and self._parts is not None:
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                parts, self._parts = self._parts, None
+                self._on_message(b"".join(parts[1:]), text=parts[0] == b"t")
+        elif opcode is Opcode.PONG:
+            self.pinged = False
+
+    def _on_message(self, payload: bytes, *, text: bool) -> None:
+        if self.telemetry or (not text and payload[:4] in TELEMETRY):
+            return  # accepted and discarded
+        worker = self.worker
+        if worker is not None and not worker.gone:
+            self._listener.on_text(worker, payload)
+
+    # -- Outlet ------------------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        ws = self._ws
+        if ws.state is not State.OPEN:
+            return
+        if len(frame) <= _FRAGMENT:
+            ws.send_text(frame)
+        else:
+            self._send_fragments(frame)
+        if not self._dirty:
+            self._mark()
+
+    def _send_fragments(self, frame: bytes) -> None:
+        ws = self._ws
+        ws.send_text(frame[:_FRAGMENT], fin=False)
+        for at in range(_FRAGMENT, len(frame), _FRAGMENT):
+            ws.send_continuation(frame[at : at + _FRAGMENT], fin=at + _FRAGMENT >= len(frame))
+
+    def ping(self) -> None:
+        if self.open:
+            self.pinged = True
+            self._ws.send_ping(b"")
+            self._mark()
+
+    def pause(self) -> None:
+        self._pauses += 1
+        if self._pauses == 1 and self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self._pauses -= 1
+        if self._pauses == 0 and self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self, code: int, reason: str) -> None:
+        try:
+            self._ws.send_close(code, reason)
+        except InvalidState:
+            return
+        self._mark()
+        self._listener.closing(self, _CLOSE_TIMEOUT)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- bytes out ---------------------------------------------------------------------------------
+
+    def _mark(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._listener.dirty(self)
+
+    def flush(self) -> None:
+        """Write what this tick has queued."""
+        self._dirty = False
+        transport = self._transport
+        writes = self._ws.data_to_send()
+        if transport is None or not writes:
+            return
+        eof = writes[-1] == b""
+        if len(writes) == 1 and not eof:
+            transport.write(writes[0])
+        else:
+            transport.write(b"".join(writes))
+        if eof:
+            transport.close()
+
+    def stalled(self, now: float, limit: float) -> bool:
+        """True when the peer has read nothing for `limit` seconds while more is queued than it keeps up with."""
+        size = self._buffered()
+        if size < self.stalled_size:
+            self.stalled_size = size
+            self.stalled_since = now
+        return now - self.stalled_since > limit
+
+    def _buffered(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0

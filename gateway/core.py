@@ -1,0 +1,299 @@
+"""What a gateway does with each frame of a worker and each envelope of a node. Pure: `Effects` does the rest."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from iii_cluster.bus.envelopes import (
+    Cleanup,
+    CleanupDone,
+    Envelope,
+    OfferTrigger,
+    Owner,
+    ProviderAnswer,
+    RejectFunction,
+    RevokeTrigger,
+    TriggerFailed,
+    WithdrawTrigger,
+)
+from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.config.settings import Duplicates
+from iii_cluster.protocol import errors, frames, messages
+from iii_cluster.protocol.payload import BadPayload, check_text, with_caller
+from iii_cluster.routing.table import RouteTable
+
+from .ids import Ids
+from .invocations import Call, Invocations, resume_feeders
+from .membership import WorkerMembership
+from .registrations import Announcer
+from .registry import Registry
+from .worker import Outlet, Worker
+
+log = logging.getLogger(__name__)
+
+# Longest part of a bad frame that is logged, characters.
+_LOGGED = 120
+
+
+class Effects(Protocol):
+    def send(self, node: str, envelope: Envelope) -> None: ...
+
+    def congested(self, node: str) -> bool: ...
+
+    def reattach(self, worker: Worker, previous: str, token: str) -> None:
+        """Retire the old connection, wherever it is; hold the new one's frames until that is done."""
+
+
+# An engine function: gets the caller and its input, answers through `done` (also later).
+Builtin = Callable[[Worker, bytes, Callable[[bytes, bytes], None]], None]
+
+
+class GatewayCore:
+    """Everything a gateway knows, and what it does with what it hears."""
+
+    def __init__(
+        self, node: str, effects: Effects, *, duplicates: Duplicates = Duplicates.BALANCE, max_registrations: int = 0
+    ) -> None:
+        self.node = node
+        self.effects = effects
+        self.ids = Ids(node)
+        self.workers: dict[int, Worker] = {}
+        self.by_id: dict[str, Worker] = {}
+        self.builtins: dict[str, Builtin] = {}
+        self.routes = RouteTable(node, effects, trust_local=duplicates is Duplicates.BALANCE, released=resume_feeders)
+        self.invocations = Invocations(node, self.ids, self.routes, self.workers, effects)
+        self.announcer = Announcer(effects)
+        self.registry = Registry(self.announcer, self.routes, self.builtins, effects, max_registrations)
+        self.membership = WorkerMembership(self.workers, effects)
+        self._next_conn = 0
+        self._handlers: dict[type, Callable[[Worker, Any], None]] = {
+            messages.InvokeFunction: self._on_invoke,
+            messages.InvocationResult: self._on_result,
+            messages.RegisterFunction: self.registry.register_function,
+            messages.UnregisterFunction: self.registry.unregister_function,
+            messages.RegisterTriggerType: self.registry.register_trigger_type,
+            messages.UnregisterTriggerType: self.registry.unregister_trigger_type,
+            messages.RegisterTrigger: self.registry.register_trigger,
+            messages.UnregisterTrigger: self.registry.unregister_trigger,
+            messages.RegisterService: self.registry.register_service,
+            messages.TriggerRegistrationResult: self._on_trigger_result,
+            messages.Reattach: self._on_reattach,
+            messages.Ping: lambda worker, _: worker.outlet.send(frames.PONG),
+            messages.Pong: lambda _worker, _message: None,
+        }
+
+    @property
+    def map(self) -> ClusterMap:
+        return self.announcer.map
+
+    # -- workers -----------------------------------------------------------------------------------
+
+    def connect(self, outlet: Outlet, address: str, token: str) -> Worker:
+        """A socket finished its handshake; `token` is its reattach secret."""
+        self._next_conn += 1
+        owner = Owner(self.node, self._next_conn, self.ids.new())
+        target = self.routes.own_target(owner.conn, owner.worker)
+        worker = Worker(owner, token, outlet, target, address)
+        self.workers[owner.conn] = worker
+        self.by_id[owner.worker] = worker
+        outlet.send(frames.worker_registered(worker.id, token))
+        return worker
+
+    def disconnect(self, worker: Worker) -> None:
+        """The socket is closed: calls in flight end now, the coordinator cleans up the rest."""
+        if worker.gone:
+            return
+        worker.gone = True
+        self.workers.pop(worker.number, None)
+        self.by_id.pop(worker.id, None)
+        self.registry.release(worker)
+        self.routes.release_target(worker.target)
+        self.invocations.worker_gone(worker)
+        self.membership.down(worker)
+
+    def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
+        """Evict a connection whose worker proved to be back on another one; `same` compares secrets."""
+        worker = self.by_id.get(worker_id)
+        if worker is None or not same(worker.token, token):
+            return False
+        log.info("action=worker_retired worker=%s", worker.id)
+        self.registry.withdraw_all(worker)
+        worker.outlet.abort()
+        self.disconnect(worker)
+        return True
+
+    def hold(self, worker: Worker) -> None:
+        """Let the worker's frames wait; its socket is not read meanwhile."""
+        if worker.held is None:
+            worker.held = []
+            worker.outlet.pause()
+
+    def unhold(self, worker: Worker) -> None:
+        """Go on with what waited, in order."""
+        held, worker.held = worker.held, None
+        for at, text in enumerate(held or ()):
+            self.on_text(worker, text)
+            if worker.held is not None:  # one of them made it wait again
+                worker.held += (held or [])[at + 1 :]
+                break
+        worker.outlet.resume()
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def on_text(self, worker: Worker, text: bytes) -> None:
+        """One message of a worker. Bad ones are logged and dropped; nothing else happens to the connection."""
+        if worker.held is not None:
+            worker.held.append(text)
+            return
+        try:
+            check_text(text)
+            message = messages.decode(text)
+        except (msgspec.MsgspecError, RecursionError, BadPayload) as error:
+            if text.strip():
+                log.warning("action=frame_dropped worker=%s reason=%s", worker.id, str(error)[:_LOGGED])
+            return
+        if not worker.known:
+            worker.known = True
+            self.membership.up(worker)
+        self._handlers[type(message)](worker, message)
+
+    def _on_invoke(self, worker: Worker, message: messages.InvokeFunction) -> None:
+        raw_id = bytes(message.invocation_id)
+        if raw_id == b"null":
+            raw_id = b""
+        elif raw_id and (len(raw_id) != 38 or raw_id[0] != 0x22):
+            log.warning("action=frame_dropped worker=%s reason=invocation_id is not a UUID", worker.id)
+            return
+        action = message.action
+        if type(action) is messages.Void:
+            raw_id = b""
+        namespace = message.namespace
+        if namespace is None:
+            namespace = "default"
+        elif not namespace.strip():
+            self._refuse(worker, raw_id, message, errors.INVALID_NAMESPACE, "the namespace is blank")
+            return
+        metadata = bytes(message.metadata)
+        trace = (bytes(message.traceparent), bytes(message.baggage))
+        if type(action) is messages.Enqueue:
+            self._enqueue(worker, raw_id, namespace, message, action.queue)
+            return
+        data = with_caller(bytes(message.data), worker.suffix)
+        function = message.function_id
+        call = Call(worker, raw_id, namespace, function, data, trace, metadata)
+        if namespace == "default" and function in self.builtins:
+            self.builtins[function](worker, data, call.finish)
+        else:
+            self.invocations.start(call)
+
+    def _refuse(self, worker: Worker, raw_id: bytes, message: messages.InvokeFunction, code: str, reason: str) -> None:
+        trace = (bytes(message.traceparent), bytes(message.baggage))
+        Call(worker, raw_id, "", message.function_id, b"", trace).finish(b"", errors.error_body(code, reason))
+
+    def _enqueue(
+        self, worker: Worker, raw_id: bytes, namespace: str, message: messages.InvokeFunction, queue: str
+    ) -> None:
+        """Hand the call to the queue provider, a function any worker may register; answer with a receipt."""
+        receipt = self.ids.new()
+        trace = (bytes(message.traceparent), bytes(message.baggage))
+        job: dict[str, Any] = {
+            "queue": queue,
+            "function_id": message.function_id,
+            "data": msgspec.Raw(bytes(message.data) or b"null"),
+            "messageReceiptId": receipt,
+            "traceparent": msgspec.Raw(trace[0] or b"null"),
+            "baggage": msgspec.Raw(trace[1] or b"null"),
+        }
+        if namespace != "default":
+            job["namespace"] = namespace
+        reply = Call(worker, raw_id, namespace, message.function_id, b"", trace)
+
+        def done(_result: bytes, error: bytes) -> None:
+            if error:
+                reply.finish(b"", errors.error_body(errors.ENQUEUE_ERROR, _enqueue_failure(error)))
+            else:
+                reply.finish(msgspec.json.encode({"messageReceiptId": receipt}), b"")
+
+        provider = Call(None, b"", "default", ENQUEUE, msgspec.json.encode(job), trace, done=done)
+        self.invocations.start(provider)
+
+    def _on_result(self, worker: Worker, message: messages.InvocationResult) -> None:
+        error = bytes(message.error)
+        if error == b"null":
+            error = b""
+        self.invocations.on_result(worker, message.invocation_id, bytes(message.result), error)
+
+    def _on_trigger_result(self, worker: Worker, message: messages.TriggerRegistrationResult) -> None:
+        shard = self.map.owner(message.trigger_type)
+        if shard:
+            error = b"" if messages.is_null(message.error) else bytes(message.error)
+            self.effects.send(shard, ProviderAnswer(worker.owner, message.trigger_type, message.id, error))
+
+    def _on_reattach(self, worker: Worker, message: messages.Reattach) -> None:
+        if message.reattach_token and message.previous_worker_id != worker.id:
+            self.effects.reattach(worker, message.previous_worker_id, message.reattach_token)
+
+    # -- envelopes ---------------------------------------------------------------------------------
+
+    def on_offer(self, _node: str, offer: OfferTrigger) -> None:
+        worker = self.workers.get(offer.conn)
+        if worker is not None:
+            worker.outlet.send(frames.register_trigger(offer.trigger, offer.provider_namespace))
+
+    def on_withdraw(self, _node: str, said: WithdrawTrigger) -> None:
+        worker = self.workers.get(said.conn)
+        if worker is not None:
+            worker.outlet.send(frames.unregister_trigger(said.id, said.type))
+
+    def on_trigger_failed(self, _node: str, said: TriggerFailed) -> None:
+        worker = self.workers.get(said.conn)
+        if worker is not None:
+            worker.outlet.send(frames.trigger_failed(said.id, said.type, said.function, said.error))
+
+    def on_revoke(self, _node: str, said: RevokeTrigger) -> None:
+        worker = self.workers.get(said.conn)
+        if worker is not None:
+            self.registry.revoke_trigger(worker, said.id)
+
+    def on_reject(self, _node: str, said: RejectFunction) -> None:
+        worker = self.workers.get(said.conn)
+        if worker is not None:
+            self.registry.revoke_function(worker, said.namespace, said.id)
+            worker.outlet.send(
+                frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, said.namespace, said.id, said.owner_worker)
+            )
+
+    def on_cleanup(self, node: str, said: Cleanup) -> None:
+        """The coordinator's third step. Own sockets ended their calls when they closed; this is for lost gateways."""
+        for lost in {owner.node for owner in said.owners} - self.map.nodes.keys():
+            self.invocations.node_lost(lost, f"gateway {lost} was lost")
+        self.membership.cleaned(said.owners)
+        self.effects.send(node, CleanupDone(said.job, said.step))
+
+    # -- cluster changes ---------------------------------------------------------------------------
+
+    def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
+        for node in old.nodes.keys() - new.nodes.keys():
+            self.invocations.node_lost(node, f"{old.nodes[node].role} {node} was lost")
+        self.announcer.on_map(new)
+        self.routes.on_map(new)
+        self.membership.on_map(old, new)
+
+    def on_reset(self, node: str) -> None:
+        """The link to a node was reset: what was under way is lost, what is registered is said again."""
+        self.invocations.node_lost(node, f"the link to {node} was reset")
+        self.announcer.on_reset(node)
+        self.routes.on_reset(node)
+        self.membership.on_reset(node)
+
+
+ENQUEUE = "engine::queue::enqueue"
+
+
+def _enqueue_failure(error: bytes) -> str:
+    body = msgspec.json.decode(error, type=errors.ErrorBody)
+    if body.code == errors.FUNCTION_NOT_FOUND:
+        return "no queue provider installed"
+    return f"{body.code}: {body.message}"

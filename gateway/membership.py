@@ -1,0 +1,64 @@
+"""Telling the leading coordinator which workers this gateway has. Pure."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from iii_cluster.bus.envelopes import Envelope, Owner, WorkerChanged, WorkerDown, WorkersAnnounced, WorkerUp
+from iii_cluster.cluster.map import ClusterMap
+
+from .worker import Worker
+
+
+class Effects(Protocol):
+    def send(self, node: str, envelope: Envelope) -> None: ...
+
+
+class WorkerMembership:
+    """Reports to the leader. A lost connection is reported to every new leader until its clean-up was seen."""
+
+    def __init__(self, workers: dict[int, Worker], effects: Effects) -> None:
+        self._workers = workers
+        self._effects = effects
+        self._leader = ""
+        self._epoch = 0
+        self._departed: dict[int, WorkerDown] = {}
+
+    def up(self, worker: Worker) -> None:
+        self._tell(WorkerUp(worker.number, worker.id))
+
+    def changed(self, worker: Worker) -> None:
+        self._tell(WorkerChanged(worker.id))
+
+    def down(self, worker: Worker) -> None:
+        if worker.known:
+            self._departed[worker.number] = WorkerDown(worker.number, worker.id)
+            self._tell(self._departed[worker.number])
+
+    def cleaned(self, owners: Iterable[Owner]) -> None:
+        """The leader got as far as the last step for these connections."""
+        for owner in owners:
+            departed = self._departed.get(owner.conn)
+            if departed is not None and departed.worker == owner.worker:
+                del self._departed[owner.conn]
+
+    def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
+        self._leader = new.leader
+        self._epoch = new.epoch
+        if new.leader != old.leader or new.term != old.term:
+            self._announce()
+
+    def on_reset(self, node: str) -> None:
+        if node == self._leader:
+            self._announce()
+
+    def _announce(self) -> None:
+        for worker in self._workers.values():
+            if worker.known:
+                self._tell(WorkerUp(worker.number, worker.id, again=True))
+        for departed in self._departed.values():
+            self._tell(departed)
+        self._tell(WorkersAnnounced(self._epoch))
+
+    def _tell(self, envelope: Envelope) -> None:
+        if self._leader:
+            self._effects.send(self._leader, envelope)

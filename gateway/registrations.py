@@ -1,0 +1,134 @@
+"""What this gateway's workers registered, by slot, and its announcement to the shards that own the slots. Pure."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from msgspec import Struct
+
+from iii_cluster.bus.envelopes import (
+    Announced,
+    BindTrigger,
+    DropFunction,
+    DropTrigger,
+    DropTriggerType,
+    Envelope,
+    Owner,
+    PutFunction,
+    PutService,
+    PutTrigger,
+    PutTriggerType,
+    Trigger,
+    UnbindTrigger,
+)
+from iii_cluster.cluster.map import ClusterMap, Role
+from iii_cluster.cluster.slots import SLOTS, slot_of
+
+FUNCTION = "function"
+TRIGGER_TYPE = "trigger type"
+TRIGGER = "trigger"  # kept by the owner of the trigger id's slot
+BINDING = "binding"  # the same trigger, bound by the owner of its type's slot
+SERVICE = "service"
+
+
+class Effects(Protocol):
+    def send(self, node: str, envelope: Envelope) -> None: ...
+
+
+class Registration(Struct, frozen=True, gc=False):
+    """One thing a connection registered; `body` is the definition, or the trigger."""
+
+    kind: str
+    owner: Owner
+    namespace: str
+    id: str
+    stamp: int
+    body: bytes | Trigger
+
+    @property
+    def slot_key(self) -> str:
+        return self.body.type if self.kind == BINDING and isinstance(self.body, Trigger) else self.id
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Unique within its connection; triggers are global, so their namespace takes no part."""
+        return (self.kind, "" if isinstance(self.body, Trigger) else self.namespace, self.id)
+
+    def put(self, epoch: int) -> Envelope:
+        """The envelope that announces it."""
+        body = self.body
+        if isinstance(body, Trigger):
+            make = BindTrigger if self.kind == BINDING else PutTrigger
+            return make(epoch, self.owner, self.stamp, body)
+        if self.kind == FUNCTION:
+            return PutFunction(epoch, self.owner, self.namespace, self.id, self.stamp, body)
+        if self.kind == TRIGGER_TYPE:
+            return PutTriggerType(epoch, self.owner, self.namespace, self.id, self.stamp, body)
+        return PutService(epoch, self.owner, self.namespace, self.id, body)
+
+    def drop(self) -> Envelope | None:
+        """The envelope that takes it back; services only go with their connection."""
+        if self.kind == FUNCTION:
+            return DropFunction(self.owner, self.namespace, self.id)
+        if self.kind == TRIGGER_TYPE:
+            return DropTriggerType(self.owner, self.namespace, self.id)
+        if self.kind == TRIGGER:
+            return DropTrigger(self.owner, self.id)
+        if self.kind == BINDING and isinstance(self.body, Trigger):
+            return UnbindTrigger(self.owner, self.id, self.body.type)
+        return None
+
+
+class Announcer:
+    """Every registration of this gateway, and what each shard has to be told."""
+
+    def __init__(self, effects: Effects) -> None:
+        self.map = ClusterMap()
+        self._effects = effects
+        self._slots: list[dict[tuple[int, str, str, str], Registration]] = [{} for _ in range(SLOTS)]
+        self.count = 0
+
+    def put(self, registration: Registration) -> None:
+        slot = slot_of(registration.slot_key)
+        entries = self._slots[slot]
+        key = (registration.owner.conn, *registration.key)
+        self.count += key not in entries
+        entries[key] = registration
+        shard = self.map.slots[slot].node
+        if shard:
+            self._effects.send(shard, registration.put(self.map.epoch))
+
+    def drop(self, registration: Registration) -> None:
+        """Forget it and tell the shard."""
+        if self.forget(registration):
+            shard = self.map.owner(registration.slot_key)
+            envelope = registration.drop()
+            if shard and envelope is not None:
+                self._effects.send(shard, envelope)
+
+    def forget(self, registration: Registration) -> bool:
+        """Forget it: the coordinator's clean-up, or the shard itself, takes it off the shard."""
+        entries = self._slots[slot_of(registration.slot_key)]
+        found = entries.pop((registration.owner.conn, *registration.key), None) is not None
+        self.count -= found
+        return found
+
+    def on_map(self, new: ClusterMap) -> None:
+        """Announce what lies in slots that changed hands, then say that this epoch is complete."""
+        old, self.map = self.map, new
+        moved = [slot for slot in range(SLOTS) if old.slots[slot] != new.slots[slot]]
+        self._announce(moved)
+        for shard in new.of_role(Role.SHARD):
+            self._effects.send(shard, Announced(new.epoch))
+
+    def on_reset(self, shard: str) -> None:
+        """The link to a shard was reset: it released all we had announced."""
+        if shard in self.map.nodes:
+            self._announce(slot for slot in range(SLOTS) if self.map.slots[slot].node == shard)
+            self._effects.send(shard, Announced(self.map.epoch))
+
+    def _announce(self, slots: Iterable[int]) -> None:
+        for slot in slots:
+            shard = self.map.slots[slot].node
+            if shard:
+                for registration in self._slots[slot].values():
+                    self._effects.send(shard, registration.put(self.map.epoch))

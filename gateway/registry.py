@@ -1,0 +1,202 @@
+"""Registrations of this gateway's workers: taken from frames, kept per connection, announced to shards. Pure."""
+
+import logging
+import time
+from collections.abc import Container
+from typing import Protocol
+
+import msgspec
+
+from iii_cluster.bus.envelopes import Envelope, RemoveTrigger, Trigger
+from iii_cluster.protocol import errors, frames, messages
+from iii_cluster.routing.table import RouteTable
+
+from .registrations import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, Announcer, Registration
+from .worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+class Effects(Protocol):
+    def send(self, node: str, envelope: Envelope) -> None: ...
+
+
+class Registry:
+    """Takes registrations in the order of their frames; the connection that sent one is its only owner."""
+
+    def __init__(
+        self,
+        announcer: Announcer,
+        routes: RouteTable,
+        builtins: Container[str],
+        effects: Effects,
+        max_registrations: int = 0,
+    ) -> None:
+        self._announcer = announcer
+        self._routes = routes
+        self._builtins = builtins
+        self._effects = effects
+        self._max = max_registrations  # per connection; 0: unlimited
+
+    # -- functions ---------------------------------------------------------------------------------
+
+    def register_function(self, worker: Worker, message: messages.RegisterFunction) -> None:
+        if not messages.is_null(message.invocation):
+            log.warning(
+                "action=registration_dropped worker=%s function=%s reason=HTTP functions are not supported yet",
+                worker.id,
+                message.id,
+            )
+            return
+        if message.id in self._builtins or (message.id.startswith("engine::") and worker.namespace != "default"):
+            log.warning("action=registration_dropped worker=%s function=%s reason=reserved", worker.id, message.id)
+            worker.outlet.send(
+                frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, worker.namespace, message.id, "")
+            )
+            return
+        definition = _definition(
+            description=_text(message.description),
+            request_format=message.request_format,
+            response_format=message.response_format,
+            metadata=message.metadata,
+        )
+        if self._put(worker, FUNCTION, worker.namespace, message.id, definition):
+            self._routes.export(worker.namespace, message.id, worker.target)
+
+    def unregister_function(self, worker: Worker, message: messages.UnregisterFunction) -> None:
+        self._drop(worker, (FUNCTION, worker.namespace, message.id))
+
+    def revoke_function(self, worker: Worker, namespace: str, function: str) -> None:
+        """The shard refused it: forget it without telling the shard."""
+        registration = worker.registrations.pop((FUNCTION, namespace, function), None)
+        if registration is not None:
+            self._announcer.forget(registration)
+            self._routes.withdraw(namespace, function, worker.target)
+
+    # -- trigger types -----------------------------------------------------------------------------
+
+    def register_trigger_type(self, worker: Worker, message: messages.RegisterTriggerType) -> None:
+        namespace = worker.namespace if message.namespace is None else message.namespace
+        if not namespace.strip():
+            log.warning("action=registration_dropped worker=%s type=%s reason=blank namespace", worker.id, message.id)
+            return
+        definition = _definition(
+            description=_text(message.description),
+            trigger_request_format=message.trigger_request_format,
+            call_request_format=message.call_request_format,
+        )
+        self._put(worker, TRIGGER_TYPE, namespace, message.id, definition)
+
+    def unregister_trigger_type(self, worker: Worker, message: messages.UnregisterTriggerType) -> None:
+        namespace = worker.namespace if message.namespace is None else message.namespace
+        self._drop(worker, (TRIGGER_TYPE, namespace, message.id))
+
+    # -- triggers ----------------------------------------------------------------------------------
+
+    def register_trigger(self, worker: Worker, message: messages.RegisterTrigger) -> None:
+        for namespace in (message.namespace, message.trigger_namespace):
+            if namespace is not None and not namespace.strip():
+                error = errors.error_body(errors.INVALID_NAMESPACE, "the namespace is blank")
+                worker.outlet.send(frames.trigger_failed(message.id, message.trigger_type, message.function_id, error))
+                return
+        trigger = Trigger(
+            message.id,
+            message.trigger_type,
+            message.function_id,
+            bytes(message.config) or b"null",
+            b"" if messages.is_null(message.metadata) else bytes(message.metadata),
+            message.namespace or "default",
+            worker.namespace,
+            message.trigger_namespace,
+        )
+        before = worker.registrations.get((BINDING, "", trigger.id))
+        if before is not None and before.slot_key != trigger.type:
+            self._drop(worker, before.key)  # another type: its binding lives elsewhere
+        if self._put(worker, TRIGGER, "", trigger.id, trigger):
+            self._put(worker, BINDING, "", trigger.id, trigger)
+
+    def unregister_trigger(self, worker: Worker, message: messages.UnregisterTrigger) -> None:
+        """By id only; the trigger may belong to any connection of the cluster."""
+        if not self._drop(worker, (TRIGGER, "", message.id)):
+            self.remove_trigger(message.id)
+        self._drop(worker, (BINDING, "", message.id))
+
+    def remove_trigger(self, trigger_id: str) -> None:
+        shard = self._announcer.map.owner(trigger_id)
+        if shard:
+            self._effects.send(shard, RemoveTrigger(trigger_id))
+
+    def revoke_trigger(self, worker: Worker, trigger_id: str) -> None:
+        """Somebody else removed or replaced it: the store forgot it already, the binding is still ours to take back."""
+        registration = worker.registrations.pop((TRIGGER, "", trigger_id), None)
+        if registration is not None:
+            self._announcer.forget(registration)
+        self._drop(worker, (BINDING, "", trigger_id))
+
+    # -- services ----------------------------------------------------------------------------------
+
+    def register_service(self, worker: Worker, message: messages.RegisterService) -> None:
+        definition = _definition(
+            name=_text(message.name or message.id),
+            description=_text(message.description),
+            parent_service_id=_text(message.parent_service_id),
+        )
+        self._put(worker, SERVICE, worker.namespace, message.id, definition)
+
+    # -- whole connections -------------------------------------------------------------------------
+
+    def move(self, worker: Worker, namespace: str) -> None:
+        """The worker announced its namespace: what it registered so far belongs there."""
+        old, worker.namespace = worker.namespace, namespace
+        for registration in list(worker.registrations.values()):
+            body = registration.body
+            if isinstance(body, Trigger):
+                moved = msgspec.structs.replace(body, home=namespace)
+                self._put(worker, registration.kind, "", registration.id, moved)
+            elif registration.namespace == old:
+                self._drop(worker, registration.key)
+                put = self._put(worker, registration.kind, namespace, registration.id, body)
+                if put and registration.kind == FUNCTION:
+                    self._routes.export(namespace, registration.id, worker.target)
+
+    def release(self, worker: Worker) -> None:
+        """The connection is closed: stop serving and announcing; the coordinator takes it off the shards."""
+        for registration in worker.registrations.values():
+            self._announcer.forget(registration)
+            if registration.kind == FUNCTION:
+                self._routes.withdraw(registration.namespace, registration.id, worker.target)
+        worker.registrations.clear()
+
+    def withdraw_all(self, worker: Worker) -> None:
+        """Take everything off the shards at once: its owner is back on another connection."""
+        for key in list(worker.registrations):
+            self._drop(worker, key)
+
+    def _put(self, worker: Worker, kind: str, namespace: str, name: str, body: bytes | Trigger) -> bool:
+        stamp = time.time_ns() // 1_000_000
+        registration = Registration(kind, worker.owner, namespace, name, stamp, body)
+        known = registration.key in worker.registrations
+        if not known and self._max and len(worker.registrations) >= self._max:
+            log.warning("action=registration_dropped worker=%s id=%s reason=limit of %d", worker.id, name, self._max)
+            return False
+        worker.registrations[registration.key] = registration
+        self._announcer.put(registration)
+        return True
+
+    def _drop(self, worker: Worker, key: tuple[str, str, str]) -> bool:
+        registration = worker.registrations.pop(key, None)
+        if registration is None:
+            return False
+        self._announcer.drop(registration)
+        if registration.kind == FUNCTION:
+            self._routes.withdraw(registration.namespace, registration.id, worker.target)
+        return True
+
+
+def _text(value: str | None) -> msgspec.Raw:
+    return messages.ABSENT if value is None else msgspec.Raw(msgspec.json.encode(value))
+
+
+def _definition(**members: msgspec.Raw) -> bytes:
+    """A JSON object of what was given; absent and null members are left out."""
+    return msgspec.json.encode({name: raw for name, raw in members.items() if not messages.is_null(raw)})

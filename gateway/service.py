@@ -1,0 +1,111 @@
+"""The gateway's I/O: sockets and bus on one side, the core on the other."""
+
+import asyncio
+import logging
+from typing import Any
+
+from iii_cluster.bus import envelopes
+from iii_cluster.bus.envelopes import Envelope
+from iii_cluster.node.node import Node
+
+from .builtins.install import Builtins
+from .core import GatewayCore
+from .listener import Listener
+from .reattach import Reattach
+from .worker import Worker
+
+log = logging.getLogger(__name__)
+
+_TICK = 1.0  # s
+
+
+class GatewayService:
+    """One gateway process."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        settings = node.settings
+        self.core = GatewayCore(
+            node.info.id,
+            self,
+            duplicates=settings.duplicate_functions,
+            max_registrations=settings.max_registrations,
+        )
+        self._builtins = Builtins(self.core, node)
+        self._reattach = Reattach(self.core, node.asker)
+        self._listener = Listener(self.core, settings)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._listen_to_nodes()
+
+    def _listen_to_nodes(self) -> None:
+        bus, core = self._node.bus, self.core
+        bus.on(envelopes.Invoke, core.invocations.on_invoke)
+        bus.on(envelopes.Result, core.invocations.on_remote_result)
+        bus.on(envelopes.Refused, core.invocations.on_refused)
+        bus.on(envelopes.Congested, core.invocations.on_congested)
+        bus.on(envelopes.FunctionOwners, core.routes.on_owners)
+        bus.on(envelopes.OfferTrigger, core.on_offer)
+        bus.on(envelopes.WithdrawTrigger, core.on_withdraw)
+        bus.on(envelopes.TriggerFailed, core.on_trigger_failed)
+        bus.on(envelopes.RevokeTrigger, core.on_revoke)
+        bus.on(envelopes.RejectFunction, core.on_reject)
+        bus.on(envelopes.Cleanup, core.on_cleanup)
+        bus.on_reset = core.on_reset
+        bus.on_congestion = lambda node, on: None if on else core.invocations.link_writable(node)
+        self._node.membership.subscribe(core.on_map)
+        core.on_map(core.map, self._node.membership.map)
+
+    # -- Effects of the core -----------------------------------------------------------------------
+
+    def send(self, node: str, envelope: Envelope) -> None:
+        self._node.bus.send(node, envelope)
+
+    def congested(self, node: str) -> bool:
+        return self._node.bus.congested(node)
+
+    def reattach(self, worker: Worker, previous: str, token: str) -> None:
+        self._reattach.request(worker, previous, token)
+
+    # -- RoleService -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the worker port; the node is in the map by now."""
+        self._tick()
+        await self._listener.start()
+        log.info("action=listening host=%s port=%d", self._node.settings.host, self._listener.port)
+
+    async def stop(self) -> None:
+        await self._listener.stop(self._node.settings.drain_timeout)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def ready(self) -> bool:
+        return self._listener.accepting
+
+    def ports(self) -> dict[str, int]:
+        return {"worker": self._listener.port}
+
+    def describe(self) -> dict[str, Any]:
+        core = self.core
+        return {
+            "connections": len(self._listener),
+            "workers": sum(worker.known for worker in core.workers.values()),
+            "registrations": core.announcer.count,
+            "routes": len(core.routes),
+            "in_flight": core.invocations.in_flight,
+            "completed": core.invocations.completed,
+        }
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        limit = self._node.settings.redis_outage_limit
+        self._listener.tick(now)
+        self.core.routes.expire(now, limit)
+        if self._node.bus.disconnected_for(now) > limit:
+            self.core.invocations.cut_off("Redis is unreachable")
+        self._timer = self._loop.call_later(_TICK, self._tick)
+
+
+async def serve(node: Node) -> GatewayService:
+    return GatewayService(node)

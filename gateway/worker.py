@@ -1,0 +1,88 @@
+"""What a gateway knows of one worker connection. The socket itself is behind `Outlet`."""
+
+import time
+from typing import Any, Protocol
+
+from iii_cluster.bus.envelopes import Owner
+from iii_cluster.protocol.payload import caller_suffix
+from iii_cluster.routing.table import Feeder, Target
+
+from .registrations import Registration
+
+
+class Outlet(Protocol):
+    """The sending half of a worker's socket."""
+
+    def send(self, frame: bytes) -> None:
+        """Queue one text frame; written at the end of the loop's tick."""
+
+    def pause(self) -> None:
+        """Stop reading; counted, so every pause needs its resume."""
+
+    def resume(self) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+    def abort(self) -> None: ...
+
+    @property
+    def congested(self) -> bool:
+        """More is queued than the worker keeps up with."""
+
+
+class Worker:
+    """One connection: identity, namespace, registrations, calls in flight."""
+
+    __slots__ = (
+        "address",
+        "announced",
+        "calling",
+        "connected_ms",
+        "feeders",
+        "gone",
+        "held",
+        "info",
+        "known",
+        "max_frame",
+        "namespace",
+        "outlet",
+        "owner",
+        "registrations",
+        "remote_feeders",
+        "serving",
+        "suffix",
+        "target",
+        "token",
+    )
+
+    def __init__(self, owner: Owner, token: str, outlet: Outlet, target: Target, address: str) -> None:
+        self.owner = owner
+        self.token = token
+        self.outlet = outlet
+        self.target = target
+        self.address = address
+        self.suffix = caller_suffix(owner.worker)
+        self.connected_ms = time.time_ns() // 1_000_000
+        self.namespace = "default"
+        self.known = False  # the coordinator was told of it: it sent a protocol message
+        self.announced = False
+        self.gone = False
+        self.held: list[bytes] | None = None  # frames that wait until the old connection is retired
+        self.info: dict[str, Any] = {}  # what it announced of itself
+        self.max_frame = 0  # largest message it accepts, bytes; 0: no limit known
+        self.registrations: dict[tuple[str, str, str], Registration] = {}
+        self.calling: dict[bytes, str] = {}  # its own invocation ids -> ours
+        self.serving: dict[str, str] = {}  # our invocation ids -> node of the caller
+        self.feeders: set[Feeder] = set()  # callers paused until this one reads again
+        self.remote_feeders: set[str] = set()  # gateways told that it does not keep up
+
+    @property
+    def id(self) -> str:
+        return self.owner.worker
+
+    @property
+    def number(self) -> int:
+        return self.owner.conn
+
+    def __repr__(self) -> str:
+        return f"Worker({self.id})"

@@ -1,0 +1,85 @@
+"""Triggers of the types this node fires, watched at the shard that owns the type. Pure."""
+
+from collections.abc import Callable, Collection
+
+from iii_cluster.bus.envelopes import Trigger, TriggerChange, TriggerSnapshot, Watch
+from iii_cluster.cluster.map import ClusterMap
+
+from .table import Effects
+
+
+class Subscription:
+    """The bound triggers of one type."""
+
+    __slots__ = ("asked", "known", "triggers", "type", "version")
+
+    def __init__(self, trigger_type: str) -> None:
+        self.type = trigger_type
+        self.asked = ""
+        self.known = False  # a snapshot has arrived
+        self.version = 0
+        self.triggers: dict[str, Trigger] = {}
+
+
+class Subscriptions:
+    """Watched trigger types of a node; `changed` is called with the type after every change."""
+
+    def __init__(self, effects: Effects, changed: Callable[[str], None] = lambda _: None) -> None:
+        self.map = ClusterMap()
+        self._effects = effects
+        self._changed = changed
+        self._types: dict[str, Subscription] = {}
+
+    def watch(self, trigger_type: str) -> None:
+        if trigger_type not in self._types:
+            self._types[trigger_type] = Subscription(trigger_type)
+            self._ask(self._types[trigger_type])
+
+    def triggers(self, trigger_type: str) -> Collection[Trigger]:
+        subscription = self._types.get(trigger_type)
+        return subscription.triggers.values() if subscription else ()
+
+    def known(self, trigger_type: str) -> bool:
+        subscription = self._types.get(trigger_type)
+        return subscription is not None and subscription.known
+
+    def on_snapshot(self, shard: str, said: TriggerSnapshot) -> None:
+        subscription = self._of(said.key, shard)
+        if subscription is not None:
+            subscription.known = True
+            subscription.version = said.version
+            subscription.triggers = {trigger.id: trigger for trigger in said.triggers}
+            self._changed(subscription.type)
+
+    def on_change(self, shard: str, said: TriggerChange) -> None:
+        subscription = self._of(said.key, shard)
+        if subscription is None or not subscription.known:
+            return
+        if said.version <= subscription.version:
+            return
+        subscription.version = said.version
+        for trigger_id in said.dropped:
+            subscription.triggers.pop(trigger_id, None)
+        for trigger in said.put:
+            subscription.triggers[trigger.id] = trigger
+        self._changed(subscription.type)
+
+    def on_map(self, new: ClusterMap) -> None:
+        old, self.map = self.map, new
+        for subscription in self._types.values():
+            if old.slot(subscription.type) != new.slot(subscription.type) or not subscription.asked:
+                self._ask(subscription)
+
+    def on_reset(self, shard: str) -> None:
+        for subscription in self._types.values():
+            if subscription.asked == shard:
+                self._ask(subscription)
+
+    def _ask(self, subscription: Subscription) -> None:
+        subscription.asked = self.map.owner(subscription.type)
+        if subscription.asked:
+            self._effects.send(subscription.asked, Watch(self.map.epoch, [f"triggers:{subscription.type}"]))
+
+    def _of(self, key: str, shard: str) -> Subscription | None:
+        subscription = self._types.get(key.removeprefix("triggers:"))
+        return subscription if subscription is not None and subscription.asked == shard else None

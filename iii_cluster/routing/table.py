@@ -1,0 +1,314 @@
+"""Routes: who serves a function, watched at the shard that owns its slot. Pure: no clock, no I/O.
+
+A route holds the function's owners as `Target`s. Calls go to the one with the fewest outstanding calls as seen
+from here, ties to the own node, then round robin.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from iii_cluster.bus.envelopes import Envelope, FunctionOwners, Owner, Unwatch, Watch
+from iii_cluster.cluster.map import ClusterMap
+
+# How many owners one choice looks at: the work per call must not grow with the number of replicas.
+CHOICE_WINDOW = 4
+
+Key = tuple[str, str]  # namespace, function id
+
+
+class Effects(Protocol):
+    def send(self, node: str, envelope: Envelope) -> None: ...
+
+
+class Feeder(Protocol):
+    """Who sends calls to a target, and can be paused."""
+
+    @property
+    def outlet(self) -> "Resumable": ...
+
+
+class Resumable(Protocol):
+    def resume(self) -> None: ...
+
+
+class Target:
+    """A worker connection that serves functions, and the calls outstanding on it as seen from here."""
+
+    __slots__ = ("congested", "conn", "feeders", "node", "outstanding", "uses", "worker")
+
+    def __init__(self, node: str, conn: int, worker: str) -> None:
+        self.node = node
+        self.conn = conn
+        self.worker = worker
+        self.outstanding = 0
+        self.congested = False
+        self.uses = 0  # routes that list it
+        self.feeders: set[Feeder] = set()  # who is paused until it is uncongested
+
+    def __repr__(self) -> str:
+        return f"Target({self.node}/{self.conn}, outstanding={self.outstanding})"
+
+
+class Route:
+    """One function as seen from this node."""
+
+    __slots__ = (
+        "asked",
+        "asked_at",
+        "elsewhere",
+        "function",
+        "local",
+        "namespace",
+        "remote",
+        "turn",
+        "unanswered",
+        "waiting",
+    )
+
+    def __init__(self, namespace: str, function: str) -> None:
+        self.namespace = namespace
+        self.function = function
+        self.local: list[Target] = []
+        self.remote: list[Target] = []
+        self.turn = 0
+        self.asked = ""  # shard that was asked to watch; "" while nobody was
+        self.asked_at = 0.0
+        self.elsewhere: list[str] = []
+        self.unanswered = False  # given up: no shard answered in time
+        self.waiting: list[Callable[[Route], None]] | None = None  # calls held until the answer
+
+    @property
+    def key(self) -> str:
+        return f"function:{self.namespace}/{self.function}"
+
+    def choose(self) -> Target | None:
+        """The target of the next call, None without owners."""
+        local = self.local
+        remote = self.remote
+        if not remote:
+            if len(local) == 1:
+                return local[0]
+            if not local:
+                return None
+            self.turn += 1
+            return _least(local, self.turn)
+        self.turn += 1
+        best = _least(remote, self.turn)
+        if local:
+            near = _least(local, self.turn)
+            if near.congested == best.congested:
+                return near if near.outstanding <= best.outstanding else best
+            return best if near.congested else near
+        return best
+
+
+def _least(targets: list[Target], turn: int) -> Target:
+    """Least loaded of a window that moves round robin; congested ones only when there is nothing else."""
+    count = len(targets)
+    if count == 1:
+        return targets[0]
+    start = turn % count
+    best = targets[start]
+    for step in range(1, min(count, CHOICE_WINDOW)):
+        candidate = targets[(start + step) % count]
+        if candidate.congested < best.congested or (
+            candidate.congested == best.congested and candidate.outstanding < best.outstanding
+        ):
+            best = candidate
+    return best
+
+
+class RouteTable:
+    """All routes of a node.
+
+    With `trust_local`, functions registered on this node are served before any shard confirms them
+    (the `balance` policy); without it, only owners the shard names are used.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        effects: Effects,
+        *,
+        trust_local: bool = True,
+        released: Callable[[Target], None] = lambda _: None,
+    ) -> None:
+        self.node = node
+        self.map = ClusterMap()
+        self.now = 0.0  # seconds, moved by expire()
+        self._effects = effects
+        self._trust_local = trust_local
+        self._released = released  # told of a target that no route lists any more
+        self._routes: dict[Key, Route] = {}
+        self._targets: dict[tuple[str, int], Target] = {}
+        self._held: set[Route] = set()
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def get(self, namespace: str, function: str) -> Route | None:
+        return self._routes.get((namespace, function))
+
+    def target(self, node: str, conn: int) -> Target | None:
+        return self._targets.get((node, conn))
+
+    # -- lookups -----------------------------------------------------------------------------------
+
+    def ready(self, namespace: str, function: str) -> Route | None:
+        """A route that can be used at once, None when it has to be looked up."""
+        route = self._routes.get((namespace, function))
+        if route is None or (not route.local and not route.remote):
+            return None
+        if not route.asked:
+            self._watch(route)
+        return route
+
+    def lookup(self, namespace: str, function: str, then: Callable[[Route], None]) -> None:
+        """Call `then(route)` when the owners are known; a route without owners means not found."""
+        route = self._routes.get((namespace, function))
+        if route is None:
+            route = self._routes[namespace, function] = Route(namespace, function)
+        if route.waiting is None:
+            route.waiting = []
+            route.asked_at = self.now
+            self._held.add(route)
+            self._watch(route)
+        route.waiting.append(then)
+
+    def _watch(self, route: Route) -> None:
+        shard = self.map.owner(route.function)
+        route.asked = shard
+        if shard:
+            self._effects.send(shard, Watch(self.map.epoch, [route.key]))
+
+    # -- what shards say ---------------------------------------------------------------------------
+
+    def on_owners(self, shard: str, said: FunctionOwners) -> None:
+        namespace, _, function = said.key.removeprefix("function:").partition("/")
+        route = self._routes.get((namespace, function))
+        if route is None:
+            if said.owners:
+                self._effects.send(shard, Unwatch([said.key]))
+            return
+        if route.asked != shard:
+            return  # a former owner of the slot
+        self._set_owners(route, said.owners)
+        route.elsewhere = said.elsewhere
+        self._release(route)
+        if not said.owners:
+            route.asked = ""  # the shard does not watch a function that nobody serves
+            self._forget_if_empty(route)
+
+    def _set_owners(self, route: Route, owners: Iterable[Owner]) -> None:
+        remote: list[Target] = []
+        local: list[Target] = []
+        for owner in owners:
+            mine = owner.node == self.node
+            if mine and self._trust_local:
+                continue
+            target = self._use(owner)
+            (local if mine else remote).append(target)
+        for target in route.remote:
+            self._unuse(target)
+        route.remote = remote
+        if not self._trust_local:
+            for target in route.local:
+                self._unuse(target)
+            route.local = local
+
+    def _release(self, route: Route) -> None:
+        if route.waiting is not None:
+            waiting, route.waiting = route.waiting, None
+            self._held.discard(route)
+            for then in waiting:
+                then(route)
+
+    def _forget_if_empty(self, route: Route) -> None:
+        if not route.local and not route.remote and route.waiting is None and not route.asked:
+            self._routes.pop((route.namespace, route.function), None)
+
+    # -- what happens on this node -----------------------------------------------------------------
+
+    def export(self, namespace: str, function: str, target: Target) -> None:
+        """A connection of this node registered the function."""
+        if not self._trust_local:
+            return
+        route = self._routes.get((namespace, function))
+        if route is None:
+            route = self._routes[namespace, function] = Route(namespace, function)
+        if target not in route.local:
+            route.local.append(target)
+            target.uses += 1
+        self._release(route)
+
+    def withdraw(self, namespace: str, function: str, target: Target) -> None:
+        """A connection of this node does not serve the function any more."""
+        route = self._routes.get((namespace, function))
+        if route is not None and target in route.local:
+            route.local.remove(target)
+            self._unuse(target)
+            self._forget_if_empty(route)
+
+    def own_target(self, conn: int, worker: str) -> Target:
+        """The target of a connection of this node; the connection keeps it alive."""
+        return self._use(Owner(self.node, conn, worker))
+
+    def release_target(self, target: Target) -> None:
+        self._unuse(target)
+
+    def disown(self, route: Route, target: Target) -> None:
+        """The target refused a call: it does not serve this function although the shard still says so."""
+        for targets in (route.local, route.remote):
+            if target in targets:
+                targets.remove(target)
+                self._unuse(target)
+
+    # -- cluster changes ---------------------------------------------------------------------------
+
+    def on_map(self, new: ClusterMap) -> None:
+        """Drop targets of vanished nodes and ask the new owners of moved slots. Cached owners keep serving."""
+        old, self.map = self.map, new
+        gone = old.nodes.keys() - new.nodes.keys()
+        for route in list(self._routes.values()):
+            if gone:
+                self._drop_nodes(route, gone)
+            if (route.asked or route.waiting is not None) and self._moved(route, old, new):
+                self._watch(route)
+
+    def _moved(self, route: Route, old: ClusterMap, new: ClusterMap) -> bool:
+        return old.slot(route.function) != new.slot(route.function) or route.asked != new.owner(route.function)
+
+    def _drop_nodes(self, route: Route, gone: Iterable[str]) -> None:
+        for target in [t for t in route.remote if t.node in gone]:
+            route.remote.remove(target)
+            self._unuse(target)
+
+    def on_reset(self, shard: str) -> None:
+        """The link to a shard was reset: it forgot our watches."""
+        for route in self._routes.values():
+            if route.asked == shard:
+                self._watch(route)
+
+    def expire(self, now: float, limit: float) -> None:
+        """Move the clock; give up lookups older than `limit` seconds: their calls get an `unanswered` route."""
+        self.now = now
+        for route in [route for route in self._held if now - route.asked_at > limit]:
+            route.unanswered = True
+            self._routes.pop((route.namespace, route.function), None)
+            self._release(route)
+
+    # -- targets -----------------------------------------------------------------------------------
+
+    def _use(self, owner: Owner) -> Target:
+        key = (owner.node, owner.conn)
+        target = self._targets.get(key)
+        if target is None:
+            target = self._targets[key] = Target(owner.node, owner.conn, owner.worker)
+        target.uses += 1
+        return target
+
+    def _unuse(self, target: Target) -> None:
+        target.uses -= 1
+        if target.uses == 0:
+            self._targets.pop((target.node, target.conn), None)
+            self._released(target)
