@@ -1,0 +1,114 @@
+"""The leader's view of the cluster: lease scans in, map changes out."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import msgspec
+
+from iii_cluster.cluster.assign import assign
+from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
+from iii_cluster.cluster.scripts import LeaseScan
+
+
+class Reachability:
+    """For how long Redis has answered without a break. Another server (`run_id`) breaks it: its leases may be stale."""
+
+    def __init__(self, ttl: float, interval: float) -> None:
+        self._patience = ttl + interval
+        # Short enough that a lease renewed just before a break outlives it together with the next renewal.
+        self._gap = max(interval, (ttl - interval) * 2 / 3)
+        self._server: str | None = None
+        self._since = 0.0
+        self._last = 0.0
+
+    def contact(self, now: float, server: str | None) -> None:
+        """Redis answered (with its run id), or did not (None)."""
+        if server is None or server != self._server or now - self._last > self._gap:
+            self._since = now
+        self._server = server
+        self._last = now
+
+    def steady(self, now: float) -> bool:
+        """Redis answered long enough for every living node to have renewed its lease."""
+        return self._server is not None and now - self._since >= self._patience and now - self._last <= self._gap
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`map` replaces the current one unless it is None; afterwards the leases in `remove` end."""
+
+    map: ClusterMap | None
+    remove: tuple[str, ...]
+
+
+class MapKeeper:
+    """Plans the next map of the leader `node`. `current` is the stored map, as far as known."""
+
+    def __init__(self, node: str, ttl: float, interval: float) -> None:
+        self.current = ClusterMap()
+        self.term = 0
+        self.reachability = Reachability(ttl, interval)
+        self._node = node
+        self._patience = ttl + interval
+        self._missing_since: dict[str, float] = {}
+
+    def lead(self, term: int, stored: ClusterMap) -> None:
+        """Start from `stored` in `term`; also after a refused write."""
+        self.term = term
+        self.current = stored
+        self._missing_since.clear()
+
+    def plan(self, scan: LeaseScan, now: float) -> Plan:
+        """What follows from a scan: joins, deaths, and this node as leader of its term."""
+        current = self.current
+        dead = self._dead(scan, now)
+        joining = {
+            node: lease.info
+            for node, lease in sorted(scan.leases.items())
+            if lease.ms_left > 0 and lease.info is not None and node not in current.nodes
+        }
+        strays = {node for node, lease in scan.leases.items() if lease.ms_left <= 0 and node not in current.nodes}
+        if not self.reachability.steady(now):
+            strays = set()
+        changed = dead or joining or (current.leader, current.term) != (self._node, self.term)
+        new = self._successor(dead, joining) if changed else None
+        return Plan(new, tuple(sorted(dead | strays)))
+
+    def written(self, new: ClusterMap) -> None:
+        """The planned map is stored."""
+        self.current = new
+        self._missing_since = {node: at for node, at in self._missing_since.items() if node in new.nodes}
+
+    def _dead(self, scan: LeaseScan, now: float) -> set[str]:
+        """Nodes that left, whose lease ran out, or whose lease has been missing for too long.
+
+        A lease that is missing without having been removed means that Redis forgot it: its node gets the time
+        to renew it. This node lives, whatever its lease says.
+        """
+        steady = self.reachability.steady(now)
+        dead = set()
+        for node in self.current.nodes:
+            lease = scan.leases.get(node)
+            if lease is not None:
+                self._missing_since.pop(node, None)
+                lost = steady and lease.ms_left <= 0
+            else:
+                since = self._missing_since.setdefault(node, now)
+                lost = node in scan.gone or (steady and now - since >= self._patience)
+            if lost and node != self._node:
+                dead.add(node)
+        return dead
+
+    def _successor(self, dead: Collection[str], joining: dict[str, NodeInfo]) -> ClusterMap:
+        current = self.current
+        nodes = {node: info for node, info in current.nodes.items() if node not in dead} | joining
+        shards = [node.id for node in nodes.values() if node.role is Role.SHARD]
+        epoch = current.epoch + 1
+        return msgspec.structs.replace(
+            current,
+            term=self.term,
+            epoch=epoch,
+            leader=self._node,
+            nodes=nodes,
+            slots=assign(current.slots, shards, epoch),
+        )

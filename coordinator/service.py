@@ -1,0 +1,292 @@
+"""The coordinator process: competes for leadership and, while it leads, keeps the map and the workers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from iii_cluster.bus.envelopes import (
+    Cleanup,
+    CleanupDone,
+    WorkerChanged,
+    WorkerDown,
+    WorkersAnnounced,
+    WorkerUp,
+)
+from iii_cluster.cluster.election import Election
+from iii_cluster.cluster.map import ClusterMap, Role, decode_map, encode_map
+from iii_cluster.cluster.membership import REDIS_ERRORS
+from iii_cluster.cluster.outage import Outage
+from iii_cluster.cluster.scripts import Scripts
+from iii_cluster.node.node import Node
+from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE, WORKERS_AVAILABLE
+from iii_cluster.routing.firing import Firing
+
+from .cleanup import CleanupQueue, Departure
+from .core import MapKeeper
+from .events import FunctionsPoll, worker_event
+from .records import WorkerRecords
+from .workers import WorkerRecord, Workers
+
+SCANS_PER_INTERVAL = 2  # lease scans per lease interval
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(node: Node) -> "CoordinatorService":
+    """Starts competing at once: the first leader puts itself into the map."""
+    service = CoordinatorService(node)
+    service.compete()
+    return service
+
+
+class CoordinatorService:
+    """One coordinator.
+
+    It acts on what gateways tell while it leads. Between losing its lease and either getting it back or seeing
+    another leader in the map it only remembers what they told.
+    """
+
+    def __init__(self, node: Node) -> None:
+        settings = node.settings
+        self._node = node
+        self._id = node.info.id
+        self._scan_interval = settings.lease_interval / SCANS_PER_INTERVAL
+        self._command_timeout = settings.lease_ttl / 2
+        self._scripts = Scripts(node.redis, node.keys)
+        self._keeper = MapKeeper(self._id, settings.lease_ttl, settings.lease_interval)
+        self._records = WorkerRecords(node.redis, node.keys.workers)
+        self._workers = Workers(self)
+        self._cleanup = CleanupQueue(self)
+        self._cleanup_timer: asyncio.TimerHandle | None = None
+        self._firing = Firing(node.bus, node.membership)
+        self._poll = FunctionsPoll(
+            self._firing,
+            node.asker,
+            node.membership,
+            node.redis,
+            node.keys.functions_digest,
+            lambda: self._leading,
+        )
+        self._leading = False  # holds the lease, has taken over, and the map says so
+        self._ledger_term = 0  # leadership the workers were loaded in; 0 once another leader's map was seen
+        self._waiting: list[Callable[[], None]] = []
+        self._outage = Outage(logger, "leading")
+        self._lead_task: asyncio.Task[None] | None = None
+        self._poll_task: asyncio.Task[None] | None = None
+        self._election = Election(self._scripts, self._id, settings, lambda: node.membership.map.term)
+        self._election.on_contact = self._keeper.reachability.contact
+        self._election.on_elected = self._on_elected
+        self._election.on_deposed = self._on_deposed
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        bus = self._node.bus
+        bus.on(WorkerUp, lambda node, up: self._heard(lambda: self._workers.up(node, up.conn, up.worker, up.again)))
+        bus.on(WorkerChanged, lambda _node, changed: self._heard(lambda: self._workers.changed(changed.worker)))
+        bus.on(WorkerDown, lambda node, down: self._heard(lambda: self._workers.down(node, down.conn, down.worker)))
+        bus.on(WorkersAnnounced, lambda node, _announced: self._heard(lambda: self._workers.announced(node)))
+        bus.on(CleanupDone, self._on_cleanup_done)
+        bus.on_reset = self._on_reset
+        self._node.membership.subscribe(self._on_map)
+
+    # -- RoleService
+
+    def compete(self) -> None:
+        self._firing.watch(WORKERS_AVAILABLE)
+        self._firing.watch(FUNCTIONS_AVAILABLE)
+        self._election.start()
+
+    async def start(self) -> None:
+        self._poll_task = asyncio.create_task(self._poll.run(), name="functions-poll")
+
+    async def stop(self) -> None:
+        if self._poll_task is not None:
+            self._poll_task.cancel()
+            await asyncio.wait([self._poll_task])
+        await self._election.stop()
+        await self._records.close()
+        self._abandon()
+
+    def ready(self) -> bool:
+        return self._poll_task is not None
+
+    def ports(self) -> dict[str, int]:
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "leading": self._leading,
+            "term": self._election.term,
+            "workers": len(self._workers),
+            "cleaning": len(self._cleanup),
+        }
+
+    # -- leadership
+
+    def _on_elected(self, term: int) -> None:
+        self._lead_task = asyncio.create_task(self._lead(term), name="lead")
+
+    def _on_deposed(self) -> None:
+        self._leading = False
+        if self._lead_task is not None:
+            self._lead_task.cancel()
+            self._lead_task = None
+
+    async def _lead(self, term: int) -> None:
+        taken_over = False
+        while True:
+            try:
+                if not taken_over:
+                    await self._take_over(term)
+                    taken_over = True
+                async with asyncio.timeout(self._command_timeout):
+                    await self._keep_map(term)
+                self._outage.worked(time.monotonic())
+            except REDIS_ERRORS as error:
+                self._keeper.reachability.contact(time.monotonic(), None)
+                self._outage.failed(time.monotonic(), error)
+            except Exception:
+                # Leading goes on: the next round starts from what is stored.
+                logger.exception("action=leading_failed term=%d", term)
+                taken_over = False
+            await asyncio.sleep(self._scan_interval)
+
+    async def _take_over(self, term: int) -> None:
+        """Start from the stored map and, unless this node led last, from the stored worker records."""
+        await self._reload_map(term)
+        if self._ledger_term and self._keeper.current.leader == self._id:
+            self._workers.restore()
+        else:
+            self._abandon()
+            self._workers.load(await self._records.load())
+        self._ledger_term = term
+
+    async def _reload_map(self, term: int) -> None:
+        body = await self._scripts.read_map()
+        stored = decode_map(body) if body else ClusterMap()
+        known = self._node.membership.map
+        if stored.version < known.version:
+            await self._scripts.restore_map(known)
+            stored = known
+        self._keeper.lead(term, stored)
+
+    async def _keep_map(self, term: int) -> None:
+        """One scan and what follows from it."""
+        keeper = self._keeper
+        scan = await self._scripts.scan_leases(term, keeper.current.nodes)
+        keeper.reachability.contact(time.monotonic(), scan.server)
+        if not scan.current:
+            return
+        plan = keeper.plan(scan, time.monotonic())
+        if plan.map is not None:
+            if not await self._scripts.write_map(plan.map):
+                logger.warning("action=map_refused term=%d epoch=%d", plan.map.term, plan.map.epoch)
+                await self._reload_map(term)
+                return
+            _log_change(keeper.current, plan.map)
+            keeper.written(plan.map)
+            self._node.bus.publish_map(encode_map(plan.map))
+            self._node.membership.take(plan.map)
+        self._resume(term)
+        if plan.remove:
+            await self._scripts.remove_leases(plan.remove, term)
+
+    def _resume(self, term: int) -> None:
+        """The map names this node as leader of `term`: act on what gateways tell."""
+        if self._leading or self._election.term != term:
+            return
+        self._leading = True
+        self._apply_map(self._node.membership.map)
+        waiting, self._waiting = self._waiting, []
+        for act in waiting:
+            act()
+
+    def _abandon(self) -> None:
+        """Forget the workers: another leader knows better."""
+        self._ledger_term = 0
+        self._workers.clear()
+        self._cleanup.clear()
+        self._set_cleanup_timer()
+        self._records.discard()
+        self._waiting.clear()
+
+    # -- what others tell
+
+    def _heard(self, act: Callable[[], None]) -> None:
+        if self._leading:
+            act()
+        elif self._ledger_term:
+            self._waiting.append(act)
+
+    def _on_map(self, _old: ClusterMap, new: ClusterMap) -> None:
+        if new.leader != self._id:
+            if self._ledger_term and new.term > self._ledger_term:
+                self._abandon()
+        elif self._leading:
+            self._apply_map(new)
+
+    def _apply_map(self, current: ClusterMap) -> None:
+        gateways = current.of_role(Role.GATEWAY)
+        self._cleanup.members(current.of_role(Role.SHARD), gateways, time.monotonic())
+        self._workers.gateways(set(gateways))
+        self._set_cleanup_timer()
+
+    def _on_cleanup_done(self, node: str, done: CleanupDone) -> None:
+        self._cleanup.acknowledged(node, done.job, done.step, time.monotonic())
+        self._set_cleanup_timer()
+
+    def _on_reset(self, node: str) -> None:
+        self._firing.on_reset(node)
+        self._cleanup.link_reset(node)
+        self._heard(lambda: self._workers.link_reset(node))
+
+    # -- effects of the cores
+
+    def send(self, node: str, envelope: Cleanup) -> None:
+        self._node.bus.send(node, envelope)
+
+    def clean(self, departures: list[Departure]) -> None:
+        self._cleanup.add(departures, time.monotonic())
+        self._set_cleanup_timer()
+
+    def finished(self, departures: list[Departure]) -> None:
+        logger.info("action=cleaned_up connections=%d", len(departures))
+        self._workers.cleaned(departures)
+
+    def overdue(self, step: str, nodes: Collection[str]) -> None:
+        logger.warning("action=cleanup_overdue step=%s nodes=%s", step, ",".join(nodes))
+
+    def store(self, worker: str, record: WorkerRecord) -> None:
+        self._records.store(worker, record)
+
+    def erase(self, worker: str) -> None:
+        self._records.erase(worker)
+
+    def fire(self, event: str, worker: str) -> None:
+        logger.info("action=%s worker=%s", event, worker)
+        self._firing.fire(WORKERS_AVAILABLE, worker_event(event, worker))
+
+    def _set_cleanup_timer(self) -> None:
+        if self._cleanup_timer is not None:
+            self._cleanup_timer.cancel()
+            self._cleanup_timer = None
+        deadline = self._cleanup.deadline
+        if deadline is not None:
+            delay = max(0.0, deadline - time.monotonic())
+            self._cleanup_timer = asyncio.get_running_loop().call_later(delay, self._on_cleanup_timer)
+
+    def _on_cleanup_timer(self) -> None:
+        self._cleanup.expire(time.monotonic())
+        self._set_cleanup_timer()
+
+
+def _log_change(old: ClusterMap, new: ClusterMap) -> None:
+    logger.info(
+        "action=map_written term=%d epoch=%d joined=%s removed=%s",
+        new.term,
+        new.epoch,
+        ",".join(sorted(new.nodes.keys() - old.nodes.keys())) or "-",
+        ",".join(sorted(old.nodes.keys() - new.nodes.keys())) or "-",
+    )
