@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 
-class Envelope(Struct, array_like=True, gc=False, tag_field="op"):
+class Envelope(Struct, array_like=True, gc=False, tag_field="kind"):
     """Base of all envelopes."""
 
 
