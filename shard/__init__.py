@@ -1,1 +1,1 @@
-"""Shards own slots of the function and trigger registries."""
+"""Shards own registry slots: functions, triggers, trigger types and services, and who watches them."""

@@ -133,9 +133,13 @@ class DropTrigger(Envelope, tag=15):
 
 
 class RemoveTrigger(Envelope, tag=16):
-    """To the owner of the trigger id's slot, by anyone (`unregistertrigger` checks no ownership)."""
+    """To the owner of the trigger id's slot, by anyone (`unregistertrigger` checks no ownership).
+
+    `epoch` is the sender's map epoch, 0 if it does not matter: a shard whose map is older waits for that map.
+    """
 
     id: str
+    epoch: int = 0
 
 
 class BindTrigger(Envelope, tag=17):
@@ -148,11 +152,12 @@ class BindTrigger(Envelope, tag=17):
 
 
 class UnbindTrigger(Envelope, tag=18):
-    """To the owner of the type's slot."""
+    """To the owner of the type's slot. `epoch` as in `RemoveTrigger`."""
 
     owner: Owner
     id: str
     type: str
+    epoch: int = 0
 
 
 class ProviderAnswer(Envelope, tag=19):
@@ -184,11 +189,15 @@ class Announced(Envelope, tag=21):
 
 
 class OfferTrigger(Envelope, tag=30):
-    """Send `registertrigger` to the provider on `conn`."""
+    """Send `registertrigger` to the provider on `conn`.
+
+    `again`: the type's slot changed hands, so the provider may have it already; a gateway that knows may skip it.
+    """
 
     conn: int
     trigger: Trigger
     provider_namespace: str = "default"
+    again: bool = False
 
 
 class WithdrawTrigger(Envelope, tag=31):

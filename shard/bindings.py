@@ -1,0 +1,303 @@
+"""Binding triggers to the providers of their types: offering, parking, refusing, moving to a better namespace."""
+
+from collections.abc import Callable, Collection
+
+from iii_cluster.bus.envelopes import (
+    BindTrigger,
+    DropTriggerType,
+    OfferTrigger,
+    Owner,
+    ProviderAnswer,
+    PutTriggerType,
+    Trigger,
+    TriggerFailed,
+    UnbindTrigger,
+    WithdrawTrigger,
+)
+from iii_cluster.cluster.slots import slot_of
+
+from .effects import Effects
+from .ownership import DURABLE, Ownership
+from .trigger_types import Binding, Provider, Providers, State, TriggerType
+
+Changed = Callable[[str, str, Trigger | None], None]  # type id, trigger id, the trigger if it is bound
+
+
+class Bindings:
+    """`ready` tells whether a slot is filled: before that nothing is offered, the best provider may be yet to come.
+
+    `changed` is told of every trigger that was bound, bound anew or is bound no more.
+    """
+
+    def __init__(
+        self, effects: Effects, builtin: Collection[str], ready: Callable[[int], bool], changed: Changed
+    ) -> None:
+        self.index: Ownership[Binding] = Ownership()
+        self.providers: Ownership[Provider] = Ownership()
+        self._effects = effects
+        self._builtin = builtin
+        self._ready = ready
+        self._changed = changed
+        self._ids: dict[str, Binding] = {}
+        self._types: dict[str, TriggerType] = {}
+        self._functions: dict[tuple[str, str], dict[Binding, None]] = {}
+        self._freed: dict[Providers, None] = {}  # let go of a trigger: what they refused may fit now
+
+    # -- questions
+
+    def find(self, id: str) -> Binding | None:
+        return self._ids.get(id)
+
+    def find_type(self, id: str) -> TriggerType | None:
+        return self._types.get(id)
+
+    def bound(self, type: str) -> list[Trigger]:
+        found = self._types.get(type)
+        return [] if found is None else [binding.trigger for binding in found.live.values()]
+
+    def of_function(self, namespace: str, function: str) -> list[Binding]:
+        return list(self._functions.get((namespace, function), ()))
+
+    def in_slot(self, slot: int) -> list[Binding]:
+        return self.index.in_slot(slot)
+
+    def types_in_slot(self, slot: int) -> list[TriggerType]:
+        return list({provider.at.type: None for provider in self.providers.in_slot(slot)})
+
+    # -- triggers
+
+    def bind(self, bind: BindTrigger, registrar: str = "") -> None:
+        trigger = bind.trigger
+        known = self._ids.get(trigger.id)
+        if known is not None:
+            if (known.owner, known.stamp, known.trigger) == (bind.owner, bind.stamp, trigger):
+                known.epoch = max(known.epoch, bind.epoch)  # announced again
+                return
+            if known.owner != bind.owner and known.stamp > bind.stamp and not self._ready(slot_of(trigger.type)):
+                return
+        type = self._type(trigger.type)
+        owner = self.index.canonical(bind.owner)
+        binding = Binding(owner, slot_of(trigger.type), bind.epoch, bind.stamp, trigger, type, registrar)
+        if known is not None and known.type is type and known.state is State.LIVE:
+            # Stays with the provider that has it until it is placed anew.
+            at, provider = known.at, known.provider
+            self._discard(known, keep_type=True)
+            self._add(binding)
+            type.set_state(binding, State.LIVE, at, provider)
+        else:
+            if known is not None:
+                self.remove(known)
+                type = binding.type = self._type(trigger.type)  # it may have gone with its last trigger
+            self._add(binding)
+        self._place(binding)
+
+    def unbind(self, unbind: UnbindTrigger) -> None:
+        binding = self._ids.get(unbind.id)
+        if binding is not None and binding.owner == unbind.owner and binding.type.id == unbind.type:
+            self.remove(binding)
+
+    def remove(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
+        """Take it from its provider (unless that one is `leaving` too) and forget it."""
+        if binding.state is State.LIVE:
+            if binding.provider not in leaving:
+                self._withdraw(binding)
+            self._changed(binding.type.id, binding.trigger.id, None)
+        self._discard(binding)
+
+    def answer(self, answer: ProviderAnswer) -> None:
+        """A provider's result; only a refusal by the one that has the trigger matters."""
+        binding = self._ids.get(answer.id)
+        if not answer.error or binding is None or binding.type.id != answer.type:
+            return
+        if binding.state is not State.LIVE or binding.provider != answer.provider:
+            return
+        binding.type.set_state(binding, State.REFUSED, binding.at, binding.provider)
+        self._changed(binding.type.id, binding.trigger.id, None)
+        if not binding.told:
+            binding.told = True
+            node, conn = binding.owner.node, binding.owner.conn
+            if binding.owner == DURABLE:
+                node = binding.registrar
+            trigger = binding.trigger
+            if node:
+                self._effects.send(node, TriggerFailed(conn, trigger.id, trigger.type, trigger.function, answer.error))
+
+    # -- providers
+
+    def put_type(self, put: PutTriggerType) -> None:
+        providers = self._type(put.id).providers_in(put.namespace)
+        known = providers.stack.get(put.owner)
+        if known is not None and (known.stamp, known.definition) == (put.stamp, put.definition):
+            known.epoch = max(known.epoch, put.epoch)  # announced again
+            return
+        if known is not None:
+            known.epoch = max(known.epoch, put.epoch)
+            known.stamp, known.definition = put.stamp, put.definition
+            provider = known
+        else:
+            owner = self.providers.canonical(put.owner)
+            provider = Provider(owner, slot_of(put.id), put.epoch, put.stamp, put.definition, providers)
+            self.providers.add(provider)
+        providers.push(provider)
+        if providers.current is provider:
+            self._serve(providers)
+
+    def drop_type(self, drop: DropTriggerType) -> None:
+        type = self._types.get(drop.id)
+        providers = None if type is None else type.providers.get(drop.namespace)
+        provider = None if providers is None else providers.stack.get(drop.owner)
+        if provider is not None:
+            self._drop_providers([provider])
+
+    def _serve(self, providers: Providers) -> None:
+        """A provider (re)registered: it gets what is bound here, then what was waiting."""
+        bound = list(providers.live.values())
+        for binding in (*bound, *providers.refused.values()):
+            binding.due, binding.told = True, False
+        for binding in bound:
+            self._place(binding)
+        for binding in list(providers.type.wanting.get(providers.namespace, {}).values()):
+            self._place(binding)
+
+    def _drop_providers(self, dropped: Collection[Provider]) -> None:
+        served: dict[Providers, None] = {}
+        for provider in dropped:
+            self.providers.remove(provider)
+            if provider.at.remove(provider):
+                served[provider.at] = None
+        for provider in dropped:
+            provider.at.type.forget_empty(provider.at)
+        for providers in served:
+            for binding in (*providers.live.values(), *providers.refused.values()):
+                self._place(binding)
+        for provider in dropped:
+            self._forget_empty(provider.at.type)
+
+    # -- many at once
+
+    def release(self, owners: Collection[Owner]) -> None:
+        """Forget everything of `owners`; the rest of their types' triggers find other providers or are parked."""
+        for owner in owners:
+            for binding in self.index.of_owner(owner):
+                self.remove(binding, owners)
+        self._drop_providers([provider for owner in owners for provider in self.providers.of_owner(owner)])
+
+    def fill(self, slot: int) -> None:
+        """The slot is filled: every provider is known, so place every trigger."""
+        for binding in self.index.in_slot(slot):
+            self._place(binding, again=True)
+
+    def end_slot(self, slot: int, keep: Callable[[int], bool]) -> None:
+        """Our time with the slot is over: its next owner takes over what the providers have. Tells nobody.
+
+        What was announced under an epoch that `keep` accepts stays, as if it had just arrived.
+        """
+        for binding in self.index.in_slot(slot):
+            binding.type.set_state(binding, State.PARKED, None, None)
+            binding.due, binding.told = True, False
+            if not keep(binding.epoch):
+                self._discard(binding)
+        self._drop_providers([p for p in self.providers.in_slot(slot) if not keep(p.epoch)])
+
+    def settle(self) -> None:
+        """Offer again what was refused by providers that let go of a trigger since."""
+        freed, self._freed = self._freed, {}
+        for providers in freed:
+            for binding in list(providers.refused.values()):
+                binding.due = True
+                self._place(binding)
+
+    # -- inside
+
+    def _place(self, binding: Binding, again: bool = False) -> None:
+        """Bring the binding to the provider it belongs to now."""
+        if not self._ready(binding.slot):
+            if binding.at is not None and binding.provider not in binding.at.stack:
+                self._park(binding)
+            return
+        due, binding.due = binding.due, False
+        if binding.type.id in self._builtin:
+            if due:
+                binding.type.set_state(binding, State.LIVE, None, None)
+                self._changed(binding.type.id, binding.trigger.id, binding.trigger)
+            return
+        target = binding.type.resolve(binding.trigger)
+        if target is None or target.current is None:
+            self._park(binding)
+            return
+        provider = target.current.owner
+        moves = binding.at is not target or binding.provider != provider
+        if not moves and not due:
+            return
+        if moves:
+            binding.told = False
+            if binding.state is State.LIVE:
+                self._withdraw(binding)
+        binding.type.set_state(binding, State.LIVE, target, provider)
+        self._effects.send(provider.node, OfferTrigger(provider.conn, binding.trigger, target.namespace, again))
+        self._changed(binding.type.id, binding.trigger.id, binding.trigger)
+
+    def _park(self, binding: Binding) -> None:
+        was = binding.state
+        if was is State.LIVE:
+            self._withdraw(binding)
+        binding.type.set_state(binding, State.PARKED, None, None)
+        if was is State.LIVE:
+            self._changed(binding.type.id, binding.trigger.id, None)
+
+    def _withdraw(self, binding: Binding) -> None:
+        """Take a live trigger from its provider, if that one still is there."""
+        at, provider = binding.at, binding.provider
+        if at is None or provider is None or provider not in at.stack:
+            return
+        self._effects.send(provider.node, WithdrawTrigger(provider.conn, binding.trigger.id, binding.type.id))
+        if at.refused:
+            if not self._freed:
+                self._effects.settle_soon()
+            self._freed[at] = None
+
+    def _add(self, binding: Binding) -> None:
+        trigger = binding.trigger
+        self._ids[trigger.id] = binding
+        self.index.add(binding)
+        binding.type.add(binding)
+        self._functions.setdefault((trigger.namespace, trigger.function), {})[binding] = None
+
+    def _discard(self, binding: Binding, keep_type: bool = False) -> None:
+        trigger = binding.trigger
+        binding.type.set_state(binding, State.PARKED, None, None)
+        binding.type.remove(binding)
+        self.index.remove(binding)
+        del self._ids[trigger.id]
+        bindings = self._functions[trigger.namespace, trigger.function]
+        del bindings[binding]
+        if not bindings:
+            del self._functions[trigger.namespace, trigger.function]
+        if not keep_type:
+            self._forget_empty(binding.type)
+
+    def _type(self, id: str) -> TriggerType:
+        type = self._types.get(id)
+        if type is None:
+            type = self._types[id] = TriggerType(id)
+        return type
+
+    def _forget_empty(self, type: TriggerType) -> None:
+        if type.empty:
+            self._types.pop(type.id, None)
+
+    def invariants(self) -> None:
+        self.index.invariants()
+        self.providers.invariants()
+        indexed = [binding for slot in self.index.slots() for binding in self.index.in_slot(slot)]
+        assert {id(b) for b in indexed} == {id(b) for b in self._ids.values()}
+        assert {id(b) for bs in self._functions.values() for b in bs} == {id(b) for b in indexed}
+        assert all(self._functions.values())
+        stacked = [p for t in self._types.values() for at in t.providers.values() for p in at.stack.values()]
+        assert {id(p) for p in stacked} == {id(p) for s in self.providers.slots() for p in self.providers.in_slot(s)}
+        for type in self._types.values():
+            assert not type.empty
+            type.invariants([binding for binding in indexed if binding.type is type])
+        assert {binding.type for binding in indexed} <= set(self._types.values())
+        for binding in indexed:
+            assert not binding.due or not self._ready(binding.slot)

@@ -1,0 +1,396 @@
+"""The registry of one shard: an envelope or a map goes in, envelopes go out through `Effects`. Pure."""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from iii_cluster.bus import envelopes
+from iii_cluster.bus.envelopes import (
+    BindTrigger,
+    Envelope,
+    FunctionOwners,
+    Owner,
+    PutTrigger,
+    RemoveTrigger,
+    Trigger,
+    TriggerChange,
+    TriggerSnapshot,
+    UnbindTrigger,
+    Watch,
+)
+from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.cluster.slots import slot_of
+from iii_cluster.config.settings import Duplicates
+
+from .bindings import Bindings
+from .effects import Effects
+from .functions import Functions
+from .holds import Holds, Lookup, Removal
+from .ownership import DURABLE, Ownership
+from .services import Services
+from .slots import SlotTable
+from .triggers import Triggers
+from .watches import TRIGGERS, Watches, function_key, parse_function_key, slot_of_key, triggers_key
+
+# Cleaned-up connections remembered, so that a registration overtaken by the clean-up does not come back.
+MAX_DEPARTED = 20_000
+
+
+class ShardCore:
+    """`now` is seconds of any monotonic clock."""
+
+    def __init__(
+        self, me: str, effects: Effects, *, duplicates: Duplicates, builtin_types: Collection[str], barrier: float
+    ) -> None:
+        self._me = me
+        self._effects = effects
+        self.slots = SlotTable(me, barrier)
+        self.functions = Functions(effects, duplicates, self._function_changed)
+        self.services = Services()
+        self.triggers = Triggers(effects, self.slots.ready)
+        self.bindings = Bindings(effects, builtin_types, self.slots.ready, self._trigger_changed)
+        self.watches = Watches()
+        self.holds = Holds()
+        self._seen: dict[str, int] = {}  # node -> newest epoch it spoke of
+        self._departed: dict[Owner, None] = {}
+        self._dirty: dict[str, tuple[str, str]] = {}  # watched functions to look at, by key
+        self._changes: dict[str, dict[str, Trigger | None]] = {}  # watched type -> what to push
+        self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {
+            envelopes.PutFunction: self._put_function,
+            envelopes.DropFunction: lambda _, drop: self.functions.drop(drop),
+            envelopes.PutTriggerType: self._put_trigger_type,
+            envelopes.DropTriggerType: lambda _, drop: self.bindings.drop_type(drop),
+            envelopes.PutTrigger: self._put_trigger,
+            envelopes.DropTrigger: lambda _, drop: self.triggers.drop(drop),
+            envelopes.RemoveTrigger: self._remove_trigger,
+            envelopes.BindTrigger: self._bind_trigger,
+            envelopes.UnbindTrigger: self._unbind_trigger,
+            envelopes.ProviderAnswer: lambda _, answer: self.bindings.answer(answer),
+            envelopes.PutService: self._put_service,
+            envelopes.Announced: lambda src, announced: self._fill(self.slots.announced(src, announced.epoch)),
+            envelopes.Watch: self._watch,
+            envelopes.Unwatch: self._unwatch,
+            envelopes.Cleanup: self._cleanup,
+        }
+
+    @property
+    def map(self) -> ClusterMap:
+        return self.slots.map
+
+    # -- events
+
+    def handle(self, src: str, envelope: Envelope) -> None:
+        """Take in one envelope from node `src`; KeyError for a kind that is none of a shard's business."""
+        self.handlers[type(envelope)](src, envelope)
+        self._flush()
+
+    def apply_map(self, new: ClusterMap, now: float) -> None:
+        """Adopt a newer map. `slots.unloaded()` then names the slots `durable_loaded` has to be called for."""
+        if new.version <= self.map.version:
+            return
+        changed = self.slots.apply(new, now)
+        for slot in {*changed.ended, *changed.gained, *self._unowned()}:
+            self._end_slot(slot)
+        self._release_nodes(self._vanished())
+        self._fill(changed.filled)
+        self._flush()
+        for slot in sorted(self.holds.slots()):
+            self._wake(slot)
+        self._flush()
+
+    def link_reset(self, node: str, now: float) -> None:
+        """Mail to or from `node` was lost: forget what it registered, it announces everything again."""
+        if node in self.map.nodes:
+            self.slots.announces_again(node, now)
+        self._release_nodes([node])
+        self._flush()
+
+    def tick(self, now: float) -> None:
+        """Fill the slots whose barrier ended; call it at `slots.deadline()`."""
+        self._fill(self.slots.tick(now))
+        self._flush()
+
+    def settle(self) -> None:
+        """One round of repeated offers, asked for with `Effects.settle_soon`."""
+        self.bindings.settle()
+        self._flush()
+
+    def durable_loaded(self, slots: Collection[int], stored: Iterable[BindTrigger]) -> None:
+        """What storage holds, as of after these slots were gained. What arrived in the meantime is newer."""
+        owned = {slot for slot in slots if self.slots.owns(slot)}
+        for bind in stored:
+            trigger = bind.trigger
+            slot = slot_of(trigger.id)
+            if slot in owned and self.triggers.find(trigger.id) is None:
+                self.triggers.put(PutTrigger(self.slots.since(slot), DURABLE, bind.stamp, trigger))
+            slot = slot_of(trigger.type)
+            if slot in owned and self.bindings.find(trigger.id) is None:
+                self.bindings.bind(BindTrigger(self.slots.since(slot), DURABLE, bind.stamp, trigger))
+        self._fill(self.slots.loaded(owned))
+        self._flush()
+        for slot in sorted(owned & self.holds.slots()):
+            self._wake(slot)
+        self._flush()
+
+    def durable_forgotten(self, trigger: Trigger) -> None:
+        """Storage has forgotten a durable trigger: now its type may."""
+        self._forward(trigger.type, UnbindTrigger(DURABLE, trigger.id, trigger.type))
+
+    def lookup(self, slot: int, epoch: int, done: Callable[[bool], None]) -> None:
+        """Call `done(True)` as soon as the slot can be asked, `done(False)` if it is not ours (any more).
+
+        `epoch` is the asker's map epoch, 0 if it did not say.
+        """
+        if self.slots.ready(slot):
+            done(True)
+        elif self.slots.owns(slot) or epoch > self.map.epoch:
+            self.holds.lookup(slot, Lookup(epoch, done))
+        else:
+            done(False)
+
+    # -- registrations
+
+    def _admits(self, slot: int, owner: Owner, epoch: int) -> bool:
+        """Whether a registration counts: what is of a former time or of a dead connection does not come back."""
+        if not self.slots.accepts(slot, epoch) or owner in self._departed:
+            return False
+        return self._hears(owner.node, epoch)
+
+    def _hears(self, node: str, epoch: int) -> bool:
+        """Whether `node` is, or will be, in the map."""
+        if node not in self.map.nodes and epoch <= self.map.epoch:
+            return False
+        self._seen[node] = max(epoch, self._seen.get(node, epoch))
+        return True
+
+    def _put_function(self, _: str, put: envelopes.PutFunction) -> None:
+        if self._admits(slot_of(put.id), put.owner, put.epoch):
+            self.functions.put(put)
+
+    def _put_trigger_type(self, _: str, put: envelopes.PutTriggerType) -> None:
+        if self._admits(slot_of(put.id), put.owner, put.epoch):
+            self.bindings.put_type(put)
+
+    def _put_service(self, _: str, put: envelopes.PutService) -> None:
+        if self._admits(slot_of(put.id), put.owner, put.epoch):
+            self.services.put(put)
+
+    def _put_trigger(self, _: str, put: PutTrigger) -> None:
+        slot = slot_of(put.trigger.id)
+        if put.owner != DURABLE:
+            if self._admits(slot, put.owner, put.epoch):
+                self.triggers.put(put)
+        elif self.slots.owns(slot):
+            self.triggers.put(replace(put, epoch=max(put.epoch, self.slots.since(slot))))
+        elif put.epoch > self.map.epoch:
+            self.triggers.put(put)
+        else:
+            self._forward(put.trigger.id, put)
+
+    def _bind_trigger(self, src: str, bind: BindTrigger) -> None:
+        slot = slot_of(bind.trigger.type)
+        if bind.owner != DURABLE:
+            if self._admits(slot, bind.owner, bind.epoch):
+                self.bindings.bind(bind)
+        elif self.slots.owns(slot):
+            self.bindings.bind(replace(bind, epoch=max(bind.epoch, self.slots.since(slot))), src)
+        elif bind.epoch > self.map.epoch:
+            self.bindings.bind(bind, src)
+        else:
+            self._forward(bind.trigger.type, bind)
+
+    def _remove_trigger(self, src: str, remove: RemoveTrigger) -> None:
+        if self._is_here(src, remove.id, remove):
+            self.triggers.remove_by_id(remove.id)
+
+    def _unbind_trigger(self, src: str, unbind: UnbindTrigger) -> None:
+        if unbind.owner != DURABLE or self._is_here(src, unbind.type, unbind):
+            self.bindings.unbind(unbind)
+
+    def _is_here(self, src: str, key: str, removal: Removal) -> bool:
+        """Whether `removal` can be judged now; if not it is held, or sent on to who can."""
+        slot = slot_of(key)
+        if self.slots.settled(slot):
+            return True
+        if self.slots.owns(slot) or removal.epoch > self.map.epoch:
+            self.holds.removal(slot, src, removal)
+        else:
+            self._forward(key, removal)
+        return False
+
+    def _forward(self, key: str, envelope: PutTrigger | BindTrigger | RemoveTrigger | UnbindTrigger) -> None:
+        """To the owner of `key` by our map, which that one waits for: nothing runs in circles."""
+        owner = self.map.owner(key)
+        if owner:
+            self._effects.send(owner, replace(envelope, epoch=self.map.epoch))
+
+    # -- watches
+
+    def _watch(self, src: str, watch: Watch) -> None:
+        if self._hears(src, watch.epoch):
+            for key in watch.keys:
+                slot = slot_of_key(key)
+                if slot is not None:
+                    self._watch_key(slot, src, key, watch.epoch)
+
+    def _watch_key(self, slot: int, node: str, key: str, epoch: int) -> None:
+        if self.slots.ready(slot):
+            self._answer_watch(slot, node, key, epoch)
+        elif self.slots.owns(slot) or epoch > self.map.epoch:
+            self.holds.watch(slot, node, key, epoch)
+
+    def _answer_watch(self, slot: int, node: str, key: str, epoch: int) -> None:
+        if key.startswith(TRIGGERS):
+            watched = self.watches.add(node, key, slot, epoch)
+            bound = self.bindings.bound(key.removeprefix(TRIGGERS))
+            self._effects.send(node, TriggerSnapshot(key, watched.version, bound))
+            return
+        namespace, id = parse_function_key(key)
+        owners = self.functions.owners(namespace, id)
+        elsewhere = []
+        if owners:
+            self.watches.add(node, key, slot, epoch).owners = owners
+        else:
+            elsewhere = self.functions.elsewhere(namespace, id)
+        self._effects.send(node, FunctionOwners(key, self.watches.next_version(), owners, elsewhere))
+
+    def _unwatch(self, src: str, unwatch: envelopes.Unwatch) -> None:
+        for key in unwatch.keys:
+            slot = slot_of_key(key)
+            if slot is not None:
+                self.watches.remove(src, key)
+                self.holds.unwatch(slot, src, key)
+
+    def _function_changed(self, namespace: str, id: str) -> None:
+        key = function_key(namespace, id)
+        if key in self.watches:
+            self._dirty[key] = (namespace, id)
+
+    def _trigger_changed(self, type: str, id: str, trigger: Trigger | None) -> None:
+        if triggers_key(type) in self.watches:
+            self._changes.setdefault(type, {})[id] = trigger
+
+    def _flush(self) -> None:
+        """Push what changed: once per key and event, however many registrations the event touched."""
+        while self._dirty:
+            key, (namespace, id) = self._dirty.popitem()
+            self._push_owners(key, namespace, id)
+        while self._changes:
+            type, changes = self._changes.popitem()
+            self._push_triggers(triggers_key(type), changes)
+
+    def _push_owners(self, key: str, namespace: str, id: str) -> None:
+        watched = self.watches.get(key)
+        owners = self.functions.owners(namespace, id)
+        if watched is None or owners == watched.owners:
+            return
+        watched.owners = owners
+        watched.version = self.watches.next_version()
+        elsewhere = [] if owners else self.functions.elsewhere(namespace, id)
+        push = FunctionOwners(key, watched.version, owners, elsewhere)
+        for node in watched.watchers:
+            self._effects.send(node, push)
+        if not owners:
+            self.watches.drop_key(key)
+
+    def _push_triggers(self, key: str, changes: dict[str, Trigger | None]) -> None:
+        watched = self.watches.get(key)
+        if watched is None:
+            return
+        put = [trigger for trigger in changes.values() if trigger is not None]
+        dropped = [id for id, trigger in changes.items() if trigger is None]
+        push = TriggerChange(key, self.watches.next_version(watched), put, dropped)
+        for node in watched.watchers:
+            self._effects.send(node, push)
+
+    # -- slots
+
+    def _fill(self, slots: Iterable[int]) -> None:
+        filled = list(slots)
+        for slot in filled:
+            self.bindings.fill(slot)
+        self._flush()
+        for slot in filled:
+            self._wake(slot)
+
+    def _wake(self, slot: int) -> None:
+        """Look again at what is held of a slot."""
+        for node, key, epoch in self.holds.take_watches(slot):
+            self._watch_key(slot, node, key, epoch)
+        for lookup in self.holds.take_lookups(slot):
+            self.lookup(slot, lookup.epoch, lookup.done)
+        for src, removal in self.holds.take_removals(slot):
+            self.handlers[type(removal)](src, removal)
+
+    def _unowned(self) -> set[int]:
+        """Slots of others that hold something: it came early, or is of the past by now."""
+        holding = {slot for index in self._indexes() for slot in index.slots()}
+        return {slot for slot in holding if not self.slots.owns(slot)}
+
+    def _end_slot(self, slot: int) -> None:
+        """Drop what the map does not cover; a peer that is ahead of us has announced for its own map already."""
+
+        def keep(epoch: int) -> bool:
+            return self.slots.accepts(slot, epoch)
+
+        for registration in self.functions.index.in_slot(slot):
+            if not keep(registration.epoch):
+                self.functions.remove(registration)
+        for service in self.services.index.in_slot(slot):
+            if not keep(service.epoch):
+                self.services.remove(service)
+        for stored in self.triggers.index.in_slot(slot):
+            if not keep(stored.epoch):
+                self.triggers.remove(stored)
+        self.bindings.end_slot(slot, keep)
+        for node, key, epoch in self.watches.end_slot(slot, keep):
+            self.holds.watch(slot, node, key, epoch)
+
+    # -- nodes and connections
+
+    def _indexes(self) -> list[Ownership[Any]]:
+        registries = (self.functions.index, self.services.index, self.triggers.index)
+        return [*registries, self.bindings.index, self.bindings.providers]
+
+    def _vanished(self) -> list[str]:
+        """Nodes that hold something here and are neither in the map nor, as far as we heard, in a later one."""
+        nodes = {node for index in self._indexes() for node in index.nodes()}
+        nodes |= {*self.watches.nodes(), *self.holds.nodes(), *self._seen}
+        known = self.map.nodes
+        return sorted(node for node in nodes if node not in known and self._seen.get(node, 0) <= self.map.epoch)
+
+    def _release_nodes(self, nodes: Collection[str]) -> None:
+        for node in nodes:
+            self.watches.drop_node(node)
+            self._seen.pop(node, None)
+        self.holds.drop_nodes(nodes)
+        owners = {owner: None for index in self._indexes() for node in nodes for owner in index.owners_on(node)}
+        self._release_functions(owners)
+        self._release_triggers(owners)
+
+    def _cleanup(self, src: str, cleanup: envelopes.Cleanup) -> None:
+        """Idempotent. A step this version does not know is none of a shard's: done."""
+        owners = dict.fromkeys(cleanup.owners)
+        self._depart(owners)
+        if cleanup.step == "functions":
+            self._release_functions(owners)
+        elif cleanup.step == "triggers":
+            self._release_triggers(owners)
+        self._flush()
+        self._effects.send(src, envelopes.CleanupDone(cleanup.job, cleanup.step))
+
+    def _depart(self, owners: Iterable[Owner]) -> None:
+        self._departed.update(dict.fromkeys(owners))
+        while len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
+
+    def _release_functions(self, owners: Collection[Owner]) -> None:
+        for owner in owners:
+            self.functions.release(owner)
+            self.services.release(owner)
+
+    def _release_triggers(self, owners: Collection[Owner]) -> None:
+        for owner in owners:
+            self.triggers.release(owner)
+        self.bindings.release(owners)

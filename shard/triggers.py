@@ -1,0 +1,84 @@
+"""Triggers by id: storage, replacement and removal. Binding to providers is the business of the type's slot."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iii_cluster.bus.envelopes import DropTrigger, Owner, PutTrigger, RevokeTrigger, Trigger
+from iii_cluster.cluster.slots import slot_of
+
+from .effects import Effects
+from .ownership import DURABLE, Ownership, Record
+
+
+@dataclass(slots=True, eq=False)
+class StoredTrigger(Record):
+    stamp: int  # unix ms
+    trigger: Trigger
+
+
+class Triggers:
+    """`ready` tells whether a slot is filled.
+
+    In a filled slot the trigger that arrives last holds the id: stamps of different gateways come from
+    different clocks, and a worker that moved to a slow one must not lose its trigger to its own past. In a
+    filling slot arrival means nothing, so the newer stamp holds it.
+    """
+
+    def __init__(self, effects: Effects, ready: Callable[[int], bool]) -> None:
+        self.index: Ownership[StoredTrigger] = Ownership()
+        self._effects = effects
+        self._ready = ready
+        self._ids: dict[str, StoredTrigger] = {}
+
+    def find(self, id: str) -> StoredTrigger | None:
+        return self._ids.get(id)
+
+    def put(self, put: PutTrigger) -> None:
+        id = put.trigger.id
+        slot = slot_of(id)
+        known = self._ids.get(id)
+        if known is not None and known.owner == put.owner:
+            known.epoch = max(known.epoch, put.epoch)
+            known.stamp, known.trigger = put.stamp, put.trigger
+            return
+        stored = StoredTrigger(self.index.canonical(put.owner), slot, put.epoch, put.stamp, put.trigger)
+        if known is not None:
+            if not self._ready(slot) and known.stamp > put.stamp:
+                self._revoke(stored)
+                return
+            self.remove(known)
+            self._revoke(known)
+        self._ids[id] = stored
+        self.index.add(stored)
+
+    def drop(self, drop: DropTrigger) -> None:
+        known = self._ids.get(drop.id)
+        if known is not None and known.owner == drop.owner:
+            self.remove(known)
+
+    def remove_by_id(self, id: str) -> None:
+        """Removal by anyone; the owner's gateway, or storage, has to forget it too."""
+        known = self._ids.get(id)
+        if known is not None:
+            self.remove(known)
+            self._revoke(known)
+
+    def remove(self, stored: StoredTrigger) -> None:
+        del self._ids[stored.trigger.id]
+        self.index.remove(stored)
+
+    def release(self, owner: Owner) -> None:
+        for stored in self.index.of_owner(owner):
+            self.remove(stored)
+
+    def _revoke(self, stored: StoredTrigger) -> None:
+        if stored.owner == DURABLE:
+            self._effects.forget_durable(stored.trigger)
+        else:
+            self._effects.send(stored.owner.node, RevokeTrigger(stored.owner.conn, stored.trigger.id))
+
+    def invariants(self) -> None:
+        self.index.invariants()
+        indexed = [stored for slot in self.index.slots() for stored in self.index.in_slot(slot)]
+        assert {id(s) for s in self._ids.values()} == {id(s) for s in indexed}
+        assert all(stored.trigger.id == id for id, stored in self._ids.items())
