@@ -1,8 +1,8 @@
 """The values that add up to Settings and Topology: their keys, variables, types and how a raw value becomes one."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +20,10 @@ class Field(Struct, frozen=True):
     variable: str
     type: Any
     is_number: bool
+
+    @property
+    def flag(self) -> str:
+        return "--redis-url" if self.name == "redis_urls" else "--" + self.name.replace("_", "-")
 
 
 def _field(info: msgspec.structs.FieldInfo) -> Field:
@@ -69,16 +73,26 @@ def _redis_urls(value: object) -> tuple[str, ...]:
         raise BadValue("expected a Redis URL or a list of them")
     urls = tuple(part.strip() for url in given for part in url.split(",") if part.strip())
     for position, url in enumerate(urls, 1):
-        if url.partition("://")[0] not in REDIS_SCHEMES or not url.partition("://")[2]:
-            which = f"Redis URL {position}" if len(urls) > 1 else "the Redis URL"
+        which = f"Redis URL {position}" if len(urls) > 1 else "the Redis URL"
+        scheme, _, rest = url.partition("://")
+        if scheme not in REDIS_SCHEMES or not rest:
             raise BadValue(f"{which} must start with redis://, rediss:// or unix://")
+        if not _has_valid_port(url):
+            raise BadValue(f"{which} has no valid host and port", "write special characters of a password as %XX")
     return urls
 
 
+def _has_valid_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 def _hint(type_: Any, value: object) -> str:
-    choices = _choices(type_)
-    if choices:
-        return "one of " + ", ".join(choices)
+    words = choices(type_)
+    if words:
+        return "one of " + ", ".join(words)
     if not isinstance(value, str):
         return ""
     try:
@@ -88,7 +102,8 @@ def _hint(type_: Any, value: object) -> str:
     return "write the number without quotes"
 
 
-def _choices(type_: Any) -> Iterable[str]:
+def choices(type_: Any) -> list[str]:
+    """The words a type allows; none when it is not a choice of words."""
     info = msgspec.inspect.type_info(type_)
     if isinstance(info, msgspec.inspect.EnumType):
         return [str(member.value) for member in info.cls]

@@ -107,7 +107,7 @@ def _from_flags(flags: Mapping[str, object]) -> tuple[Findings, dict[str, object
         try:
             layer[name] = convert(FIELDS[name], value)
         except BadValue as error:
-            findings.error(0, f"--{name.replace('_', '-')}: {error.message}", error.hint)
+            findings.error(0, f"{FIELDS[name].flag}: {error.message}", error.hint)
     return findings, layer
 
 

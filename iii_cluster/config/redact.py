@@ -1,18 +1,14 @@
 """Redis URLs as they may be shown."""
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 
 def redact_url(url: str) -> str:
-    """The URL without user, password and query (both may hold a secret)."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "<unreadable URL>"
-    host = parts.netloc.rpartition("@")[2]
-    hidden = "***@" if "@" in parts.netloc else ""
-    return f"{parts.scheme}://{hidden}{host}{parts.path}"
+    """The URL without user, password and query. Also of a URL that is none: all up to the last @ is hidden."""
+    scheme, _, rest = url.partition("://")
+    credentials, _, address = rest.rpartition("@")
+    address = address.partition("?")[0].partition("#")[0]
+    return f"{scheme}://***@{address}" if credentials else f"{scheme}://{address}"
 
 
 def redact_urls(urls: Iterable[str]) -> str:

@@ -120,7 +120,7 @@ def test_a_child_loads_exactly_the_settings_it_was_given() -> None:
     assert load(None, to_environment(settings), {}).settings == settings
 
 
-@pytest.mark.parametrize("value", ["h:secret@x", "http://u:secret@h"])
+@pytest.mark.parametrize("value", ["h:secret@x", "http://u:secret@h", "redis://:secret/x@h:6379", "redis://[:secret@h"])
 def test_a_refused_redis_url_is_not_shown(tmp_path: Path, value: str) -> None:
     with pytest.raises(InvalidConfig) as caught:
         load(write(tmp_path, f"cluster: {{redis_urls: ['{value}']}}\n"), {"III_CLUSTER_REDIS_URL": value}, {})
@@ -134,8 +134,9 @@ def test_a_refused_redis_url_is_not_shown(tmp_path: Path, value: str) -> None:
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("redis://user:secret@h:6379/0", "redis://***@h:6379/0"),
         ("rediss://:s@cret@h:6379", "rediss://***@h:6379"),
+        ("redis://:sec/ret#x@h:6379/1?password=secret", "redis://***@h:6379/1"),
         ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
-        ("redis://[::1", "<unreadable URL>"),
+        ("redis://[::1]:6379", "redis://[::1]:6379"),
     ],
 )
 def test_urls_are_shown_without_credentials(url: str, shown: str) -> None:

@@ -21,8 +21,8 @@ def read(text: str) -> tuple[dict[str, object], Findings]:
         ("workers:\n", {}),
         ("workers: [{name: iii-worker-manager}]\n", {}),
         (
-            "workers: [{name: iii-worker-manager, config: {host: 127.0.0.1, port: 5000, handshake_timeout_ms: 2500}}]\n",
-            {"host": "127.0.0.1", "worker_port": 5000, "handshake_timeout": 2.5},
+            "workers: [{name: iii-worker-manager, config: {host: '::1', port: 5000, handshake_timeout_ms: 2500}}]\n",
+            {"host": "::1", "worker_port": 5000, "handshake_timeout": 2.5},
         ),
         ("modules: [{class: 'modules::worker::WorkerModule', config: {port: 5000}}]\n", {"worker_port": 5000}),
         ("port: 5000\nworkers: [{name: iii-worker-manager, config: {port: 5000}}]\n", {"worker_port": 5000}),

@@ -1,0 +1,87 @@
+"""A small synchronous client of the worker protocol, enough to call a function and see what it says."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.sync.client import ClientConnection, connect
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+CONNECT_TIMEOUT = 10.0  # seconds
+DEFAULT_TIMEOUT = 30.0  # seconds a call may take
+
+
+class RemoteError(Exception):
+    """The call failed where it was carried out; `body` is the error as it came."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.code = str(body.get("code", "UNKNOWN"))
+        self.message = str(body.get("message", ""))
+        self.body = {"code": self.code, "message": self.message, **body}
+        super().__init__(f"{self.code}: {self.message}")
+
+
+class Unreachable(Exception):
+    """Nobody answers at the address, or not as a gateway would, or the connection broke."""
+
+
+class Client:
+    """One connection to a gateway. It registers nothing, so no worker of that name is ever listed."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    def invoke(
+        self, function: str, data: object, namespace: str | None = None, timeout: float = DEFAULT_TIMEOUT
+    ) -> Any:
+        """The function's result, None when it has none. Raises RemoteError, Unreachable or TimeoutError."""
+        invocation = str(uuid.uuid4())
+        frame = {"type": "invokefunction", "invocation_id": invocation, "function_id": function, "data": data}
+        if namespace is not None:
+            frame["namespace"] = namespace
+        try:
+            self._socket.send(json.dumps(frame, ensure_ascii=False, allow_nan=False))
+            answer = self._answer(invocation, time.monotonic() + timeout)
+        except ConnectionClosed as error:
+            raise Unreachable(f"the gateway closed the connection ({error})") from None
+        except TimeoutError:
+            raise TimeoutError(f"{function} did not answer within {timeout:g} s") from None
+        failure = answer.get("error")
+        if failure is not None:
+            raise RemoteError(failure if isinstance(failure, dict) else {"message": str(failure)})
+        return answer.get("result")
+
+    def _answer(self, invocation: str, deadline: float) -> dict[str, Any]:
+        while True:
+            frame = json.loads(self._socket.recv(timeout=max(0.0, deadline - time.monotonic())))
+            if frame.get("type") == "error":
+                raise RemoteError(frame.get("error") or {})
+            if frame.get("type") == "invocationresult" and frame.get("invocation_id") == invocation:
+                return dict(frame)
+
+
+@contextmanager
+def connected(address: str, port: int) -> Iterator[Client]:
+    """A client of the gateway there; raises Unreachable."""
+    host = f"[{address}]" if ":" in address else address
+    try:
+        opened = connect(
+            f"ws://{host}:{port}/",
+            open_timeout=CONNECT_TIMEOUT,
+            max_size=MAX_MESSAGE_BYTES,
+            compression=None,
+            proxy=None,
+        )
+        with opened as socket:
+            yield Client(socket)
+    except (InvalidHandshake, InvalidMessage):
+        raise Unreachable(f"what listens on {host}:{port} is not a gateway") from None
+    except ConnectionRefusedError:
+        raise Unreachable(f"nobody listens on {host}:{port}; is the cluster running?") from None
+    except OSError as error:
+        reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or error
+        raise Unreachable(f"cannot connect to {host}:{port}: {reason}") from None

@@ -1,0 +1,75 @@
+"""From a configuration to the children of `iii-cluster up`, with every port known beforehand."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from iii_cluster.cluster.map import Role
+from iii_cluster.config.fields import FIELDS
+from iii_cluster.config.load import Config, to_environment
+from iii_cluster.config.settings import Settings
+
+from .child import ChildSpec
+from .ports import check_free
+
+# Stopped in this order: who serves workers first, who keeps the data last.
+STAGES = {Role.GATEWAY: 0, Role.SHARD: 1, Role.COORDINATOR: 2}
+VALKEY_STAGE = 3
+
+
+class PlanError(Exception):
+    """The numbers of processes make no cluster."""
+
+
+def check_counts(config: Config) -> None:
+    """Raises PlanError for what could never get ready."""
+    counts = config.topology
+    if not counts.gateways + counts.shards + counts.coordinators:
+        raise PlanError("nothing to run: --gateways, --shards and --coordinators are all 0")
+    if not config.settings.redis_urls and not (counts.shards and counts.coordinators):
+        raise PlanError("--shards and --coordinators must be at least 1 unless --redis-url names a running cluster's")
+
+
+def role_specs(config: Config, settings: Settings) -> list[ChildSpec]:
+    """One child per process; `settings` are final except for the admin port. Raises PortError."""
+    specs = []
+    for position, (role, number) in enumerate(_processes(config)):
+        own = msgspec.structs.replace(settings, admin_port=_admin_port(settings, position))
+        specs.append(
+            ChildSpec(
+                name=f"{role}-{number}",
+                # -P: a folder called gateway or shard where the user stands is none of ours.
+                argv=(sys.executable, "-P", "-m", "iii_cluster.cli.main", str(role)),
+                env=_inherited() | to_environment(own),
+                stage=STAGES[role],
+            )
+        )
+    return specs
+
+
+def _processes(config: Config) -> Iterator[tuple[Role, int]]:
+    counts = config.topology
+    for role, count in (
+        (Role.GATEWAY, counts.gateways),
+        (Role.SHARD, counts.shards),
+        (Role.COORDINATOR, counts.coordinators),
+    ):
+        for number in range(1, count + 1):
+            yield role, number
+
+
+def _admin_port(settings: Settings, position: int) -> int:
+    """The configured port for the first process, the following ones for the others; 0 stays 0."""
+    if not settings.admin_port:
+        return 0
+    port = settings.admin_port + position
+    check_free(settings.admin_host, port, "--admin-port")
+    return port
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without what is meant for this command itself."""
+    own = {field.variable for field in FIELDS.values()} | {"III_CLUSTER_CONFIG"}
+    return {name: value for name, value in os.environ.items() if name not in own}

@@ -1,0 +1,47 @@
+"""`iii-cluster gateway|shard|coordinator`: one process of a cluster in the foreground."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iii_cluster.cluster.map import Role
+from iii_cluster.config.settings import Settings
+
+from .options import EXIT_INVALID, config_option, load_config, setting_options
+
+SERVICES = {
+    Role.GATEWAY: "gateway.service",
+    Role.SHARD: "shard.service",
+    Role.COORDINATOR: "coordinator.service",
+}
+
+SUMMARIES = {
+    Role.GATEWAY: "Run one gateway: workers connect to it and call each other's functions.",
+    Role.SHARD: "Run one shard: it keeps a part of the registry of functions and triggers.",
+    Role.COORDINATOR: "Run one coordinator: the leader among them keeps the cluster map.",
+}
+
+
+def role_command(role: Role) -> click.Command:
+    @click.command(role.value, help=SUMMARIES[role])
+    @config_option
+    @setting_options(Settings.__struct_fields__)
+    @click.option("--ready-fd", type=int, hidden=True)
+    @click.option("--lifeline-fd", type=int, hidden=True)
+    def command(config_file: Path | None, ready_fd: int | None, lifeline_fd: int | None, **flags: Any) -> None:
+        settings = load_config(config_file, flags).settings
+        if not settings.redis_urls:
+            click.echo("error: no Redis is given; use --redis-url or III_CLUSTER_REDIS_URL", err=True)
+            raise SystemExit(EXIT_INVALID)
+        raise SystemExit(_run(role, settings, ready_fd, lifeline_fd))
+
+    return command
+
+
+def _run(role: Role, settings: Settings, ready_fd: int | None, lifeline_fd: int | None) -> int:
+    from iii_cluster.node.node import run_role  # roles import much that other commands do not need
+
+    serve = importlib.import_module(SERVICES[role]).serve
+    return run_role(role, settings, serve, ready_fd=ready_fd, lifeline_fd=lifeline_fd)

@@ -1,0 +1,146 @@
+"""`iii-cluster up`: a whole cluster on this machine with one command."""
+
+import asyncio
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from iii_cluster.config.load import Config
+from iii_cluster.config.redact import redact_url
+from iii_cluster.config.settings import Settings, Topology
+
+from .child import Ready
+from .options import config_option, load_config, setting_options
+from .plan import VALKEY_STAGE, PlanError, check_counts, role_specs
+from .ports import PortError, SharedPort
+from .screen import Screen
+from .summary import print_summary
+from .supervisor import StartFailed, Supervisor
+from .valkey import EmbeddedValkey, ValkeyError
+
+START_TIMEOUT = 60.0  # s until every process is ready
+REDIS_TIMEOUT = 3.0  # s to answer when we look whether it is there
+STOP_MARGIN = 10.0  # s a process may take to stop beyond its drain timeout
+EXIT_FAILED = 1
+EXIT_FORCED = 130
+
+
+class RedisUnreachable(Exception):
+    pass
+
+
+@click.command()
+@config_option
+@setting_options((*Topology.__struct_fields__, *Settings.__struct_fields__))
+def up(config_file: Path | None, **flags: Any) -> None:
+    """Run a whole cluster on this machine: gateways, shards, coordinators.
+
+    Without --redis-url an embedded Valkey is started, with its data in --data-dir. Ctrl-C stops everything, a
+    second one at once. Processes that die are started again.
+    """
+    config = load_config(config_file, flags)
+    screen = Screen()
+    try:
+        raise SystemExit(asyncio.run(run_up(config, screen)))
+    except (PlanError, PortError, ValkeyError, RedisUnreachable) as error:
+        screen.error(str(error))
+        raise SystemExit(EXIT_FAILED) from None
+
+
+async def run_up(config: Config, screen: Screen) -> int:
+    """Runs until a signal; returns the exit code. Raises what stands in the way before anything was started."""
+    check_counts(config)
+    with ExitStack() as held:
+        settings = _with_worker_port(config, held)
+        valkey = None
+        if not settings.redis_urls:
+            valkey = EmbeddedValkey(Path(config.topology.data_dir), config.topology.redis_port)
+            held.callback(valkey.close)
+            settings = msgspec.structs.replace(settings, redis_urls=(valkey.url,))
+        else:
+            await _check_redis(settings)
+        return await _Up(config, settings, valkey, screen).run()
+
+
+class _Up:
+    """One run: start, wait for a signal, stop."""
+
+    def __init__(self, config: Config, settings: Settings, valkey: EmbeddedValkey | None, screen: Screen) -> None:
+        self._settings = settings
+        self._valkey = valkey
+        self._screen = screen
+        self._roles = role_specs(config, settings)
+        self._stop = asyncio.Event()
+        self._forced = False
+        self._supervisor = Supervisor(screen.say, screen.output)
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            await self._serve()
+        except StartFailed as error:
+            self._screen.error(str(error))
+            self._screen.tail(error.tail)
+            return EXIT_FAILED
+        finally:
+            killed = await self._supervisor.stop(self._settings.drain_timeout + STOP_MARGIN)
+            if killed and not self._forced:
+                self._screen.say(f"did not stop in time and were killed: {', '.join(killed)}")
+        self._screen.say("stopped")
+        return EXIT_FORCED if self._forced else 0
+
+    async def _serve(self) -> None:
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await print_summary(self._screen, self._settings, starting.result(), self._valkey is not None)
+            await stopping
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.wait({starting, stopping})
+
+    async def _start(self) -> list[Ready]:
+        with self._screen.progress("Starting the cluster"):
+            if self._valkey is not None:
+                await self._supervisor.start([self._valkey.spec(VALKEY_STAGE)], START_TIMEOUT)
+            return await self._supervisor.start(self._roles, START_TIMEOUT)
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self._forced = True
+            self._supervisor.kill()
+            return
+        self._screen.say("stopping; once more to stop at once")
+        self._stop.set()
+
+
+def _with_worker_port(config: Config, held: ExitStack) -> Settings:
+    """The settings with the port all gateways share; without gateways it is none of ours."""
+    settings = config.settings
+    if not config.topology.gateways:
+        return settings
+    shared = SharedPort(settings.host, settings.worker_port, "--worker-port")
+    held.callback(shared.close)
+    return msgspec.structs.replace(settings, worker_port=shared.port)
+
+
+async def _check_redis(settings: Settings) -> None:
+    for url in settings.redis_urls:
+        client = Redis.from_url(url, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
+        try:
+            await client.ping()
+        except (RedisError, OSError) as error:
+            raise RedisUnreachable(f"no Redis answers at {redact_url(url)}: {error}") from None
+        finally:
+            await client.aclose()
