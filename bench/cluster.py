@@ -59,12 +59,18 @@ class Process:
         self.name = f"{role}-{len(list(logs.iterdir()))}"
         self._log = logs / self.name
         self._ready_fd, write_fd = os.pipe()
-        command = [*ROLE_COMMAND, role, *flags, "--ready-fd", str(write_fd)]
+        lifeline_fd, self._lifeline_fd = os.pipe()  # its end tells the role that the bench was killed
+        command = [*ROLE_COMMAND, role, *flags, "--ready-fd", str(write_fd), "--lifeline-fd", str(lifeline_fd)]
         with self._log.open("wb") as log:
             self._child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=[write_fd]
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[write_fd, lifeline_fd],
             )
         os.close(write_fd)
+        os.close(lifeline_fd)
         self.pid = self._child.pid
 
     def wait_ready(self, deadline: float) -> None:
@@ -90,13 +96,15 @@ class Process:
             self._child.kill()
             self._child.wait()
         os.close(self._ready_fd)
+        os.close(self._lifeline_fd)
 
 
 class Cluster:
     """Two gateways, a shard and a coordinator on free ports. Use as a context manager."""
 
     def __init__(self, valkey: Valkey, name: str) -> None:
-        self._common = ["--redis-url", valkey.url, "--cluster", name, "--admin-port", "0", "--log-level", "warning"]
+        self._common = ["--redis-url", valkey.url, "--cluster", name, "--host", "127.0.0.1", "--admin-port", "0"]
+        self._common += ["--log-level", "warning"]
         self._processes: list[Process] = []
         self._valkey = valkey
 
@@ -110,15 +118,18 @@ class Cluster:
         return self
 
     def _start(self, logs: Path) -> None:
-        ports = free_ports(2)
         self.coordinator = self._spawn("coordinator", logs)
         self.shard = self._spawn("shard", logs)
-        self.gateway_a = self._spawn("gateway", logs, "--worker-port", str(ports[0]))
-        self.gateway_b = self._spawn("gateway", logs, "--worker-port", str(ports[1]))
+        self.gateway_a, self.url_a = self._spawn_gateway(logs)
+        self.gateway_b, self.url_b = self._spawn_gateway(logs)
         deadline = time.monotonic() + READY_TIMEOUT
         for process in self._processes:
             process.wait_ready(deadline)
-        self.url_a, self.url_b = (f"ws://127.0.0.1:{port}/" for port in ports)
+
+    def _spawn_gateway(self, logs: Path) -> tuple[Process, str]:
+        worker, http, stream = map(str, free_ports(3))
+        flags = ["--worker-port", worker, "--http-port", http, "--stream-port", stream]
+        return self._spawn("gateway", logs, *flags), f"ws://127.0.0.1:{worker}/"
 
     def _spawn(self, role: str, logs: Path, *flags: str) -> Process:
         process = Process(role, [*self._common, *flags], logs)
