@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
@@ -12,6 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 CONNECT_TIMEOUT = 10.0  # seconds
+CLOSE_TIMEOUT = 1.0  # seconds
 DEFAULT_TIMEOUT = 30.0  # seconds a call may take
 
 
@@ -68,20 +69,23 @@ class Client:
 def connected(address: str, port: int) -> Iterator[Client]:
     """A client of the gateway there; raises Unreachable."""
     host = f"[{address}]" if ":" in address else address
-    try:
-        opened = connect(
-            f"ws://{host}:{port}/",
-            open_timeout=CONNECT_TIMEOUT,
-            max_size=MAX_MESSAGE_BYTES,
-            compression=None,
-            proxy=None,
-        )
-        with opened as socket:
-            yield Client(socket)
-    except (InvalidHandshake, InvalidMessage):
-        raise Unreachable(f"what listens on {host}:{port} is not a gateway") from None
-    except ConnectionRefusedError:
-        raise Unreachable(f"nobody listens on {host}:{port}; is the cluster running?") from None
-    except OSError as error:
-        reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or error
-        raise Unreachable(f"cannot connect to {host}:{port}: {reason}") from None
+    with ExitStack() as stack:
+        try:
+            socket = stack.enter_context(
+                connect(
+                    f"ws://{host}:{port}/",
+                    open_timeout=CONNECT_TIMEOUT,
+                    close_timeout=CLOSE_TIMEOUT,
+                    max_size=MAX_MESSAGE_BYTES,
+                    compression=None,
+                    proxy=None,
+                )
+            )
+        except (InvalidHandshake, InvalidMessage):
+            raise Unreachable(f"what listens on {host}:{port} is not a gateway") from None
+        except ConnectionRefusedError:
+            raise Unreachable(f"nobody listens on {host}:{port}; is the cluster running?") from None
+        except OSError as error:
+            reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or error
+            raise Unreachable(f"cannot connect to {host}:{port}: {reason}") from None
+        yield Client(socket)

@@ -68,7 +68,7 @@ class Supervisor:
         return ready
 
     async def stop(self, within: float) -> list[str]:
-        """End all children, a stage (each `within` seconds) after the other; returns the names of those that had to be killed."""
+        """End all children, stage by stage, each `within` seconds; returns the names of those that had to be killed."""
         self._stopping.set()
         killed = []
         for stage in sorted({child.spec.stage for child in self.children}):

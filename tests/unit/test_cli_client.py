@@ -1,0 +1,190 @@
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from websockets.sync.server import Server, ServerConnection, serve
+
+from iii_cluster.cli.client import RemoteError, Unreachable, connected
+from iii_cluster.cli.main import main
+from tests.support.ports import release_port, reserve_port
+
+Reply = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+
+class Engine:
+    """Answers calls on a port of its own as a gateway would; `replies` are by function id."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.replies: dict[str, Reply] = {}
+        self.server: Server = serve(self._serve, "127.0.0.1", 0, compression=None)
+        self.port = self.server.socket.getsockname()[1]
+        self._thread = threading.Thread(target=self.server.serve_forever)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self._thread.join()
+
+    def _serve(self, socket: ServerConnection) -> None:
+        socket.send(json.dumps({"type": "workerregistered", "worker_id": "w"}))
+        for frame in socket:
+            call = json.loads(frame)
+            self.calls.append(call)
+            answer = self.replies[call["function_id"]](call)
+            if answer is None:
+                socket.close(1012)
+                return
+            socket.send(json.dumps({"type": "invocationresult", "invocation_id": "another", "result": "not this"}))
+            address = {"invocation_id": call["invocation_id"], "function_id": call["function_id"]}
+            socket.send(json.dumps({"type": "invocationresult", **address, **answer}))
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    engine.replies["echo"] = lambda call: {"result": call["data"]}
+    engine.replies["nothing"] = lambda call: {}
+    engine.replies["fails"] = lambda call: {"error": {"code": "boom", "message": "it failed", "stacktrace": "at x"}}
+    engine.replies["closes"] = lambda call: None
+    engine.replies["sleeps"] = lambda call: {"result": None, "invocation_id": "late"}
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    port = reserve_port()
+    yield port
+    release_port(port)
+
+
+def run(engine: Engine, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--port", str(engine.port)])
+
+
+def test_a_call_returns_its_own_result(engine: Engine) -> None:
+    with connected("127.0.0.1", engine.port) as client:
+        assert client.invoke("echo", {"a": [1, "ü"]}, "shop") == {"a": [1, "ü"]}
+        assert client.invoke("nothing", None) is None
+    assert engine.calls[0]["namespace"] == "shop"
+    assert "namespace" not in engine.calls[1]
+
+
+def test_a_failed_call_raises_what_the_engine_said(engine: Engine) -> None:
+    with connected("127.0.0.1", engine.port) as client, pytest.raises(RemoteError, match="boom: it failed") as caught:
+        client.invoke("fails", {})
+    assert caught.value.body["stacktrace"] == "at x"
+
+
+def test_a_closed_connection_and_a_missing_answer_are_told_apart(engine: Engine) -> None:
+    with connected("127.0.0.1", engine.port) as client:
+        with pytest.raises(TimeoutError, match=r"sleeps did not answer within 0\.1 s"):
+            client.invoke("sleeps", {}, timeout=0.1)
+        with pytest.raises(Unreachable, match="closed the connection"):
+            client.invoke("closes", {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ([], {}),
+        (["--data", '{"a": 1}'], {"a": 1}),
+        (["--data", "[1, null]"], [1, None]),
+        (["--data", "null"], None),
+        (["a=1", "b=x y", "c=", 'd={"e": true}', "f=a=b"], {"a": 1, "b": "x y", "c": "", "d": {"e": True}, "f": "a=b"}),
+        (["--data", '{"a": 1, "b": 2}', "a=3"], {"a": 3, "b": 2}),
+    ],
+)
+def test_invoke_makes_its_argument_of_data_and_pairs(engine: Engine, arguments: list[str], sent: object) -> None:
+    result = run(engine, "invoke", "echo", *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert engine.calls[0]["data"] == sent
+    assert result.stdout == ("" if sent is None else json.dumps(sent, indent=2) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "{"], "--data: invalid JSON"),
+        (["--data", "NaN"], "--data: invalid JSON"),
+        (["--data", "[1]", "a=1"], "--data must be an object when combined with KEY=VALUE"),
+        (["a"], "expected KEY=VALUE, got 'a'"),
+        (["=1"], "expected KEY=VALUE, got '=1'"),
+    ],
+)
+def test_invoke_refuses_what_is_no_argument(engine: Engine, arguments: list[str], message: str) -> None:
+    result = run(engine, "invoke", "echo", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert engine.calls == []
+
+
+def test_invoke_prints_nothing_for_null(engine: Engine) -> None:
+    assert run(engine, "invoke", "nothing").output == ""
+
+
+def test_invoke_reports_a_remote_error_as_json(engine: Engine) -> None:
+    result = run(engine, "invoke", "fails")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert json.loads(result.stderr) == {"code": "boom", "message": "it failed", "stacktrace": "at x"}
+
+
+def test_invoke_reports_a_timeout_as_json(engine: Engine) -> None:
+    result = run(engine, "invoke", "sleeps", "--timeout-ms", "100")
+    assert result.exit_code == 1
+    assert json.loads(result.stderr) == {"code": "TIMEOUT", "message": "sleeps did not answer within 0.1 s"}
+
+
+def test_what_is_not_a_gateway_is_one_clear_line() -> None:
+    server = serve(lambda socket: None, "127.0.0.1", 0, process_request=lambda socket, request: socket.respond(404, ""))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        port = server.socket.getsockname()[1]
+        result = CliRunner().invoke(main, ["workers", "--port", str(port)])
+    finally:
+        server.shutdown()
+        thread.join()
+    assert (result.exit_code, result.stderr) == (1, f"error: what listens on 127.0.0.1:{port} is not a gateway\n")
+
+
+@pytest.mark.parametrize("command", [["invoke", "echo"], ["workers"], ["functions"], ["triggers"]])
+def test_nobody_there_is_one_clear_line(free_port: int, command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--port", str(free_port)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"error: nobody listens on 127.0.0.1:{free_port}; is the cluster running?\n"
+
+
+def test_the_address_may_come_from_the_environment(free_port: int) -> None:
+    environ = {"III_CLUSTER_ADDRESS": "localhost", "III_CLUSTER_WORKER_PORT": str(free_port)}
+    result = CliRunner().invoke(main, ["workers"], env=environ)
+    assert f"localhost:{free_port}" in result.stderr
+
+
+ROWS = {
+    "workers": ("engine::workers::list", {"workers": [{"name": "orders", "id": "w1", "runtime": "python"}]}),
+    "functions": ("engine::functions::list", {"functions": [{"function_id": "a::b", "description": "x\ty\x1b"}]}),
+    "triggers": ("engine::registered-triggers::list", {"registered_triggers": [{"id": "t1", "function_id": "a::b"}]}),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_lists_are_json_or_one_line_per_row(engine: Engine, name: str) -> None:
+    function, answer = ROWS[name]
+    engine.replies[function] = lambda call: {"result": answer}
+    as_json = run(engine, name, "--json")
+    assert json.loads(as_json.stdout) == next(iter(answer.values()))
+    header, row = run(engine, name).stdout.splitlines()
+    assert header.count("\t") == row.count("\t")
+    assert row.isascii()
+    assert "\x1b" not in row
+
+
+def test_a_list_the_engine_refuses_is_one_line(engine: Engine) -> None:
+    engine.replies["engine::workers::list"] = engine.replies["fails"]
+    result = run(engine, "workers")
+    assert (result.exit_code, result.stderr) == (1, "error: boom: it failed\n")
