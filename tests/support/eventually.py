@@ -3,16 +3,14 @@
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-T = TypeVar("T")
+from collections.abc import Callable
+from typing import Any
 
 INTERVAL = 0.02  # seconds between two looks
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], within: float = 15.0) -> T:
-    """Polls `check` until its value is true, and returns it.
+async def eventually(check: Callable[[], Any], within: float = 15.0) -> Any:
+    """Polls `check`, a plain or a coroutine function, until its value is true, and returns that.
 
     An AssertionError inside `check` counts as "not yet"; at the deadline the last one is raised.
     """

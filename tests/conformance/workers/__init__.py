@@ -1,0 +1,1 @@
+"""Programs built on the published clients, one per client generation, driven by tests over stdin and stdout."""

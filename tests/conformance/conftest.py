@@ -1,0 +1,73 @@
+"""Workers on published clients, connected to the gateways of a cluster."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.sdk_worker import SdkWorker
+from tests.support.sdks import ClientMissing, Generation
+
+Launch = Callable[..., Awaitable[SdkWorker]]
+
+
+class Fleet:
+    """One connected worker per client generation and gateway of the shared cluster, started when first asked for."""
+
+    def __init__(self, cluster: Cluster, directory: Path) -> None:
+        self._cluster = cluster
+        self._directory = directory
+        self._workers: dict[tuple[Generation, int], SdkWorker] = {}
+
+    async def worker(self, generation: Generation, gateway: int = 0) -> SdkWorker:
+        key = (generation, gateway)
+        if key not in self._workers:
+            url = self._cluster.gateways[gateway].url
+            worker = start_worker(generation, self._directory, f"{generation}-on-{gateway}", url)
+            self._workers[key] = worker
+            await worker.connect()
+        return self._workers[key]
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+
+def start_worker(generation: Generation, directory: Path, name: str, url: str, telemetry: bool = False) -> SdkWorker:
+    """A started program, not connected yet; skips the test where the client cannot run."""
+    try:
+        return SdkWorker(generation, directory, name, url, telemetry)
+    except ClientMissing as missing:
+        pytest.skip(f"{generation}: {missing}")
+
+
+@pytest.fixture(scope="session")
+def fleet(shared_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    fleet = Fleet(shared_cluster, tmp_path_factory.mktemp("fleet"))
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
+    """Starts and connects workers of a test's own: `await launch(generation, url, name)`."""
+    workers: list[SdkWorker] = []
+
+    async def launch(
+        generation: Generation, url: str, name: str = "", *, telemetry: bool = False, **options: object
+    ) -> SdkWorker:
+        name = name or f"{generation}-{len(workers)}"
+        workers.append(start_worker(generation, tmp_path, name, url, telemetry))
+        return await workers[-1].connect(**options)
+
+    yield launch
+    for worker in workers:
+        worker.close()
+
+
+@pytest.fixture
+def unique() -> str:
+    """A prefix for ids that nobody else in the shared cluster uses."""
+    return f"t{uuid.uuid4().hex[:10]}"

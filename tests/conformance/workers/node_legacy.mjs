@@ -1,0 +1,9 @@
+// A worker on the Node client of the 0.9 generation.
+
+import { Driver, loadClient } from './driver.mjs'
+
+await new Driver(await loadClient(), {
+  register: (iii, { function: id, description }, handler) => iii.registerFunction({ id, description }, handler),
+  functions: (iii) => iii.listFunctions(),
+  workers: (iii) => iii.listWorkers(),
+}).run()

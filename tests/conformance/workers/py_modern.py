@@ -1,0 +1,100 @@
+"""A worker on the Python client of the 0.2x generations."""
+
+from collections.abc import Callable
+from typing import Any
+
+from iii import InitOptions, InvocationError, TriggerAction, register_worker  # type: ignore[import-not-found]
+from iii.trigger import TriggerHandler  # type: ignore[import-not-found]
+from iii_helpers.observability import ReconnectionConfig  # type: ignore[import-not-found]
+
+from tests.conformance.workers.driver import Driver, Handler, Json, Provider
+
+
+class Triggers(TriggerHandler):  # type: ignore[misc]
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    async def register_trigger(self, config: Any) -> None:
+        self._provider.registered(config.model_dump())
+
+    async def unregister_trigger(self, config: Any) -> None:
+        self._provider.unregistered(config.id)
+
+
+class ModernClient:
+    def __init__(self) -> None:
+        self.iii: Any = None
+
+    def connect(self, command: Json) -> None:
+        options = InitOptions(
+            worker_name=command["name"],
+            namespace=command.get("namespace"),
+            reconnection_config=ReconnectionConfig(**command.get("reconnection", {})),
+        )
+        self.iii = register_worker(command["url"], options)
+
+    def worker_id(self) -> str | None:
+        worker_id: str | None = self.iii.worker_id
+        return worker_id
+
+    def state(self) -> str:
+        return str(self.iii.get_connection_state())
+
+    def register(self, command: Json, handler: Handler) -> Callable[[], None]:
+        # A coroutine function runs on the client's loop, a plain one in a thread: use both.
+        async def run_on_loop(data: Any) -> Any:
+            return handler(data)
+
+        def run_in_thread(data: Any, metadata: Any = None) -> Any:
+            return handler(data if metadata is None else {"data": data, "metadata": metadata})
+
+        run = run_on_loop if command["kind"] == "echo" else run_in_thread
+        ref = self.iii.register_function(command["function"], run, description=command.get("description"))
+        unregister: Callable[[], None] = ref.unregister
+        return unregister
+
+    def call(self, command: Json) -> Any:
+        return self.iii.trigger(self._request(command))
+
+    def void(self, command: Json) -> None:
+        self.iii.trigger({**self._request(command), "action": TriggerAction.Void()})
+
+    def provide(self, command: Json, provider: Provider) -> None:
+        self.iii.register_trigger_type({"id": command["type"], "description": "of a test"}, Triggers(provider))
+
+    def unprovide(self, command: Json) -> None:
+        self.iii.unregister_trigger_type({"id": command["type"], "description": "of a test"})
+
+    def trigger(self, command: Json) -> Callable[[], None]:
+        optional: Json = {key: command[key] for key in ("metadata", "namespace", "trigger_namespace") if key in command}
+        trigger: Json = {"type": command["type"], "function_id": command["function"], "config": command["config"]}
+        unregister: Callable[[], None] = self.iii.register_trigger({**trigger, **optional}).unregister
+        return unregister
+
+    def functions(self) -> list[Json]:
+        functions: list[Json] = self._list("functions")
+        return functions
+
+    def workers(self) -> list[Json]:
+        return self._list("workers")
+
+    def error(self, error: BaseException) -> Json:
+        if isinstance(error, InvocationError):
+            return {"code": error.code, "message": error.message}
+        return {"code": type(error).__name__, "message": str(error)}
+
+    def shutdown(self) -> None:
+        self.iii.shutdown()
+
+    def _list(self, what: str) -> list[Json]:
+        rows: list[Json] = self.iii.trigger({"function_id": f"engine::{what}::list", "payload": {}})[what]
+        return rows
+
+    @staticmethod
+    def _request(command: Json) -> Json:
+        optional: Json = {key: command[key] for key in ("timeout_ms", "metadata", "namespace") if key in command}
+        return {"function_id": command["function"], "payload": command.get("data"), **optional}
+
+
+if __name__ == "__main__":
+    Driver(ModernClient()).run()

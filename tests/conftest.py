@@ -1,0 +1,54 @@
+"""Fixtures every kind of test may use, and the logs of a failed test's processes."""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import cluster as clusters
+from tests.support import sdk_worker
+from tests.support.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two gateways and two shards that no test harms; ids must be unique to the test that uses them."""
+    cluster = Cluster(tmp_path_factory.mktemp("shared-cluster"))
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Starts clusters of a test's own; takes what Cluster takes."""
+    started: list[Cluster] = []
+
+    def make(**arguments: Any) -> Cluster:
+        directory = tmp_path / f"cluster-{len(started)}"
+        directory.mkdir()
+        started.append(Cluster(directory, **arguments))
+        return started[-1].start()
+
+    yield make
+    for cluster in started:
+        cluster.stop()
+
+
+@pytest.fixture
+def own_cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
+    """Two gateways and two shards that the test may break."""
+    return make_cluster()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and call.when != "teardown":
+        report.sections += [("cluster", cluster.logs()) for cluster in list(clusters.running)]
+        report.sections += [("worker program", worker.tail()) for worker in list(sdk_worker.running)]
+    return report
