@@ -6,7 +6,7 @@ Everything happens inside `data_received`; writes are joined once per tick of th
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidState
@@ -82,11 +82,10 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol --------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        peer = transport.get_extra_info("peername")
+        self._transport = stream = cast(asyncio.Transport, transport)  # uvloop's derives from nothing
+        peer = stream.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
-        transport.set_write_buffer_limits(high=self._listener.settings.send_high_water)
+        stream.set_write_buffer_limits(high=self._listener.settings.send_high_water)
         self._listener.opened(self)
 
     def data_received(self, data: bytes) -> None:
