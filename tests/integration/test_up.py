@@ -1,0 +1,240 @@
+"""`iii-cluster up` with everything real, as an operator runs it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from redis import Redis
+
+from tests.support.eventually import eventually
+from tests.support.process import Process
+from tests.support.valkey import ValkeyServer
+
+COMMAND = (sys.executable, "-P", "-m", "iii_cluster.cli.main")
+PORTS = ("--host", "127.0.0.1", "--worker-port", "0", "--admin-port", "0", "--redis-port", "0")
+
+
+class Up(Process):
+    """A running `iii-cluster up` in a directory of its own."""
+
+    def __init__(self, directory: Path, number: int) -> None:
+        super().__init__("up", directory / f"up-{number}.log")
+        self.data_dir = directory / "data"
+
+    def start(self, *options: str) -> "Up":
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("III_")}
+        self.spawn([*COMMAND, "up", *PORTS, "--data-dir", str(self.data_dir), *options], inherited)
+        return self
+
+    async def ready(self) -> "Up":
+        """Waits for the last line of the summary."""
+
+        def summary_is_complete() -> bool:
+            assert self.running, self.tail()
+            return bool(self.find(r"^status +(.+)$"))
+
+        await eventually(summary_is_complete, within=60)
+        return self
+
+    def find(self, pattern: str) -> str:
+        """The first group of the first match in the output, "" without one."""
+        found = re.search(pattern, self.log.read_text(), re.MULTILINE)
+        return found.group(1) if found else ""
+
+    @property
+    def worker_port(self) -> str:
+        return self.find(r"connect to ws://127\.0\.0\.1:(\d+)")
+
+    @property
+    def admin(self) -> str:
+        return self.find(r"--admin (\S+)")
+
+    def node(self, role: str) -> psutil.Process:
+        """The first process of a role in the summary."""
+        return psutil.Process(int(self.find(rf"^{role} \S+ pid (\d+)")))
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children(recursive=True)
+
+
+@pytest.fixture
+def make_up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    started: list[Up] = []
+
+    def make(*options: str) -> Up:
+        started.append(Up(tmp_path, len(started)))
+        return started[-1].start(*options)
+
+    yield make
+    for up in started:
+        if up.running:
+            family = up.family()
+            up.kill()
+            for process in family:
+                process.wait(10)
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+def answer(*arguments: str) -> Any:
+    completed = command(*arguments)
+    assert completed.returncode == 0, completed.stderr
+    return json.loads(completed.stdout)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+async def test_one_command_runs_a_cluster_and_one_signal_ends_all_of_it(make_up: Callable[..., Up]) -> None:
+    up = await make_up("--gateways", "2").ready()
+    family = up.family()
+    assert len(family) == 6
+
+    cluster = answer("status", "--json", "--admin", up.admin)
+    assert sorted(node["role"] for node in cluster["nodes"]) == ["coordinator", "gateway", "gateway", "shard", "shard"]
+    assert all(node["ready"] for node in cluster["nodes"])
+    assert sum(node["slots"] for node in cluster["nodes"]) == 1024
+    assert cluster["leader"] == up.find(r"^leader +(\S+)")
+
+    assert isinstance(answer("workers", "--json", "--port", up.worker_port), list)
+    assert answer("functions", "--json", "--port", up.worker_port) == []
+    assert answer("triggers", "--json", "--port", up.worker_port) == []
+    unknown = command("invoke", "no::such", "--port", up.worker_port)
+    assert unknown.returncode == 1
+    assert json.loads(unknown.stderr)["code"] == "function_not_found"
+
+    up.child.send_signal(signal.SIGINT)
+    assert up.wait(40) == 0, up.tail()
+    assert gone(family)
+    assert "killed" not in up.log.read_text()
+    assert [path.name for path in up.data_dir.iterdir()] == ["appendonlydir"]
+
+
+async def test_a_process_that_dies_comes_back(make_up: Callable[..., Up]) -> None:
+    up = await make_up().ready()
+    up.node("shard").kill()
+    await eventually(lambda: up.find(r"shard-1 (was killed by signal 9; starting it again)"))
+    await eventually(lambda: up.find(r"shard-1 is back as (\S+)"), within=30)
+    assert up.stop() == 0
+
+
+async def test_the_embedded_valkey_that_dies_comes_back_with_its_cluster(make_up: Callable[..., Up]) -> None:
+    up = await make_up().ready()
+    [valkey] = [process for process in up.family() if "valkey-server" in process.name()]
+    valkey.kill()
+    await eventually(lambda: up.find(r"valkey is back as (\S+)"), within=30)
+
+    async def everybody_is_ready() -> bool:
+        completed = command("status", "--json", "--admin", up.admin)
+        return completed.returncode == 0 and all(node["ready"] for node in json.loads(completed.stdout)["nodes"])
+
+    await eventually(everybody_is_ready, within=30)
+    assert up.stop() == 0
+
+
+async def test_a_killed_supervisor_leaves_no_orphan_and_its_data_can_be_used_again(make_up: Callable[..., Up]) -> None:
+    up = await make_up().ready()
+    family = up.family()
+    up.kill()
+    await eventually(lambda: gone(family), within=40)
+    second = await make_up().ready()
+    assert second.stop() == 0
+
+
+async def test_a_second_interrupt_ends_everything_at_once(make_up: Callable[..., Up]) -> None:
+    up = await make_up().ready()
+    family = up.family()
+    up.node("gateway").suspend()  # it will not hear the first one
+    up.child.send_signal(signal.SIGINT)
+    await eventually(lambda: up.find("(stopping; once more)"))
+    up.child.send_signal(signal.SIGINT)
+    assert up.wait(10) == 130
+    assert gone(family)
+
+
+async def test_two_clusters_do_not_share_a_data_directory(make_up: Callable[..., Up]) -> None:
+    first = await make_up().ready()
+    second = make_up()
+    assert second.wait() == 1
+    assert "is in use by another `iii-cluster up`; choose another one with --data-dir" in second.log.read_text()
+    assert first.stop() == 0
+
+
+@pytest.mark.parametrize("flag", ["--worker-port", "--admin-port", "--redis-port"])
+def test_a_taken_port_is_named_with_its_flag_before_anything_starts(make_up: Callable[..., Up], flag: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        up = make_up(flag, str(port))
+        assert up.wait() == 1
+    assert up.log.read_text() == f"error: port {port} is already in use; choose another one with {flag}\n"
+
+
+def test_a_child_that_cannot_start_fails_the_command_with_its_last_lines(make_up: Callable[..., Up]) -> None:
+    up = make_up("--admin-host", "192.0.2.1")  # an address no machine has
+    assert up.wait(60) == 1
+    assert re.search(
+        r"error: \w+-\d ended with exit code 1 before it was ready\n    .*start_failed", up.log.read_text()
+    )
+
+
+def test_a_redis_that_does_not_answer_is_named_without_its_password(make_up: Callable[..., Up]) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        up = make_up("--redis-url", f"redis://:hunter2@127.0.0.1:{nobody.getsockname()[1]}")
+        assert up.wait() == 1
+    assert "error: no Redis answers at redis://***@127.0.0.1" in up.log.read_text()
+    assert "hunter2" not in up.log.read_text()
+
+
+async def test_the_password_of_redis_is_shown_nowhere(make_up: Callable[..., Up], tmp_path: Path) -> None:
+    server = ValkeyServer(tmp_path)
+    try:
+        server.start()
+        with Redis.from_url(server.url) as client:
+            client.config_set("requirepass", "hunter2")
+        config = tmp_path / "config.yaml"
+        config.write_text(f"cluster:\n  redis_urls: redis://:${{PASSWORD:hunter2}}@127.0.0.1:{server.port}\n")
+        up = await make_up("--config", str(config), "--log-level", "debug").ready()
+        assert not any("hunter2" in " ".join(process.cmdline()) for process in up.family())
+        assert up.find(r"^redis +(\S+)") == f"redis://***@127.0.0.1:{server.port}"
+        assert up.stop() == 0
+        assert "hunter2" not in up.log.read_text()
+        assert not up.data_dir.exists()
+    finally:
+        server.close()
+
+
+def test_a_wrong_configuration_is_told_with_all_its_lines(make_up: Callable[..., Up], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("workers:\n  - name: iii-htp\ncluster:\n  shard: 2\n")
+    up = make_up("--config", str(config))
+    assert up.wait() == 2
+    assert up.log.read_text().splitlines() == [
+        f"error: {config}:2: unknown module `iii-htp` (did you mean `iii-http`?)",
+        f"error: {config}:4: unknown key `cluster.shard` (did you mean `shards`?)",
+    ]
+
+
+async def test_what_is_not_supported_yet_is_said_and_does_not_stop_the_start(
+    make_up: Callable[..., Up], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("modules:\n  - class: modules::cron::CronModule\ncluster: {shards: 1}\n")
+    up = await make_up("--config", str(config)).ready()
+    text = up.log.read_text()
+    assert f"notice: {config}:2: modules::cron::CronModule is not supported yet; its triggers are parked\n" in text
+    assert text.count("notice: ") == 1  # by us, not once more by every child
+    assert len(re.findall(r"^shard ", text, re.MULTILINE)) == 1
+    assert up.stop() == 0
