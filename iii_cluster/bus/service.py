@@ -1,0 +1,331 @@
+"""The bus of one process: exactly-once, ordered envelopes to every other node, over one or several Redis servers.
+
+The hot path makes no task, lock or future: `send` queues bytes on a link, the first one of a loop tick schedules
+one flush, and the flush writes one PUBLISH per packet, one write per server.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, TypeVar
+
+import msgspec
+
+from iii_cluster.bus.connection import Publisher, publish_prefix
+from iii_cluster.bus.counters import Counters
+from iii_cluster.bus.envelopes import Envelope, decode_envelope, encode_envelope
+from iii_cluster.bus.link import Event, Link
+from iii_cluster.bus.packets import SELF, MalformedPacket, unpack
+from iii_cluster.bus.sender import MAX_WINDOW, MIN_WINDOW
+from iii_cluster.bus.uplink import Uplink
+from iii_cluster.cluster.keys import Keys
+
+log = logging.getLogger(__name__)
+
+TICK = 0.02  # seconds between looks at links that owe something
+IDLE_TICK = 0.25  # seconds between looks at the connections
+STOP_TIMEOUT = 1.0  # seconds `stop` waits for acknowledgements
+STRANGER_LIFETIME = 60.0  # seconds a link is kept over which nothing was ever sent or delivered
+INBOX_BYTES = 16 * 2**20  # in flight from all peers to one inbox: half of what Redis allows a subscriber
+
+E = TypeVar("E", bound=Envelope)
+
+
+class _Peer:
+    """One peer: its link, and where its inbox is."""
+
+    __slots__ = ("dirty", "forgotten", "heard_at", "link", "node", "prefix", "publisher", "watched")
+
+    def __init__(self, node: str, link: Link, prefix: bytes, publisher: Publisher) -> None:
+        self.node = node
+        self.link = link
+        self.prefix = prefix
+        self.publisher = publisher
+        self.heard_at = 0.0
+        self.dirty = False  # in the list of the next flush
+        self.watched = False  # looked at by the timer
+        self.forgotten = False
+
+
+class Bus:
+    """Envelopes between nodes. Callbacks run on the loop, must not block, and may call the bus."""
+
+    def __init__(self, node_id: str, urls: Sequence[str], keys: Keys) -> None:
+        """`urls` names every Redis server, in the same spelling on all nodes; the first carries the broadcasts."""
+        self.node_id = node_id
+        self.stats = Counters()
+        self.on_map: Callable[[bytes], None] | None = None
+        self.on_reset: Callable[[str], None] | None = None  # envelopes from or to this node were lost
+        self.on_congestion: Callable[[str, bool], None] | None = None
+        self.on_ready: Callable[[bool], None] | None = None
+        self._keys = keys
+        self._uplink = Uplink(node_id, urls, keys, self)
+        self._handlers: dict[type[Envelope], Callable[[str, Any], None]] = {}
+        self._peers: dict[str, _Peer] = {}
+        self._births = count(1)
+        self._window = MAX_WINDOW
+        self._dirty: list[_Peer] = []
+        self._watched: dict[_Peer, None] = {}
+        self._local: list[Envelope] = []
+        self._flush_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0
+        self._check_at = 0.0
+        self._stopped = False
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect; returns once this node hears its own inbox and the broadcasts. Waits for Redis for ever."""
+        self._loop = asyncio.get_running_loop()
+        self._schedule_tick(IDLE_TICK)
+        await self._uplink.start()
+
+    async def stop(self) -> None:
+        """Send what is queued, wait up to a second for acknowledgements, close."""
+        deadline = self._loop.time() + STOP_TIMEOUT
+        self._flush()
+        while self.ready and self._loop.time() < deadline:
+            if all(peer.link.settled for peer in self._peers.values()):
+                break
+            await asyncio.sleep(TICK / 2)
+        self._hail_all()
+        self._flush()
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._uplink.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether this node can publish and hears its own inbox."""
+        return self._uplink.ready
+
+    def disconnected_for(self, now: float) -> float:
+        """Seconds, at loop time `now`, since the bus was last ready (or started)."""
+        lost_at = self._uplink.lost_at
+        return 0.0 if lost_at is None else max(now - lost_at, 0.0)
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    def send(self, node: str, envelope: Envelope) -> None:
+        """Queue an envelope; never blocks. Everything for one node in one loop tick travels together. Envelopes to
+        oneself skip Redis."""
+        peer = self._peers.get(node)
+        if peer is None:
+            if node == self.node_id:
+                self._send_local(envelope)
+                return
+            peer = self._meet(node)
+        peer.link.push(encode_envelope(envelope))
+        if not peer.dirty:
+            self._mark(peer)
+
+    def _send_local(self, envelope: Envelope) -> None:
+        self._local.append(envelope)
+        if len(self._local) == 1:
+            self._loop.call_soon(self._deliver_local)
+
+    def _deliver_local(self) -> None:
+        envelopes, self._local = self._local, []
+        for envelope in envelopes:
+            self._handle(self.node_id, envelope)
+
+    def congested(self, node: str) -> bool:
+        """Whether more than the window and a reserve waits for `node`: feeders should pause."""
+        peer = self._peers.get(node)
+        return peer is not None and peer.link.congested
+
+    def forget(self, node: str) -> None:
+        """Drop all state of a dead peer, with what it never received. Its name coming back starts over."""
+        peer = self._peers.pop(node, None)
+        if peer is None:
+            return
+        peer.forgotten = True
+        self._watched.pop(peer, None)
+        if peer.link.congested:
+            self._loop.call_soon(self._tell_congestion, node, False)
+
+    def publish_map(self, body: bytes) -> None:
+        """Hand `body` to `on_map` of every node that is listening, at most once."""
+        self._uplink.publish_to_all(body)
+        self._schedule_flush()
+
+    def set_peer_count(self, n: int) -> None:
+        """Share what Redis may hold for one subscriber among `n` peers."""
+        self._window = min(max(INBOX_BYTES // max(n, 1), MIN_WINDOW), MAX_WINDOW)
+        for peer in self._peers.values():
+            peer.link.set_window(self._window)
+
+    def _meet(self, node: str) -> _Peer:
+        link = Link(self.node_id, next(self._births), self.stats, self._window)
+        peer = _Peer(node, link, publish_prefix(self._keys.inbox(node)), self._uplink.publisher_for(node))
+        self._peers[node] = peer
+        return peer
+
+    def _mark(self, peer: _Peer) -> None:
+        """Flush this peer's link at the end of the tick."""
+        peer.dirty = True
+        self._dirty.append(peer)
+        self._schedule_flush()
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        if self._stopped:
+            return
+        now = self._loop.time()
+        dirty, self._dirty = self._dirty, []
+        for peer in dirty:
+            peer.dirty = False
+            self._flush_peer(peer, now)
+        self._uplink.flush()
+
+    def _flush_peer(self, peer: _Peer, now: float) -> None:
+        if peer.forgotten:
+            return
+        for packet in peer.link.flush(now):
+            peer.publisher.publish(peer.prefix, packet)
+        if not peer.watched:
+            peer.watched = True
+            self._watched[peer] = None
+            if self._tick_at > now + TICK:
+                self._schedule_tick(TICK)
+        if peer.link.events:
+            self._tell(peer)
+
+    # -- receiving -----------------------------------------------------------------------------------
+
+    def on(self, kind: type[E], handler: Callable[[str, E], None]) -> None:
+        """Call `handler(source node, envelope)` for envelopes of this type. One handler per type."""
+        if kind in self._handlers:
+            raise ValueError(f"{kind.__name__} has a handler already")
+        self._handlers[kind] = handler
+
+    def heard(self, bodies: list[bytes]) -> None:
+        """Messages to the own inbox; called by the uplink."""
+        now = self._loop.time()
+        for body in bodies:
+            try:
+                packet = unpack(body)
+            except MalformedPacket as error:
+                self.stats.undecodable += 1
+                log.warning("action=packet_skipped error=%s", error)
+                continue
+            src = packet.src
+            if packet.kind == SELF or src == self.node_id:
+                continue
+            self.stats.packets_in += 1
+            self.stats.bytes_in += len(body)
+            peer = self._peers.get(src) or self._meet(src)
+            peer.heard_at = now
+            link = peer.link
+            envelopes = link.receive(packet, len(body), now)
+            if link.events:
+                self._tell(peer)
+            if not peer.dirty and (link.urgent or not peer.watched):
+                self._mark(peer)
+            for envelope in envelopes:
+                self._deliver(src, envelope)
+
+    def broadcast(self, body: bytes) -> None:
+        """A message to everybody; called by the uplink."""
+        if self.on_map is not None:
+            _guard("on_map", self.on_map, body)
+
+    def _deliver(self, src: str, body: bytes) -> None:
+        self.stats.envelopes_in += 1
+        try:
+            envelope = decode_envelope(body)
+        except msgspec.DecodeError as error:
+            self.stats.undecodable += 1
+            log.warning("action=envelope_skipped source=%s error=%s", src, error)
+            return
+        self._handle(src, envelope)
+
+    def _handle(self, src: str, envelope: Envelope) -> None:
+        kind = type(envelope)
+        handler = self._handlers.get(kind)
+        if handler is None:
+            log.debug("action=envelope_unhandled source=%s kind=%s", src, kind.__name__)
+            return
+        try:
+            handler(src, envelope)
+        except Exception:
+            log.exception("action=handler_failed source=%s kind=%s", src, kind.__name__)
+
+    def _tell(self, peer: _Peer) -> None:
+        events, peer.link.events = peer.link.events, []
+        for event in events:
+            if event is not Event.RESET:
+                self._tell_congestion(peer.node, event is Event.CONGESTED)
+                continue
+            log.warning("action=link_reset peer=%s", peer.node)
+            if self.on_reset is not None:
+                _guard("on_reset", self.on_reset, peer.node)
+
+    def _tell_congestion(self, node: str, on: bool) -> None:
+        if self.on_congestion is not None:
+            _guard("on_congestion", self.on_congestion, node, on)
+
+    # -- time and health -----------------------------------------------------------------------------
+
+    def _schedule_tick(self, delay: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tick_at = self._loop.time() + delay
+        self._timer = self._loop.call_at(self._tick_at, self._tick)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        for peer in list(self._watched):
+            self._flush_peer(peer, now)
+            if not peer.link.active:
+                peer.watched = False
+                self._watched.pop(peer, None)
+        if now >= self._check_at:
+            self._check_at = now + IDLE_TICK
+            self._uplink.check(now)
+            self._drop_strangers(now)
+        self._uplink.flush()
+        self._schedule_tick(TICK if self._watched else IDLE_TICK)
+
+    def _drop_strangers(self, now: float) -> None:
+        """Late packets of a forgotten peer make links that nobody would ever forget again."""
+        old = [peer for peer in self._peers.values() if peer.link.blank and now - peer.heard_at > STRANGER_LIFETIME]
+        for peer in old:
+            self.forget(peer.node)
+
+    def publisher_up(self, publisher: Publisher) -> None:
+        """A server can be published to again; called by the uplink."""
+        now = self._loop.time()
+        for peer in self._peers.values():
+            if peer.publisher is publisher:
+                peer.link.wake(now)
+                if not peer.dirty:
+                    self._mark(peer)
+
+    def ready_changed(self, ready: bool) -> None:
+        """The inbox was lost or restored; called by the uplink."""
+        if ready:
+            self._hail_all()
+        if self.on_ready is not None:
+            _guard("on_ready", self.on_ready, ready)
+
+    def _hail_all(self) -> None:
+        for peer in self._peers.values():
+            peer.link.hail()
+            if not peer.dirty:
+                self._mark(peer)
+
+
+def _guard(name: str, callback: Callable[..., None], *args: object) -> None:
+    try:
+        callback(*args)
+    except Exception:
+        log.exception("action=callback_failed callback=%s", name)
