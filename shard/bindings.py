@@ -41,9 +41,13 @@ class Bindings:
         self._ids: dict[str, Binding] = {}
         self._types: dict[str, TriggerType] = {}
         self._functions: dict[tuple[str, str], dict[Binding, None]] = {}
+        self._outcomes: dict[str, list[Callable[[bytes], None]]] = {}  # trigger id -> who waits for the answer
         self._freed: dict[Providers, None] = {}  # let go of a trigger: what they refused may fit now
 
     # -- questions
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
     def find(self, id: str) -> Binding | None:
         return self._ids.get(id)
@@ -66,7 +70,7 @@ class Bindings:
 
     # -- triggers
 
-    def bind(self, bind: BindTrigger, registrar: str = "") -> None:
+    def bind(self, bind: BindTrigger) -> None:
         trigger = bind.trigger
         known = self._ids.get(trigger.id)
         if known is not None:
@@ -77,7 +81,7 @@ class Bindings:
                 return
         type = self._type(trigger.type)
         owner = self.index.canonical(bind.owner)
-        binding = Binding(owner, slot_of(trigger.type), bind.epoch, bind.stamp, trigger, type, registrar)
+        binding = Binding(owner, slot_of(trigger.type), bind.epoch, bind.stamp, trigger, type)
         if known is not None and known.type is type and known.state is State.LIVE:
             # Stays with the provider that has it until it is placed anew.
             at, provider = known.at, known.provider
@@ -105,22 +109,44 @@ class Bindings:
         self._discard(binding)
 
     def answer(self, answer: ProviderAnswer) -> None:
-        """A provider's result; only a refusal by the one that has the trigger matters."""
+        """A provider's result; counts if that provider has the trigger."""
         binding = self._ids.get(answer.id)
-        if not answer.error or binding is None or binding.type.id != answer.type:
+        if binding is None or binding.type.id != answer.type:
             return
         if binding.state is not State.LIVE or binding.provider != answer.provider:
+            return
+        binding.answered, binding.error = True, answer.error
+        self._conclude(answer.id, answer.error)
+        if not answer.error:
             return
         binding.type.set_state(binding, State.REFUSED, binding.at, binding.provider)
         self._changed(binding.type.id, binding.trigger.id, None)
         if not binding.told:
             binding.told = True
-            node, conn = binding.owner.node, binding.owner.conn
-            if binding.owner == DURABLE:
-                node = binding.registrar
-            trigger = binding.trigger
-            if node:
-                self._effects.send(node, TriggerFailed(conn, trigger.id, trigger.type, trigger.function, answer.error))
+            owner, trigger = binding.owner, binding.trigger
+            if owner != DURABLE:
+                failed = TriggerFailed(owner.conn, trigger.id, trigger.type, trigger.function, answer.error)
+                self._effects.send(owner.node, failed)
+
+    def outcome(self, id: str, done: Callable[[bytes], None]) -> None:
+        """Call `done` with the error the provider answers, empty when it accepts or there is nobody to ask."""
+        binding = self._ids.get(id)
+        if binding is None or binding.answered or binding.state is not State.LIVE or binding.provider is None:
+            done(b"" if binding is None else binding.error)
+        else:
+            self._outcomes.setdefault(id, []).append(done)
+
+    def ignore_outcome(self, id: str, done: Callable[[bytes], None]) -> None:
+        """Whoever asked `outcome` has lost patience."""
+        waiting = self._outcomes.get(id, [])
+        if done in waiting:
+            waiting.remove(done)
+            if not waiting:
+                del self._outcomes[id]
+
+    def _conclude(self, id: str, error: bytes) -> None:
+        for done in self._outcomes.pop(id, ()):
+            done(error)
 
     # -- providers
 
@@ -194,7 +220,8 @@ class Bindings:
         """
         for binding in self.index.in_slot(slot):
             binding.type.set_state(binding, State.PARKED, None, None)
-            binding.due, binding.told = True, False
+            binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
+            self._conclude(binding.trigger.id, b"")
             if not keep(binding.epoch):
                 self._discard(binding)
         self._drop_providers([p for p in self.providers.in_slot(slot) if not keep(p.epoch)])
@@ -233,6 +260,7 @@ class Bindings:
             binding.told = False
             if binding.state is State.LIVE:
                 self._withdraw(binding)
+        binding.answered, binding.error = False, b""
         binding.type.set_state(binding, State.LIVE, target, provider)
         self._effects.send(provider.node, OfferTrigger(provider.conn, binding.trigger, target.namespace, again))
         self._changed(binding.type.id, binding.trigger.id, binding.trigger)
@@ -241,7 +269,9 @@ class Bindings:
         was = binding.state
         if was is State.LIVE:
             self._withdraw(binding)
+        binding.answered, binding.error = False, b""
         binding.type.set_state(binding, State.PARKED, None, None)
+        self._conclude(binding.trigger.id, b"")
         if was is State.LIVE:
             self._changed(binding.type.id, binding.trigger.id, None)
 
@@ -265,6 +295,7 @@ class Bindings:
 
     def _discard(self, binding: Binding, keep_type: bool = False) -> None:
         trigger = binding.trigger
+        self._conclude(trigger.id, b"")
         binding.type.set_state(binding, State.PARKED, None, None)
         binding.type.remove(binding)
         self.index.remove(binding)
@@ -299,5 +330,8 @@ class Bindings:
             assert not type.empty
             type.invariants([binding for binding in indexed if binding.type is type])
         assert {binding.type for binding in indexed} <= set(self._types.values())
+        assert all(self._outcomes.values())
+        assert all(self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self._outcomes)
         for binding in indexed:
+            assert (binding.state is State.REFUSED) <= binding.answered
             assert not binding.due or not self._ready(binding.slot)

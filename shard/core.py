@@ -9,13 +9,10 @@ from iii_cluster.bus import envelopes
 from iii_cluster.bus.envelopes import (
     BindTrigger,
     Envelope,
-    FunctionOwners,
     Owner,
     PutTrigger,
     RemoveTrigger,
     Trigger,
-    TriggerChange,
-    TriggerSnapshot,
     UnbindTrigger,
     Watch,
 )
@@ -28,10 +25,11 @@ from .effects import Effects
 from .functions import Functions
 from .holds import Holds, Lookup, Removal
 from .ownership import DURABLE, Ownership
+from .pushes import Pushes
 from .services import Services
 from .slots import SlotTable
 from .triggers import Triggers
-from .watches import TRIGGERS, Watches, function_key, parse_function_key, slot_of_key, triggers_key
+from .watches import TRIGGERS, Watches, parse_function_key, slot_of_key
 
 # Cleaned-up connections remembered, so that a registration overtaken by the clean-up does not come back.
 MAX_DEPARTED = 20_000
@@ -46,16 +44,15 @@ class ShardCore:
         self._me = me
         self._effects = effects
         self.slots = SlotTable(me, barrier)
-        self.functions = Functions(effects, duplicates, self._function_changed)
+        self.watches = Watches()
+        self._pushes = Pushes(effects, self.watches)
+        self.functions = Functions(effects, duplicates, self._pushes.function_changed)
         self.services = Services()
         self.triggers = Triggers(effects, self.slots.ready)
-        self.bindings = Bindings(effects, builtin_types, self.slots.ready, self._trigger_changed)
-        self.watches = Watches()
+        self.bindings = Bindings(effects, builtin_types, self.slots.ready, self._pushes.trigger_changed)
         self.holds = Holds()
         self._seen: dict[str, int] = {}  # node -> newest epoch it spoke of
         self._departed: dict[Owner, None] = {}
-        self._dirty: dict[str, tuple[str, str]] = {}  # watched functions to look at, by key
-        self._changes: dict[str, dict[str, Trigger | None]] = {}  # watched type -> what to push
         self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {
             envelopes.PutFunction: self._put_function,
             envelopes.DropFunction: lambda _, drop: self.functions.drop(drop),
@@ -188,15 +185,15 @@ class ShardCore:
         else:
             self._forward(put.trigger.id, put)
 
-    def _bind_trigger(self, src: str, bind: BindTrigger) -> None:
+    def _bind_trigger(self, _: str, bind: BindTrigger) -> None:
         slot = slot_of(bind.trigger.type)
         if bind.owner != DURABLE:
             if self._admits(slot, bind.owner, bind.epoch):
                 self.bindings.bind(bind)
         elif self.slots.owns(slot):
-            self.bindings.bind(replace(bind, epoch=max(bind.epoch, self.slots.since(slot))), src)
+            self.bindings.bind(replace(bind, epoch=max(bind.epoch, self.slots.since(slot))))
         elif bind.epoch > self.map.epoch:
-            self.bindings.bind(bind, src)
+            self.bindings.bind(bind)
         else:
             self._forward(bind.trigger.type, bind)
 
@@ -236,24 +233,9 @@ class ShardCore:
 
     def _watch_key(self, slot: int, node: str, key: str, epoch: int) -> None:
         if self.slots.ready(slot):
-            self._answer_watch(slot, node, key, epoch)
+            self._pushes.answer(self.functions, self.bindings, slot, node, key, epoch)
         elif self.slots.owns(slot) or epoch > self.map.epoch:
             self.holds.watch(slot, node, key, epoch)
-
-    def _answer_watch(self, slot: int, node: str, key: str, epoch: int) -> None:
-        if key.startswith(TRIGGERS):
-            watched = self.watches.add(node, key, slot, epoch)
-            bound = self.bindings.bound(key.removeprefix(TRIGGERS))
-            self._effects.send(node, TriggerSnapshot(key, watched.version, bound))
-            return
-        namespace, id = parse_function_key(key)
-        owners = self.functions.owners(namespace, id)
-        elsewhere = []
-        if owners:
-            self.watches.add(node, key, slot, epoch).owners = owners
-        else:
-            elsewhere = self.functions.elsewhere(namespace, id)
-        self._effects.send(node, FunctionOwners(key, self.watches.next_version(), owners, elsewhere))
 
     def _unwatch(self, src: str, unwatch: envelopes.Unwatch) -> None:
         for key in unwatch.keys:
@@ -262,47 +244,8 @@ class ShardCore:
                 self.watches.remove(src, key)
                 self.holds.unwatch(slot, src, key)
 
-    def _function_changed(self, namespace: str, id: str) -> None:
-        key = function_key(namespace, id)
-        if key in self.watches:
-            self._dirty[key] = (namespace, id)
-
-    def _trigger_changed(self, type: str, id: str, trigger: Trigger | None) -> None:
-        if triggers_key(type) in self.watches:
-            self._changes.setdefault(type, {})[id] = trigger
-
     def _flush(self) -> None:
-        """Push what changed: once per key and event, however many registrations the event touched."""
-        while self._dirty:
-            key, (namespace, id) = self._dirty.popitem()
-            self._push_owners(key, namespace, id)
-        while self._changes:
-            type, changes = self._changes.popitem()
-            self._push_triggers(triggers_key(type), changes)
-
-    def _push_owners(self, key: str, namespace: str, id: str) -> None:
-        watched = self.watches.get(key)
-        owners = self.functions.owners(namespace, id)
-        if watched is None or owners == watched.owners:
-            return
-        watched.owners = owners
-        watched.version = self.watches.next_version()
-        elsewhere = [] if owners else self.functions.elsewhere(namespace, id)
-        push = FunctionOwners(key, watched.version, owners, elsewhere)
-        for node in watched.watchers:
-            self._effects.send(node, push)
-        if not owners:
-            self.watches.drop_key(key)
-
-    def _push_triggers(self, key: str, changes: dict[str, Trigger | None]) -> None:
-        watched = self.watches.get(key)
-        if watched is None:
-            return
-        put = [trigger for trigger in changes.values() if trigger is not None]
-        dropped = [id for id, trigger in changes.items() if trigger is None]
-        push = TriggerChange(key, self.watches.next_version(watched), put, dropped)
-        for node in watched.watchers:
-            self._effects.send(node, push)
+        self._pushes.flush(self.functions)
 
     # -- slots
 
@@ -394,3 +337,34 @@ class ShardCore:
         for owner in owners:
             self.triggers.release(owner)
         self.bindings.release(owners)
+
+    def describe(self) -> dict[str, int]:
+        """Numbers for the operator."""
+        return {
+            "slots": len(self.slots.owned()),
+            "slots_filling": self.slots.filling(),
+            "functions": self.functions.digest(self.slots.owned())[0],
+            "triggers": len(self.triggers),
+            "bindings": len(self.bindings),
+            "watched_keys": len(self.watches),
+            "held": len(self.holds),
+        }
+
+    def invariants(self) -> None:
+        """What must hold between any two events; raises AssertionError."""
+        for part in (self.slots, self.functions, self.services, self.triggers, self.bindings, self.watches):
+            part.invariants()
+        assert not self._pushes.pending
+        assert not self._vanished()
+        assert not self._departed.keys() & {o for index in self._indexes() for o in index.owners()}
+        for index in self._indexes():
+            for slot in index.slots():
+                assert all(self.slots.accepts(slot, record.epoch) for record in index.in_slot(slot))
+        for key in self.watches.keys():  # noqa: SIM118 - not a mapping
+            watched = self.watches.get(key)
+            assert watched is not None
+            assert self.slots.owns(watched.slot)
+            if not key.startswith(TRIGGERS):
+                assert watched.owners == self.functions.owners(*parse_function_key(key)) != []
+        for slot in self.holds.slots():
+            assert not self.slots.settled(slot)

@@ -66,9 +66,6 @@ class Holds:
     def slots(self) -> set[int]:
         return self._watches.keys() | self._lookups.keys() | self._removals.keys()
 
-    def watching(self, slot: int) -> set[tuple[str, str]]:
-        return set(self._watches.get(slot, ()))
-
     def __len__(self) -> int:
         held = (*self._watches.values(), *self._lookups.values(), *self._removals.values())
         return sum(map(len, held))

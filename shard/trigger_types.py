@@ -40,12 +40,13 @@ class Binding(Record):
     stamp: int
     trigger: Trigger
     type: "TriggerType"
-    registrar: str = ""  # gateway that stored a durable trigger: hears of its refusal
     state: State = State.PARKED
     at: "Providers | None" = None
     provider: Owner | None = None
     due: bool = True  # an offer is owed, even to the provider that has it
     told: bool = False  # the owner heard of the refusal of this episode
+    answered: bool = False  # the provider answered the offer
+    error: bytes = b""  # with which it refused
 
 
 @dataclass(slots=True, eq=False)

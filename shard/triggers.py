@@ -30,6 +30,9 @@ class Triggers:
         self._ready = ready
         self._ids: dict[str, StoredTrigger] = {}
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def find(self, id: str) -> StoredTrigger | None:
         return self._ids.get(id)
 

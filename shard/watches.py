@@ -113,9 +113,6 @@ class Watches:
         if not keys:
             del index[at]  # type: ignore[arg-type]
 
-    def slots(self) -> list[int]:
-        return list(self._slots)
-
     def keys(self) -> list[str]:
         return list(self._keys)
 

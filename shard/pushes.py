@@ -1,0 +1,77 @@
+"""Answering watches and pushing changes: once per key and event, however many registrations the event touched."""
+
+from iii_cluster.bus.envelopes import FunctionOwners, Trigger, TriggerChange, TriggerSnapshot
+
+from .bindings import Bindings
+from .effects import Effects
+from .functions import Functions
+from .watches import TRIGGERS, Watches, function_key, parse_function_key, triggers_key
+
+
+class Pushes:
+    """Gathers changes of watched keys until `flush`."""
+
+    def __init__(self, effects: Effects, watches: Watches) -> None:
+        self._effects = effects
+        self._watches = watches
+        self._functions: dict[str, tuple[str, str]] = {}  # key -> namespace, id
+        self._triggers: dict[str, dict[str, Trigger | None]] = {}  # type -> trigger id -> the trigger if bound
+
+    def function_changed(self, namespace: str, id: str) -> None:
+        key = function_key(namespace, id)
+        if key in self._watches:
+            self._functions[key] = (namespace, id)
+
+    def trigger_changed(self, type: str, id: str, trigger: Trigger | None) -> None:
+        if triggers_key(type) in self._watches:
+            self._triggers.setdefault(type, {})[id] = trigger
+
+    def answer(self, functions: Functions, bindings: Bindings, slot: int, node: str, key: str, epoch: int) -> None:
+        """Tell `node` what `key` is now, and watch it from here on; a function nobody serves is not watched."""
+        if key.startswith(TRIGGERS):
+            watched = self._watches.add(node, key, slot, epoch)
+            bound = bindings.bound(key.removeprefix(TRIGGERS))
+            self._effects.send(node, TriggerSnapshot(key, watched.version, bound))
+            return
+        namespace, id = parse_function_key(key)
+        owners = functions.owners(namespace, id)
+        elsewhere = [] if owners else functions.elsewhere(namespace, id)
+        if owners:
+            self._watches.add(node, key, slot, epoch).owners = owners
+        self._effects.send(node, FunctionOwners(key, self._watches.next_version(), owners, elsewhere))
+
+    def flush(self, functions: Functions) -> None:
+        while self._functions:
+            key, (namespace, id) = self._functions.popitem()
+            self._push_owners(functions, key, namespace, id)
+        while self._triggers:
+            type, changes = self._triggers.popitem()
+            self._push_triggers(triggers_key(type), changes)
+
+    def _push_owners(self, functions: Functions, key: str, namespace: str, id: str) -> None:
+        watched = self._watches.get(key)
+        owners = functions.owners(namespace, id)
+        if watched is None or owners == watched.owners:
+            return
+        watched.owners = owners
+        watched.version = self._watches.next_version()
+        elsewhere = [] if owners else functions.elsewhere(namespace, id)
+        push = FunctionOwners(key, watched.version, owners, elsewhere)
+        for node in watched.watchers:
+            self._effects.send(node, push)
+        if not owners:
+            self._watches.drop_key(key)
+
+    def _push_triggers(self, key: str, changes: dict[str, Trigger | None]) -> None:
+        watched = self._watches.get(key)
+        if watched is None:
+            return
+        put = [trigger for trigger in changes.values() if trigger is not None]
+        dropped = [id for id, trigger in changes.items() if trigger is None]
+        push = TriggerChange(key, self._watches.next_version(watched), put, dropped)
+        for node in watched.watchers:
+            self._effects.send(node, push)
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._functions or self._triggers)

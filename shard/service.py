@@ -1,0 +1,248 @@
+"""The shard process: feeds the core with mail and maps, reads durable triggers, answers questions.
+
+Mail is handled synchronously, in the order it arrives. The lock is for what takes several turns of the loop:
+a hand-over (adopting a map and reading the durable triggers of the slots it brought) writes, so that no second
+map slips in between; answers to questions read, so that a listing never mixes the slots of two maps.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiorwlock import RWLock
+
+from iii_cluster.bus.ask import AskError
+from iii_cluster.bus.envelopes import Envelope, Trigger
+from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.cluster.membership import REDIS_ERRORS
+from iii_cluster.cluster.outage import Outage
+from iii_cluster.cluster.slots import slot_of
+from iii_cluster.node.node import Node
+from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
+
+from .core import ShardCore
+from .durable import RETRY_DELAY, DurableTriggers
+from .questions import Questions, Row
+
+ROWS_PER_TURN = 500  # rows of a listing made before other work gets a turn
+SETTLE_DELAY = 0.02  # seconds that removals have to gather before refused triggers are offered again
+LOOKUP_LIMIT = 10.0  # seconds a question is held at most, whatever its asker's patience
+OUTCOME_LIMIT = 15.0  # seconds a provider's answer is waited for, longer than anybody asks
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(node: Node) -> "ShardService":
+    return ShardService(node)
+
+
+class ShardService:
+    """Is its core's `Effects`."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._loop = asyncio.get_running_loop()
+        self._durable = DurableTriggers(node.redis, node.keys)
+        self._core = ShardCore(
+            node.info.id,
+            self,
+            duplicates=node.settings.duplicate_functions,
+            builtin_types=BUILTIN_TRIGGER_TYPES,
+            barrier=node.settings.barrier,
+        )
+        self._questions = Questions(self._core)
+        self._lock = RWLock()
+        self._map_news = asyncio.Event()
+        self._adopted = asyncio.Event()
+        self._barrier_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outage = Outage(logger, "durable_load")
+        self._answer_questions()
+        for kind in self._core.handlers:
+            node.bus.on(kind, self._on_mail)
+        node.bus.on_reset = self._on_reset
+        node.membership.subscribe(self._on_map)
+        self._hand_overs = asyncio.create_task(self._keep_handing_over(), name="hand-over")
+        self._map_news.set()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Returns when the first map is adopted: from then on lookups are answered or held."""
+        await self._adopted.wait()
+
+    async def stop(self) -> None:
+        """Stop following the map; mail is handled, and held lookups are released, until the bus closes."""
+        self._hand_overs.cancel()
+        await asyncio.wait([self._hand_overs])
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        for task in self._tasks:
+            task.cancel()
+
+    def ready(self) -> bool:
+        return self._adopted.is_set() and not self._hand_overs.done()
+
+    def ports(self) -> dict[str, int]:
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        return self._core.describe()
+
+    # -- effects of the core
+
+    def send(self, node: str, envelope: Envelope) -> None:
+        self._node.bus.send(node, envelope)
+
+    def forget_durable(self, trigger: Trigger) -> None:
+        self._spawn(self._forget_durable(trigger))
+
+    def settle_soon(self) -> None:
+        self._loop.call_later(SETTLE_DELAY, self._core.settle)
+
+    async def _forget_durable(self, trigger: Trigger) -> None:
+        # In this order: the type's shard may be reading storage right now.
+        await self._durable.forget(trigger.id)
+        self._core.durable_forgotten(trigger)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- mail and maps
+
+    def _on_mail(self, src: str, envelope: Envelope) -> None:
+        self._core.handle(src, envelope)
+        if self._barrier_timer is not None and not self._core.slots.filling():
+            self._watch_barrier()
+
+    def _on_reset(self, node: str) -> None:
+        self._node.asker.node_lost(node)
+        self._core.link_reset(node, self._loop.time())
+        self._watch_barrier()
+
+    def _on_map(self, _old: ClusterMap, _new: ClusterMap) -> None:
+        self._map_news.set()
+
+    async def _keep_handing_over(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(RETRY_DELAY if self._core.slots.unloaded() else None):
+                    await self._map_news.wait()
+            except TimeoutError:
+                pass  # storage was not to be read last time
+            self._map_news.clear()
+            try:
+                async with self._lock.writer:
+                    await self._hand_over(self._node.membership.map)
+            except Exception:
+                # A shard that is deaf to further maps would be worse than one map taken in part.
+                logger.exception("action=hand_over_failed")
+
+    async def _hand_over(self, new: ClusterMap) -> None:
+        """Adopt the map, then complete the slots it brought with what storage holds."""
+        if new.epoch:
+            self._core.apply_map(new, self._loop.time())
+            self._watch_barrier()
+            self._adopted.set()
+        slots = self._core.slots.unloaded()
+        if not slots:
+            return
+        try:
+            async with asyncio.timeout(self._node.settings.barrier):
+                stored = await self._durable.load()
+        except REDIS_ERRORS as error:
+            self._outage.failed(time.monotonic(), error)
+            return
+        self._outage.worked(time.monotonic())
+        self._core.durable_loaded(slots, stored)
+        self._watch_barrier()
+        logger.info("action=slots_gained count=%d durable_triggers=%d epoch=%d", len(slots), len(stored), new.epoch)
+
+    def _watch_barrier(self) -> None:
+        if self._barrier_timer is not None:
+            self._barrier_timer.cancel()
+            self._barrier_timer = None
+        deadline = self._core.slots.deadline()
+        if deadline is not None:
+            self._barrier_timer = self._loop.call_at(deadline, self._on_barrier)
+
+    def _on_barrier(self) -> None:
+        before = self._core.slots.filling()
+        self._core.tick(self._loop.time())
+        if filled := before - self._core.slots.filling():
+            logger.warning("action=barrier_passed slots=%d", filled)
+        self._watch_barrier()
+
+    # -- questions
+
+    def _answer_questions(self) -> None:
+        ask, rows = self._node.asker, self._questions
+        ask.answer("functions.list", lambda _src, _body: self._listing(rows.functions))
+        ask.answer("types.list", lambda _src, _body: self._listing(rows.types))
+        ask.answer("triggers.list", lambda _src, _body: self._listing(rows.triggers))
+        ask.answer("services.list", lambda _src, _body: self._listing(rows.services))
+        ask.answer("functions.get", lambda _src, body: self._by_id(body, rows.function))
+        ask.answer("types.get", lambda _src, body: self._by_id(body, rows.type))
+        ask.answer("triggers.get", lambda _src, body: self._by_id(body, rows.trigger))
+        ask.answer("triggers.of_function", lambda _src, body: self._of_function(body))
+        ask.answer("bindings.outcome", lambda _src, body: self._outcome(body))
+        ask.answer("registry.digest", lambda _src, _body: rows.digest())
+
+    async def _listing(self, rows_of: Callable[[int], list[Row]]) -> list[Row]:
+        rows: list[Row] = []
+        pause_at = ROWS_PER_TURN
+        async with self._lock.reader:
+            for slot in self._core.slots.owned():
+                rows += rows_of(slot)
+                if len(rows) >= pause_at:
+                    pause_at = len(rows) + ROWS_PER_TURN
+                    await asyncio.sleep(0)
+        return rows
+
+    async def _by_id(self, body: dict[str, Any], rows_of: Callable[[str], list[Row]]) -> list[Row]:
+        slot = slot_of(body["id"])
+        await self._filled(slot, body.get("epoch", 0))
+        async with self._lock.reader:
+            if not self._core.slots.owns(slot):
+                raise AskError("moved")
+            return rows_of(body["id"])
+
+    async def _of_function(self, body: dict[str, Any]) -> list[Row]:
+        async with self._lock.reader:
+            return self._questions.triggers_of_function(body["namespace"], body["function"])
+
+    async def _outcome(self, body: dict[str, Any]) -> bytes:
+        """What the provider answered to the offer of a trigger: an error, or nothing."""
+        await self._filled(slot_of(body["type"]), body.get("epoch", 0))
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+
+        def done(error: bytes) -> None:
+            if not answer.done():
+                answer.set_result(error)
+
+        self._core.bindings.outcome(body["id"], done)
+        try:
+            async with asyncio.timeout(OUTCOME_LIMIT):
+                return await answer
+        finally:
+            self._core.bindings.ignore_outcome(body["id"], done)
+
+    async def _filled(self, slot: int, epoch: int) -> None:
+        """Returns when the slot can be asked; raises AskError("moved") if that is not here.
+
+        Outside of the lock: it is a hand-over that fills the slot.
+        """
+        here: asyncio.Future[bool] = self._loop.create_future()
+
+        def done(filled: bool) -> None:
+            if not here.done():
+                here.set_result(filled)
+
+        self._core.lookup(slot, epoch, done)
+        async with asyncio.timeout(LOOKUP_LIMIT):
+            if not await here:
+                raise AskError("moved")
