@@ -356,7 +356,6 @@ class ShardCore:
             part.invariants()
         assert not self._pushes.pending
         assert not self._vanished()
-        assert not self._departed.keys() & {o for index in self._indexes() for o in index.owners()}
         for index in self._indexes():
             for slot in index.slots():
                 assert all(self.slots.accepts(slot, record.epoch) for record in index.in_slot(slot))

@@ -68,9 +68,6 @@ class Ownership(Generic[R]):
     def owners_on(self, node: str) -> list[Owner]:
         return list(self._nodes.get(node, ()))
 
-    def owners(self) -> list[Owner]:
-        return list(self._owners)
-
     def nodes(self) -> list[str]:
         return list(self._nodes)
 

@@ -1,0 +1,113 @@
+"""A shard core with its effects recorded, maps made by hand, and the envelopes gateways would send."""
+
+from itertools import count
+from typing import TypeVar
+
+from iii_cluster.bus.envelopes import (
+    BindTrigger,
+    Envelope,
+    Owner,
+    PutFunction,
+    PutTrigger,
+    PutTriggerType,
+    Trigger,
+)
+from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
+from iii_cluster.cluster.slots import SLOTS
+from iii_cluster.config.settings import Duplicates
+from shard.core import ShardCore
+
+ME = "shard-me"
+OTHER = "shard-other"
+LEADER = "coordinator-1"
+GATEWAYS = ("gateway-a", "gateway-b")
+BARRIER = 2.0  # seconds
+BUILTIN = "engine::workers-available"
+
+E = TypeVar("E", bound=Envelope)
+
+
+class Recorder:
+    """The effects of a core, for looking at."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Envelope]] = []
+        self.forgotten: list[Trigger] = []
+        self.settles = 0
+
+    def send(self, node: str, envelope: Envelope) -> None:
+        self.sent.append((node, envelope))
+
+    def forget_durable(self, trigger: Trigger) -> None:
+        self.forgotten.append(trigger)
+
+    def settle_soon(self) -> None:
+        self.settles += 1
+
+    def take(self, kind: type[E], node: str | None = None) -> list[E]:
+        """Sent envelopes of one kind (to one node), which are then forgotten."""
+        taken = [e for to, e in self.sent if isinstance(e, kind) and node in (None, to)]
+        self.sent = [(to, e) for to, e in self.sent if not (isinstance(e, kind) and node in (None, to))]
+        return taken
+
+
+def cluster_map(
+    epoch: int, slots: dict[str, int] | tuple[SlotOwner, ...] | None = None, gateways: tuple[str, ...] = GATEWAYS
+) -> ClusterMap:
+    """A map in which one node owns every slot: `{node: since}`; default: the shard under test, since epoch 1."""
+    if not isinstance(slots, tuple):
+        ((node, since),) = (slots or {ME: 1}).items()
+        slots = (SlotOwner(node, since),) * SLOTS
+    nodes = {name: NodeInfo(id=name, role=Role.GATEWAY) for name in gateways}
+    nodes |= {name: NodeInfo(id=name, role=Role.SHARD) for name in (ME, OTHER)}
+    nodes[LEADER] = NodeInfo(id=LEADER, role=Role.COORDINATOR)
+    return ClusterMap(term=1, epoch=epoch, leader=LEADER, nodes=nodes, slots=slots)
+
+
+class Lab:
+    """A core and what is around it; every event is followed by a check of the invariants."""
+
+    def __init__(self, duplicates: Duplicates = Duplicates.BALANCE) -> None:
+        self.effects = Recorder()
+        self.core = ShardCore(ME, self.effects, duplicates=duplicates, builtin_types={BUILTIN}, barrier=BARRIER)
+        self._stamps = count(1)
+
+    def adopt(self, new: ClusterMap, now: float = 0.0, load: bool = True) -> None:
+        self.core.apply_map(new, now)
+        self.core.invariants()
+        if load:
+            self.load()
+
+    def load(self, *stored: BindTrigger) -> None:
+        self.core.durable_loaded(self.core.slots.unloaded(), stored)
+        self.core.invariants()
+
+    def get(self, src: str, *envelopes: Envelope) -> None:
+        for envelope in envelopes:
+            self.core.handle(src, envelope)
+            self.core.invariants()
+
+    def filled(self) -> "Lab":
+        """Owner of every slot since epoch 1, with two gateways that have announced."""
+        self.adopt(cluster_map(1, gateways=()))
+        self.adopt(cluster_map(2))
+        return self
+
+    # -- what gateways send; stamps grow
+
+    def put(self, owner: Owner, id: str, namespace: str = "default", epoch: int = 2, stamp: int = 0) -> None:
+        put = PutFunction(epoch, owner, namespace, id, stamp or next(self._stamps), b"{}")
+        self.get(owner.node, put)
+
+    def provide(self, owner: Owner, type: str, namespace: str = "default", epoch: int = 2, stamp: int = 0) -> None:
+        self.get(owner.node, PutTriggerType(epoch, owner, namespace, type, stamp or next(self._stamps), b"{}"))
+
+    def bind(self, owner: Owner, trigger: Trigger, epoch: int = 2, stamp: int = 0) -> None:
+        self.get(owner.node or GATEWAYS[0], BindTrigger(epoch, owner, stamp or next(self._stamps), trigger))
+
+    def store(self, owner: Owner, trigger: Trigger, epoch: int = 2, stamp: int = 0) -> None:
+        self.get(owner.node or GATEWAYS[0], PutTrigger(epoch, owner, stamp or next(self._stamps), trigger))
+
+
+def owner(conn: int, node: str = GATEWAYS[0]) -> Owner:
+    return Owner(node, conn, f"worker-{node}-{conn}")
