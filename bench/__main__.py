@@ -13,13 +13,14 @@ from . import suite
 from .cluster import Cluster, ClusterError, Valkey
 from .figures import Row
 from .remote import LoadError
-from .report import print_table, write_json
+from .report import facts, print_table, write_json
 from .usage import raise_open_files
 
 OPEN_FILES = 16_384  # also for the gateways, which inherit the limit
 SCENARIOS = ("calls", "scale", "register", "memory", "compare")
 FULL_SECONDS = 2.0
 QUICK_SECONDS = 0.6
+BUSY = 0.25  # load average per core before the run from which figures are suspect
 FILE_WIDTH = 170  # columns of the table when the output is not a terminal
 
 Scenario = Callable[[], list[Row]]
@@ -54,6 +55,11 @@ def main(
     console = Console()
     if not console.is_terminal:
         console.width = FILE_WIDTH
+    machine = facts()
+    if machine["load_average"] > machine["cores"] * BUSY:
+        console.print(
+            f"this machine is busy (load average {machine['load_average']:.1f}): expect noise", style="yellow"
+        )
     began = time.monotonic()
     rows: list[Row] = []
     with ExitStack() as stack:
@@ -71,7 +77,7 @@ def main(
                 raise click.ClickException(f"{name}: {error}") from error
     print_table(rows, console)
     path = path or Path("bench-results") / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    write_json(path, rows, {"quick": quick, "seconds": seconds, "url": url, "url2": url2, "compare": other})
+    write_json(path, machine, rows, {"quick": quick, "seconds": seconds, "url": url, "url2": url2, "compare": other})
     console.print(f"{time.monotonic() - began:.0f} s, results in {path}", style="dim")
 
 

@@ -43,6 +43,7 @@ def facts() -> dict[str, Any]:
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
         "system": platform.platform(),
         "python": sys.version.split()[0],
         "commit": commit,
@@ -75,7 +76,7 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
     console.print(table)
 
 
-def write_json(path: Path, rows: Sequence[Row], options: dict[str, Any]) -> None:
+def write_json(path: Path, machine: dict[str, Any], rows: Sequence[Row], options: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    body = {"machine": facts(), "options": options, "rows": msgspec.to_builtins(rows)}
+    body = {"machine": machine, "options": options, "rows": msgspec.to_builtins(rows)}
     path.write_text(json.dumps(body, indent=1) + "\n")
