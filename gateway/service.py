@@ -51,10 +51,14 @@ class GatewayService:
         bus.on(envelopes.RevokeTrigger, core.on_revoke)
         bus.on(envelopes.RejectFunction, core.on_reject)
         bus.on(envelopes.Cleanup, core.on_cleanup)
-        bus.on_reset = core.on_reset
+        bus.on_reset = self._on_reset
         bus.on_congestion = lambda node, on: None if on else core.invocations.link_writable(node)
         self._node.membership.subscribe(core.on_map)
         core.on_map(core.map, self._node.membership.map)
+
+    def _on_reset(self, node: str) -> None:
+        self._node.asker.node_lost(node)
+        self.core.on_reset(node)
 
     # -- Effects of the core -----------------------------------------------------------------------
 
