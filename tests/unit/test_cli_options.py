@@ -1,0 +1,98 @@
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from iii_cluster import __version__
+from iii_cluster.cli import roles
+from iii_cluster.cli.main import main
+from iii_cluster.cli.options import HELP
+from iii_cluster.config.fields import FIELDS
+from iii_cluster.config.settings import Settings
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What role processes would have been run with."""
+    calls: list[tuple[Any, ...]] = []
+
+    def run_role(role: str, settings: Settings, serve: object, *, ready_fd: int, lifeline_fd: int) -> int:
+        calls.append((role, settings, serve, ready_fd, lifeline_fd))
+        return 7
+
+    for role, name in roles.SERVICES.items():
+        service = types.ModuleType(name)
+        service.serve = f"serve-{role}"  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, service)
+    monkeypatch.setattr("iii_cluster.node.node.run_role", run_role)
+    return calls
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, env=env)
+
+
+def test_the_version_is_printed() -> None:
+    assert run("--version").stdout == f"iii-cluster, version {__version__}\n"
+
+
+def test_every_setting_has_an_explained_option() -> None:
+    assert set(HELP) == set(FIELDS)
+    text = " ".join(run("up", "--help").stdout.split())
+    for field in FIELDS.values():
+        assert f"{field.flag} " in text
+        assert field.variable in text.replace(" ", "")
+
+
+@pytest.mark.parametrize("role", ["gateway", "shard", "coordinator"])
+def test_a_role_runs_its_own_service_and_ends_with_its_exit_code(started: list[tuple[Any, ...]], role: str) -> None:
+    result = run(role, "--redis-url", "redis://h", "--ready-fd", "5", "--lifeline-fd", "6")
+    assert result.exit_code == 7
+    assert started == [(role, Settings(redis_urls=("redis://h",)), f"serve-{role}", 5, 6)]
+
+
+def test_options_beat_the_environment_which_beats_the_file(started: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("cluster: {name: file, lease_ttl: 9, worker_port: 1, redis_urls: redis://file}\n")
+    environ = {"III_CLUSTER_CONFIG": str(path), "III_CLUSTER_WORKER_PORT": "2", "III_CLUSTER_ADMIN_PORT": "3"}
+    run("gateway", "--admin-port", "4", "--redis-url", "redis://a", "--redis-url", "redis://b,redis://c", env=environ)
+    [(_, settings, *_)] = started
+    assert (settings.cluster, settings.lease_ttl) == ("file", 9.0)
+    assert (settings.worker_port, settings.admin_port) == (2, 4)
+    assert settings.redis_urls == ("redis://a", "redis://b", "redis://c")
+
+
+def test_a_role_without_redis_says_how_to_give_one(started: list[tuple[Any, ...]]) -> None:
+    result = run("shard")
+    assert (result.exit_code, started) == (2, [])
+    assert result.stderr == "error: no Redis is given; use --redis-url or III_CLUSTER_REDIS_URL\n"
+
+
+def test_all_errors_and_notices_go_to_stderr(started: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("workers: [{name: iii-cron}]\n")
+    result = run("shard", "-c", str(path), "--redis-url", "redis://h")
+    assert result.stderr == f"notice: {path}:1: iii-cron is not supported yet; its triggers are parked\n"
+    result = run("shard", "--redis-url", "h", "--worker-port", "70000", env={"III_CLUSTER_BARRIER": "soon"})
+    assert result.exit_code == 2
+    assert [line.partition(": ")[2].partition(": expected")[0] for line in result.stderr.splitlines()] == [
+        "environment: III_CLUSTER_BARRIER",
+        "command line: --redis-url: the Redis URL must start with redis://, rediss:// or unix://",
+        "command line: --worker-port",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gateways", "0", "--shards", "0", "--coordinators", "0"], "nothing to run"),
+        (["--shards", "0"], "--shards and --coordinators must be at least 1 unless --redis-url"),
+    ],
+)
+def test_up_refuses_what_could_never_get_ready(arguments: list[str], message: str) -> None:
+    result = run("up", *arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr

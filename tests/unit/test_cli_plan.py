@@ -1,0 +1,51 @@
+import pytest
+
+from iii_cluster.cli.plan import role_specs
+from iii_cluster.config.load import Config, load
+from iii_cluster.config.settings import Settings, Topology
+
+SETTINGS = Settings(redis_urls=("redis://:hunter2@h",), worker_port=5000, admin_port=0, lease_ttl=3.0)
+
+
+def plan(settings: Settings = SETTINGS, **topology: int) -> list[tuple[str, tuple[str, ...], dict[str, str], int]]:
+    config = Config(settings=settings, topology=Topology(**topology))  # type: ignore[arg-type]
+    return [(spec.name, spec.argv, spec.env, spec.stage) for spec in role_specs(config, settings)]
+
+
+def test_every_process_has_a_name_and_gateways_are_stopped_first() -> None:
+    planned = plan(gateways=2, shards=1, coordinators=1)
+    assert [(name, argv[-1], stage) for name, argv, _, stage in planned] == [
+        ("gateway-1", "gateway", 0),
+        ("gateway-2", "gateway", 0),
+        ("shard-1", "shard", 1),
+        ("coordinator-1", "coordinator", 2),
+    ]
+
+
+def test_a_child_gets_the_resolved_settings_and_no_secret_in_its_arguments() -> None:
+    [(_, argv, env, _)] = plan(gateways=0, shards=1, coordinators=0)
+    assert load(None, env, {}).settings == SETTINGS
+    assert "hunter2" not in " ".join(argv)
+
+
+def test_a_child_does_not_read_the_file_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("III_CLUSTER_CONFIG", "config.yaml")
+    monkeypatch.setenv("III_CLUSTER_SHARDS", "7")
+    monkeypatch.setenv("III_CLUSTER_LEASE_TTL", "60")
+    [(_, _, env, _)] = plan(gateways=0, shards=1, coordinators=0)
+    assert "III_CLUSTER_CONFIG" not in env
+    assert "III_CLUSTER_SHARDS" not in env
+    assert env["III_CLUSTER_LEASE_TTL"] == "3.0"
+    assert "PATH" in env
+
+
+def test_admin_ports_follow_each_other_and_are_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[tuple[str, int, str]] = []
+    monkeypatch.setattr("iii_cluster.cli.plan.check_free", lambda *arguments: checked.append(arguments))
+    planned = plan(Settings(admin_port=4000), gateways=1, shards=2, coordinators=0)
+    assert [env["III_CLUSTER_ADMIN_PORT"] for _, _, env, _ in planned] == ["4000", "4001", "4002"]
+    assert checked == [("127.0.0.1", port, "--admin-port") for port in (4000, 4001, 4002)]
+
+
+def test_any_free_admin_port_is_left_to_the_processes() -> None:
+    assert [env["III_CLUSTER_ADMIN_PORT"] for _, _, env, _ in plan(gateways=1, shards=1)] == ["0", "0", "0"]
