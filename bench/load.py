@@ -164,12 +164,16 @@ class Prober:
     def __init__(self) -> None:
         self._ids = invocation_ids()
         self._waiting: dict[bytes, asyncio.Future[bool]] = {}
+        self.last_failure = ""
 
     def receive(self, endpoint: Endpoint, messages: list[bytes]) -> None:
         for message in messages:
             future = self._waiting.pop(member(message, ID_MEMBER, UUID_SIZE), None)
             if future is not None:
-                future.set_result(b'"error"' not in message)
+                failed = b'"error"' in message
+                if failed:
+                    self.last_failure = message.decode(errors="replace")
+                future.set_result(not failed)
 
     async def call(self, endpoint: Endpoint, function: str) -> bool:
         """True if the call succeeded."""
@@ -190,10 +194,15 @@ async def until_callable(url: str, function: str) -> None:
     """Calls `function` again and again until a call succeeds; raises TimeoutError."""
     prober = Prober()
     endpoint = await connect(url, prober.receive)
+    answered = 0
     try:
         async with asyncio.timeout(REGISTER_TIMEOUT):
-            while not await prober.call(endpoint, function):  # noqa: ASYNC110 - only the server knows
+            while not await prober.call(endpoint, function):
+                answered += 1
                 await asyncio.sleep(RETRY_PAUSE)
+    except TimeoutError:
+        story = f"{answered} calls of {function} through {url} failed, the last answer was {prober.last_failure!r}"
+        raise TimeoutError(story) from None
     finally:
         endpoint.close()
 
