@@ -1,5 +1,6 @@
 """Fixtures every kind of test may use, and the logs of a failed test's processes."""
 
+import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 def own_cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     """Two gateways and two shards that the test may break."""
     return make_cluster()
+
+
+@pytest.fixture
+def unique() -> str:
+    """A prefix for ids that nobody else in the shared cluster uses."""
+    return f"t{uuid.uuid4().hex[:10]}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,5 @@
 """Workers on published clients, connected to the gateways of a cluster."""
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -65,9 +64,3 @@ async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
     yield launch
     for worker in workers:
         worker.close()
-
-
-@pytest.fixture
-def unique() -> str:
-    """A prefix for ids that nobody else in the shared cluster uses."""
-    return f"t{uuid.uuid4().hex[:10]}"

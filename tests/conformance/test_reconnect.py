@@ -79,7 +79,8 @@ async def test_calls_in_flight_on_a_killed_gateway_end_with_an_error(
 
     with pytest.raises(SdkError) as raised:
         await call
-    assert (raised.value.code, raised.value.message) == ("invocation_stopped", "Invocation stopped")
+    assert raised.value.code == "invocation_stopped"
+    assert raised.value.message.startswith("Invocation stopped")
 
 
 @pytest.mark.parametrize("generation", GENERATIONS, ids=str)

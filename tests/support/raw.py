@@ -10,7 +10,10 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.eventually import eventually
+
 TIMEOUT = 10.0  # seconds a frame may take
+MAX_FRAME = 16 * 2**20  # bytes
 
 Frame = dict[str, Any]
 Handler = Callable[[Frame], Any]
@@ -46,11 +49,11 @@ class RawWorker:
         await self.socket.send(json.dumps({"type": type, **fields}))
 
     async def send_text(self, text: str | bytes) -> None:
-        await self.socket.send(text)
+        """A text frame as it is; its bytes need not be UTF-8."""
+        await self.socket.send(text, text=True)
 
-    async def send_raw_text(self, data: bytes) -> None:
-        """A text frame with bytes that need not be UTF-8."""
-        await self.socket.send(data, text=True)
+    async def send_binary(self, data: bytes) -> None:
+        await self.socket.send(data)
 
     async def announce(self, name: str = "raw", **fields: Any) -> None:
         """The call every published client sends after it has connected."""
@@ -158,8 +161,8 @@ class RawWorker:
 @asynccontextmanager
 async def raw_worker(url: str, *, name: str | None = "raw", **announced: Any) -> AsyncIterator[RawWorker]:
     """An open connection, announced under `name` unless that is None."""
-    # The default limits would hide what the gateway sends, and the keepalive what it does not.
-    async with connect(url, max_size=None, ping_interval=None, compression=None) as socket:
+    # Some clients refuse single frames above this size, and the keepalive would hide a gateway that does not answer.
+    async with connect(url, max_size=(None, MAX_FRAME), ping_interval=None, compression=None) as socket:
         worker = RawWorker(socket)
         try:
             hello = await worker.expect("workerregistered")
@@ -170,6 +173,22 @@ async def raw_worker(url: str, *, name: str | None = "raw", **announced: Any) ->
             yield worker
         finally:
             await worker.close()
+
+
+async def known(worker: RawWorker, *functions: str, namespace: str = "default") -> None:
+    """Returns when the cluster lists all of these functions to `worker`."""
+
+    async def listed() -> bool:
+        rows = (await worker.call("engine::functions::list", {}))["functions"]
+        return {(namespace, function) for function in functions} <= {(r["namespace"], r["function_id"]) for r in rows}
+
+    await eventually(listed)
+
+
+async def workers_listed(worker: RawWorker) -> set[str]:
+    """The ids of all workers of the cluster, as `worker` sees them."""
+    rows = (await worker.call("engine::workers::list", {}))["workers"]
+    return {row["id"] for row in rows}
 
 
 def echo(frame: Frame) -> Any:
