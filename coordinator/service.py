@@ -19,6 +19,7 @@ from iii_cluster.cluster.map import ClusterMap, Role, decode_map, encode_map
 from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.cluster.scripts import Scripts
+from iii_cluster.cluster.tasks import end
 from iii_cluster.node.node import Node
 from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE, WORKERS_AVAILABLE
 from iii_cluster.routing.firing import Firing
@@ -29,6 +30,7 @@ from .events import FunctionsPoll, worker_event
 from .records import WorkerRecords
 from .workers import WorkerRecord, Workers
 
+FIRED = (WORKERS_AVAILABLE, FUNCTIONS_AVAILABLE)
 SCANS_PER_INTERVAL = 2  # lease scans per lease interval
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class CoordinatorService:
         self._cleanup = CleanupQueue(self)
         self._cleanup_timer: asyncio.TimerHandle | None = None
         self._firing = Firing(node.bus, node.membership)
-        self._poll = FunctionsPoll(
+        self.functions_poll = FunctionsPoll(
             self._firing,
             node.asker,
             node.membership,
@@ -71,6 +73,7 @@ class CoordinatorService:
         )
         self._leading = False  # holds the lease, has taken over, and the map says so
         self._ledger_term = 0  # leadership the workers were loaded in; 0 once another leader's map was seen
+        self._server = ""  # run id of the Redis that was scanned last
         self._waiting: list[Callable[[], None]] = []
         self._outage = Outage(logger, "leading")
         self._lead_task: asyncio.Task[None] | None = None
@@ -94,17 +97,16 @@ class CoordinatorService:
     # -- RoleService
 
     def compete(self) -> None:
-        self._firing.watch(WORKERS_AVAILABLE)
-        self._firing.watch(FUNCTIONS_AVAILABLE)
+        for trigger_type in FIRED:
+            self._firing.watch(trigger_type)
         self._election.start()
 
     async def start(self) -> None:
-        self._poll_task = asyncio.create_task(self._poll.run(), name="functions-poll")
+        self._poll_task = asyncio.create_task(self.functions_poll.run(), name="functions-poll")
 
     async def stop(self) -> None:
         if self._poll_task is not None:
-            self._poll_task.cancel()
-            await asyncio.wait([self._poll_task])
+            await end(self._poll_task)
         await self._election.stop()
         await self._records.close()
         self._abandon()
@@ -121,6 +123,7 @@ class CoordinatorService:
             "term": self._election.term,
             "workers": len(self._workers),
             "cleaning": len(self._cleanup),
+            "triggers": sum(len(self._firing.triggers(type)) for type in FIRED),
         }
 
     # -- leadership
@@ -136,7 +139,7 @@ class CoordinatorService:
 
     async def _lead(self, term: int) -> None:
         taken_over = False
-        while True:
+        while self._election.term == term:
             try:
                 if not taken_over:
                     await self._take_over(term)
@@ -157,6 +160,7 @@ class CoordinatorService:
         """Start from the stored map and, unless this node led last, from the stored worker records."""
         await self._reload_map(term)
         if self._ledger_term and self._keeper.current.leader == self._id:
+            # Redis may have lost its memory.
             self._workers.restore()
         else:
             self._abandon()
@@ -179,6 +183,9 @@ class CoordinatorService:
         keeper.reachability.contact(time.monotonic(), scan.server)
         if not scan.current:
             return
+        if self._server and scan.server != self._server:
+            self._workers.restore()
+        self._server = scan.server
         plan = keeper.plan(scan, time.monotonic())
         if plan.map is not None:
             if not await self._scripts.write_map(plan.map):
@@ -239,6 +246,7 @@ class CoordinatorService:
 
     def _on_reset(self, node: str) -> None:
         self._firing.on_reset(node)
+        self._node.asker.node_lost(node)
         self._cleanup.link_reset(node)
         self._heard(lambda: self._workers.link_reset(node))
 

@@ -10,6 +10,7 @@ from iii_cluster.config.settings import Settings
 from .membership import REDIS_ERRORS
 from .outage import Outage
 from .scripts import Leadership, Scripts
+from .tasks import end
 
 RELEASE_TIMEOUT = 1.0  # s
 
@@ -20,20 +21,23 @@ class Candidate:
     """Whether one node leads, from the answers to its attempts. `term` is 0 while it does not.
 
     A lease counts from the moment the attempt was started, so that it ends here before it ends in Redis.
+    A term that was given up does not come back, even if a late answer extends it.
     """
 
     def __init__(self, ttl: float) -> None:
         self.term = 0
         self.until = 0.0
         self._ttl = ttl
+        self._given_up = 0
 
     def answered(self, started: float, answer: Leadership) -> None:
-        self.term = answer.term
-        self.until = started + self._ttl if answer.term else 0.0
+        self.term = answer.term if answer.term > self._given_up else 0
+        self.until = started + self._ttl
 
     def expire(self, now: float) -> None:
         """Step down if the lease could not be renewed in time."""
         if self.term and now >= self.until:
+            self._given_up = self.term
             self.term = 0
 
 
@@ -71,8 +75,7 @@ class Election:
     async def stop(self) -> None:
         """Stop competing; a leader gives its lease up, so that a standby need not wait for it to expire."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
         led = self._candidate.term
         self._candidate.term = 0
         self._settle()
@@ -122,7 +125,7 @@ class Election:
         if term == self._announced:
             return
         if self._announced:
-            logger.warning("action=deposed node=%s term=%d", self._node, self._announced)
+            logger.info("action=deposed node=%s term=%d", self._node, self._announced)
             if self.on_deposed is not None:
                 self.on_deposed()
         self._announced = term

@@ -18,6 +18,7 @@ from .keys import Keys
 from .map import ClusterMap, NodeInfo, decode_map
 from .outage import Outage
 from .scripts import Renewal, Scripts
+from .tasks import end
 
 REDIS_ERRORS = (RedisError, OSError, TimeoutError)
 LAG_FACTOR = 2  # a lease is longer by this multiple of the worst recent event loop lag
@@ -61,10 +62,10 @@ class Membership:
 
     async def leave(self) -> None:
         """Stop renewing and end the lease, so that the leader need not wait for it to expire."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        if self._task is None:
+            return
+        await end(self._task)
+        self._task = None
         self._leased_until = 0.0
         if self.expelled:
             return

@@ -20,6 +20,7 @@ from iii_cluster.bus.service import Bus
 from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
 from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
+from iii_cluster.cluster.tasks import end
 from iii_cluster.config.settings import Settings
 
 from . import logs, status
@@ -66,18 +67,21 @@ class Node:
         self.bus = Bus(info.id, settings.redis_urls, self.keys)
         self.asker = Asker(self.bus)
         self.membership = Membership(self.redis, self.keys, info, settings)
+        self._bus_started = False
         self.membership.subscribe(self._on_map)
         self.bus.on_map = self.membership.offer
 
     async def start(self) -> None:
         """Wait for Redis, subscribe to the inbox, take the lease. Being in the map comes later."""
         await self._wait_for_redis()
+        self._bus_started = True
         await self.bus.start()
         await self.membership.start()
 
     async def stop(self) -> None:
         await self.membership.leave()
-        await self.bus.stop()
+        if self._bus_started:
+            await self.bus.stop()
         await self.redis.aclose()
 
     async def _wait_for_redis(self) -> None:
@@ -131,8 +135,7 @@ async def _run(role: Role, settings: Settings, serve: Serve, ready_fd: int | Non
         logger.error("action=start_failed role=%s error=%r", role, error, exc_info=_unexpected(error))
         stop.request("start_failed", EXIT_FAILED)
     await stopping
-    starting.cancel()
-    await asyncio.wait([starting])
+    await end(starting)
     await process.stop()
     return stop.exit_code
 
