@@ -1,0 +1,184 @@
+from coordinator.cleanup import Departure
+from coordinator.workers import CHANGED, CONNECTED, DISCONNECTED, WorkerRecord, Workers
+from iii_cluster.bus.envelopes import Owner
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.redis: dict[str, WorkerRecord] = {}
+        self.cleaning: list[Departure] = []
+        self.events: list[tuple[str, str]] = []
+
+    def store(self, worker: str, record: WorkerRecord) -> None:
+        self.redis[worker] = record
+
+    def erase(self, worker: str) -> None:
+        del self.redis[worker]
+
+    def clean(self, departures: list[Departure]) -> None:
+        self.cleaning.extend(departures)
+
+    def fire(self, event: str, worker: str) -> None:
+        self.events.append((event, worker))
+
+    def take_cleaning(self) -> list[Departure]:
+        cleaning, self.cleaning = self.cleaning, []
+        return cleaning
+
+    def take_events(self) -> list[tuple[str, str]]:
+        events, self.events = self.events, []
+        return events
+
+
+def leader(**records: WorkerRecord) -> tuple[Workers, Recorder]:
+    recorder = Recorder()
+    recorder.redis.update(records)
+    workers = Workers(recorder)
+    workers.load(records)
+    return workers, recorder
+
+
+def test_a_worker_that_connects_is_recorded_and_told() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    assert recorder.redis == {"w": WorkerRecord("g1", 1)}
+    assert recorder.take_events() == [(CONNECTED, "w")]
+
+
+def test_a_worker_told_again_is_no_news() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    recorder.take_events()
+    workers.up("g1", 1, "w", again=True)
+    assert recorder.take_events() == []
+
+
+def test_a_worker_that_came_while_nobody_led_is_news_to_the_new_leader() -> None:
+    workers, recorder = leader(old=WorkerRecord("g1", 1))
+    workers.up("g1", 1, "old", again=True)
+    workers.up("g1", 2, "new", again=True)
+    assert recorder.take_events() == [(CONNECTED, "new")]
+
+
+def test_without_any_record_workers_told_again_are_not_taken_for_new() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=True)
+    assert recorder.take_events() == []
+    assert recorder.redis == {"w": WorkerRecord("g1", 1)}
+
+
+def test_metadata_of_a_known_worker_is_told() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    recorder.take_events()
+    workers.changed("w")
+    workers.changed("stranger")
+    assert recorder.take_events() == [(CHANGED, "w")]
+
+
+def test_a_closed_connection_is_cleaned_up_before_the_event_and_the_record_goes_last() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    recorder.take_events()
+    workers.down("g1", 1, "w")
+    departures = recorder.take_cleaning()
+    assert departures == [Departure(Owner("g1", 1, "w"), known=True)]
+    assert recorder.take_events() == []
+    assert "w" in recorder.redis
+    workers.cleaned(departures)
+    assert recorder.take_events() == [(DISCONNECTED, "w")]
+    assert recorder.redis == {}
+    assert len(workers) == 0
+
+
+def test_a_worker_that_is_down_twice_is_cleaned_up_once() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    workers.down("g1", 1, "w")
+    workers.down("g1", 1, "w")
+    workers.gateways([])
+    assert len(recorder.take_cleaning()) == 1
+
+
+def test_an_unknown_connection_is_cleaned_up_without_an_event() -> None:
+    workers, recorder = leader()
+    workers.down("g1", 5, "w")
+    departures = recorder.take_cleaning()
+    assert departures == [Departure(Owner("g1", 5, "w"), known=False)]
+    workers.cleaned(departures)
+    assert recorder.take_events() == []
+
+
+def test_an_older_connection_of_a_worker_does_not_take_the_newer_one_along() -> None:
+    workers, recorder = leader()
+    workers.up("g2", 9, "w", again=False)
+    recorder.take_events()
+    workers.down("g1", 5, "w")
+    departures = recorder.take_cleaning()
+    workers.cleaned(departures)
+    assert departures == [Departure(Owner("g1", 5, "w"), known=False)]
+    assert recorder.take_events() == []
+    assert recorder.redis == {"w": WorkerRecord("g2", 9)}
+
+
+def test_the_workers_of_a_vanished_gateway_are_cleaned_up() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "a", again=False)
+    workers.up("g2", 1, "b", again=False)
+    workers.up("g1", 2, "c", again=False)
+    recorder.take_events()
+    workers.gateways(["g2"])
+    departures = recorder.take_cleaning()
+    assert [departure.owner.worker for departure in departures] == ["a", "c"]
+    workers.cleaned(departures)
+    assert recorder.take_events() == [(DISCONNECTED, "a"), (DISCONNECTED, "c")]
+    assert set(recorder.redis) == {"b"}
+
+
+def test_a_new_leader_finishes_what_nobody_announces_again() -> None:
+    workers, recorder = leader(kept=WorkerRecord("g1", 1), lost=WorkerRecord("g1", 2), other=WorkerRecord("g2", 1))
+    workers.up("g1", 1, "kept", again=True)
+    assert recorder.take_cleaning() == []
+    workers.announced("g1")
+    departures = recorder.take_cleaning()
+    assert departures == [Departure(Owner("g1", 2, "lost"), known=True)]
+    workers.cleaned(departures)
+    assert recorder.take_events() == [(DISCONNECTED, "lost")]
+    workers.announced("g1")
+    assert recorder.take_cleaning() == []
+
+
+def test_a_new_leader_cleans_up_after_gateways_that_are_gone() -> None:
+    workers, recorder = leader(a=WorkerRecord("g1", 1), b=WorkerRecord("g2", 1))
+    workers.gateways(["g2"])
+    assert [departure.owner.node for departure in recorder.take_cleaning()] == ["g1"]
+
+
+def test_after_a_link_reset_workers_that_are_not_announced_again_are_gone() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "a", again=False)
+    workers.up("g1", 2, "b", again=False)
+    workers.link_reset("g1")
+    workers.up("g1", 2, "b", again=True)
+    workers.announced("g1")
+    assert [departure.owner.worker for departure in recorder.take_cleaning()] == ["a"]
+
+
+def test_a_worker_announced_again_while_it_is_cleaned_up_stays() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    workers.gateways([])
+    departures = recorder.take_cleaning()
+    workers.up("g1", 1, "w", again=True)
+    recorder.take_events()
+    workers.cleaned(departures)
+    assert recorder.take_events() == []
+    assert set(recorder.redis) == {"w"}
+
+
+def test_records_that_redis_lost_are_written_again() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    recorder.redis.clear()
+    workers.restore()
+    assert recorder.redis == {"w": WorkerRecord("g1", 1)}
