@@ -26,6 +26,9 @@ Changed = Callable[[str, str, Trigger | None], None]  # type id, trigger id, the
 class Bindings:
     """`ready` tells whether a slot is filled: before that nothing is offered, the best provider may be yet to come.
 
+    Who holds a trigger's id is decided at the id's slot, and those who lost it unbind. Their mail comes over other
+    links, so until then a superseded claim is kept: whichever is unbound, the right one is left.
+
     `changed` is told of every trigger that was bound, bound anew or is bound no more.
     """
 
@@ -39,6 +42,7 @@ class Bindings:
         self._ready = ready
         self._changed = changed
         self._ids: dict[str, Binding] = {}
+        self._claims: dict[str, dict[Owner, Binding]] = {}  # superseded ones; do not count
         self._types: dict[str, TriggerType] = {}
         self._functions: dict[tuple[str, str], dict[Binding, None]] = {}
         self._outcomes: dict[str, list[Callable[[bytes], None]]] = {}  # trigger id -> who waits for the answer
@@ -63,7 +67,7 @@ class Bindings:
         return list(self._functions.get((namespace, function), ()))
 
     def in_slot(self, slot: int) -> list[Binding]:
-        return self.index.in_slot(slot)
+        return [binding for binding in self.index.in_slot(slot) if self._counts(binding)]
 
     def types_in_slot(self, slot: int) -> list[TriggerType]:
         return list({provider.at.type: None for provider in self.providers.in_slot(slot)})
@@ -71,42 +75,49 @@ class Bindings:
     # -- triggers
 
     def bind(self, bind: BindTrigger) -> None:
-        trigger = bind.trigger
-        known = self._ids.get(trigger.id)
-        if known is not None:
-            if (known.owner, known.stamp, known.trigger) == (bind.owner, bind.stamp, trigger):
-                known.epoch = max(known.epoch, bind.epoch)  # announced again
-                return
-            if known.owner != bind.owner and known.stamp > bind.stamp and not self._ready(slot_of(trigger.type)):
-                return
-        type = self._type(trigger.type)
+        id, slot = bind.trigger.id, slot_of(bind.trigger.type)
+        current = self._ids.get(id)
+        known = self._claim(id, bind.owner)
+        if known is not None and (known.stamp, known.trigger) == (bind.stamp, bind.trigger):
+            known.epoch = max(known.epoch, bind.epoch)  # announced again
+            return
+        if known is not None and known is not current:
+            self._forget_claim(known)
         owner = self.index.canonical(bind.owner)
-        binding = Binding(owner, slot_of(trigger.type), bind.epoch, bind.stamp, trigger, type)
-        if known is not None and known.type is type and known.state is State.LIVE:
-            # Stays with the provider that has it until it is placed anew.
-            at, provider = known.at, known.provider
-            self._discard(known, keep_type=True)
-            self._add(binding)
-            type.set_state(binding, State.LIVE, at, provider)
+        binding = Binding(owner, slot, bind.epoch, bind.stamp, bind.trigger, self._type(bind.trigger.type))
+        self.index.add(binding)
+        if current is None:
+            self._install(binding)
+        elif current is known:
+            self._replace(current, binding)
+            self.index.remove(current)
+        elif current.stamp > bind.stamp and not self._ready(slot):
+            self._claims.setdefault(id, {})[owner] = binding
         else:
-            if known is not None:
-                self.remove(known)
-                type = binding.type = self._type(trigger.type)  # it may have gone with its last trigger
-            self._add(binding)
-        self._place(binding)
+            self._claims.setdefault(id, {})[current.owner] = current
+            self._replace(current, binding)
+        self._forget_empty(binding.type)
 
     def unbind(self, unbind: UnbindTrigger) -> None:
-        binding = self._ids.get(unbind.id)
-        if binding is not None and binding.owner == unbind.owner and binding.type.id == unbind.type:
+        binding = self._claim(unbind.id, unbind.owner)
+        if binding is not None and binding.type.id == unbind.type:
             self.remove(binding)
 
     def remove(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
-        """Take it from its provider (unless that one is `leaving` too) and forget it."""
-        if binding.state is State.LIVE:
-            if binding.provider not in leaving:
-                self._withdraw(binding)
-            self._changed(binding.type.id, binding.trigger.id, None)
-        self._discard(binding)
+        """Forget it; taken from its provider unless that one is `leaving` too. A superseded claim takes its place."""
+        id = binding.trigger.id
+        if not self._counts(binding):
+            self._forget_claim(binding)
+            return
+        heir = next((c for c in reversed(self._claims.get(id, {}).values()) if c.owner not in leaving), None)
+        if heir is not None:
+            self._drop_claim(heir)
+            self._replace(binding, heir)
+        else:
+            self._take_back(binding, leaving)
+            self._uninstall(binding)
+        self.index.remove(binding)
+        self._forget_empty(binding.type)
 
     def answer(self, answer: ProviderAnswer) -> None:
         """A provider's result; counts if that provider has the trigger."""
@@ -210,7 +221,7 @@ class Bindings:
 
     def fill(self, slot: int) -> None:
         """The slot is filled: every provider is known, so place every trigger."""
-        for binding in self.index.in_slot(slot):
+        for binding in self.in_slot(slot):
             self._place(binding, again=True)
 
     def end_slot(self, slot: int, keep: Callable[[int], bool]) -> None:
@@ -218,12 +229,13 @@ class Bindings:
 
         What was announced under an epoch that `keep` accepts stays, as if it had just arrived.
         """
-        for binding in self.index.in_slot(slot):
+        for binding in self.in_slot(slot):
+            self._conclude(binding.trigger.id, b"")
             binding.type.set_state(binding, State.PARKED, None, None)
             binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
-            self._conclude(binding.trigger.id, b"")
+        for binding in self.index.in_slot(slot):
             if not keep(binding.epoch):
-                self._discard(binding)
+                self.remove(binding)
         self._drop_providers([p for p in self.providers.in_slot(slot) if not keep(p.epoch)])
 
     def settle(self) -> None:
@@ -286,26 +298,68 @@ class Bindings:
                 self._effects.settle_soon()
             self._freed[at] = None
 
-    def _add(self, binding: Binding) -> None:
+    # -- inside: which claim to an id counts
+
+    def _counts(self, binding: Binding) -> bool:
+        return self._ids.get(binding.trigger.id) is binding
+
+    def _claim(self, id: str, owner: Owner) -> Binding | None:
+        current = self._ids.get(id)
+        if current is None or current.owner == owner:
+            return current
+        return self._claims.get(id, {}).get(owner)
+
+    def _drop_claim(self, binding: Binding) -> None:
+        claims = self._claims[binding.trigger.id]
+        del claims[binding.owner]
+        if not claims:
+            del self._claims[binding.trigger.id]
+
+    def _forget_claim(self, binding: Binding) -> None:
+        self._drop_claim(binding)
+        self.index.remove(binding)
+
+    def _replace(self, old: Binding, new: Binding) -> None:
+        """Put `new` in the place of `old`, with the provider that has it until it is placed anew."""
+        at, provider = old.at, old.provider
+        keeps = old.trigger.type == new.trigger.type and old.state is State.LIVE and provider is not None
+        if not keeps:
+            self._take_back(old)
+        self._uninstall(old)
+        if keeps:
+            self._install(new, at, provider)
+        else:
+            self._install(new)
+        self._forget_empty(old.type)
+
+    def _take_back(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
+        if binding.state is State.LIVE:
+            if binding.provider not in leaving:
+                self._withdraw(binding)
+            self._changed(binding.type.id, binding.trigger.id, None)
+
+    def _install(self, binding: Binding, at: Providers | None = None, provider: Owner | None = None) -> None:
         trigger = binding.trigger
+        # The type may have gone with its last trigger.
+        binding.type = self._type(trigger.type)
         self._ids[trigger.id] = binding
-        self.index.add(binding)
         binding.type.add(binding)
         self._functions.setdefault((trigger.namespace, trigger.function), {})[binding] = None
+        if provider is not None:
+            binding.type.set_state(binding, State.LIVE, at, provider)
+        self._place(binding)
 
-    def _discard(self, binding: Binding, keep_type: bool = False) -> None:
+    def _uninstall(self, binding: Binding) -> None:
         trigger = binding.trigger
         self._conclude(trigger.id, b"")
         binding.type.set_state(binding, State.PARKED, None, None)
+        binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
         binding.type.remove(binding)
-        self.index.remove(binding)
         del self._ids[trigger.id]
         bindings = self._functions[trigger.namespace, trigger.function]
         del bindings[binding]
         if not bindings:
             del self._functions[trigger.namespace, trigger.function]
-        if not keep_type:
-            self._forget_empty(binding.type)
 
     def _type(self, id: str) -> TriggerType:
         type = self._types.get(id)
@@ -320,7 +374,15 @@ class Bindings:
     def invariants(self) -> None:
         self.index.invariants()
         self.providers.invariants()
-        indexed = [binding for slot in self.index.slots() for binding in self.index.in_slot(slot)]
+        everything = [binding for slot in self.index.slots() for binding in self.index.in_slot(slot)]
+        indexed = [binding for binding in everything if self._counts(binding)]
+        claims = [claim for claims in self._claims.values() for claim in claims.values()]
+        assert {id(b) for b in everything} == {id(b) for b in indexed} | {id(c) for c in claims}
+        assert len(everything) == len(indexed) + len(claims)
+        assert all(self._claims.values())
+        assert self._claims.keys() <= self._ids.keys()
+        assert all(claim.state is State.PARKED and claim.due for claim in claims)
+        assert all(c.owner == o != self._ids[c.trigger.id].owner for cs in self._claims.values() for o, c in cs.items())
         assert {id(b) for b in indexed} == {id(b) for b in self._ids.values()}
         assert {id(b) for bs in self._functions.values() for b in bs} == {id(b) for b in indexed}
         assert all(self._functions.values())

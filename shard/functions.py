@@ -123,14 +123,14 @@ class Functions:
         """Policy `reject`: the oldest registration stays, whichever of the two arrived first."""
         for holder in list(function.registrations.values()):
             if holder.stamp <= put.stamp:
-                self._reject(put.owner, function, holder.owner)
+                self._reject(put.owner, put.stamp, function, holder.owner)
                 return True
             self._detach(holder)
-            self._reject(holder.owner, function, put.owner)
+            self._reject(holder.owner, holder.stamp, function, put.owner)
         return False
 
-    def _reject(self, loser: Owner, function: Function, winner: Owner) -> None:
-        envelope = RejectFunction(loser.conn, function.namespace, function.id, winner.worker)
+    def _reject(self, loser: Owner, stamp: int, function: Function, winner: Owner) -> None:
+        envelope = RejectFunction(loser.conn, function.namespace, function.id, winner.worker, stamp)
         self._effects.send(loser.node, envelope)
 
     def _detach(self, registration: Registration) -> None:

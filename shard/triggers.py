@@ -78,7 +78,8 @@ class Triggers:
         if stored.owner == DURABLE:
             self._effects.forget_durable(stored.trigger)
         else:
-            self._effects.send(stored.owner.node, RevokeTrigger(stored.owner.conn, stored.trigger.id))
+            revoke = RevokeTrigger(stored.owner.conn, stored.trigger.id, stored.stamp)
+            self._effects.send(stored.owner.node, revoke)
 
     def invariants(self) -> None:
         self.index.invariants()

@@ -219,19 +219,27 @@ class TriggerFailed(Envelope, tag=32):
 
 
 class RevokeTrigger(Envelope, tag=33):
-    """Connection `conn` no longer owns trigger `id`: removed or replaced from elsewhere. Forget and unbind it."""
+    """Connection `conn` no longer owns trigger `id`: removed or replaced from elsewhere. Forget and unbind it.
+
+    `stamp` is that of the registration meant; a newer one crossed this envelope on its way and stays.
+    """
 
     conn: int
     id: str
+    stamp: int = 0
 
 
 class RejectFunction(Envelope, tag=34):
-    """Policy `reject`: somebody else owns the id. Forget the registration and tell the worker."""
+    """Policy `reject`: somebody else owns the id. Forget the registration and tell the worker.
+
+    `stamp` as in `RevokeTrigger`.
+    """
 
     conn: int
     namespace: str
     id: str
     owner_worker: str
+    stamp: int = 0
 
 
 # -- watches: gateway, shard or coordinator <-> shard ------------------------------------------------

@@ -331,3 +331,34 @@ def test_rows_of_types_and_bindings(lab: Lab) -> None:
     slots = lab.core.slots.owned()
     assert [row for slot in slots for row in ask.triggers(slot)] == [bound]
     assert [row for slot in slots for row in ask.types(slot)] == [row]
+
+
+def test_of_two_claims_to_an_id_the_one_that_is_not_unbound_is_left(lab: Lab) -> None:
+    new, old = owner(1, B), owner(2)
+    lab.provide(P, "webhook")
+    lab.bind(new, T)
+    lab.bind(old, T)  # sent before the other one, but over another link
+    lab.get(A, UnbindTrigger(old, "t", "webhook"))
+    binding = lab.core.bindings.find("t")
+    assert binding is not None
+    assert (binding.owner, state(lab), withdrawals(lab)) == (new, "live", [])
+
+
+def test_a_superseded_claim_goes_without_a_trace(lab: Lab) -> None:
+    lab.provide(P, "webhook")
+    lab.bind(W, T)
+    lab.bind(owner(2), T)
+    lab.effects.sent.clear()
+    lab.get(A, UnbindTrigger(W, "t", "webhook"))
+    lab.get(LEADER, Cleanup(1, "triggers", [W]))
+    assert (withdrawals(lab), offers(lab), state(lab)) == ([], [], "live")
+
+
+def test_a_claim_that_returns_may_be_of_another_type(lab: Lab) -> None:
+    lab.provide(P, "webhook")
+    lab.bind(W, T)
+    lab.bind(owner(2), trigger(type=BUILTIN))
+    assert withdrawals(lab) == [(91, "t")]
+    lab.effects.sent.clear()
+    lab.get(LEADER, Cleanup(1, "triggers", [owner(2)]))
+    assert (offers(lab), state(lab)) == ([(91, "t", "default")], "live")

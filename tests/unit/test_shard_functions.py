@@ -56,7 +56,7 @@ def test_the_oldest_keeps_the_id_under_reject() -> None:
     lab = Lab(Duplicates.REJECT).filled()
     lab.put(owner(1), "math::add", stamp=10)
     lab.put(owner(2, B), "math::add", stamp=20)
-    assert lab.effects.take(RejectFunction, B) == [RejectFunction(2, "default", "math::add", owner(1).worker)]
+    assert lab.effects.take(RejectFunction, B) == [RejectFunction(2, "default", "math::add", owner(1).worker, 20)]
     lab.get(A, DropFunction(owner(1), "default", "math::add"), Watch(2, [KEY]))
     assert owners(lab) == [[]], "a refused registration is not stored"
 
@@ -65,7 +65,7 @@ def test_an_older_registration_that_arrives_late_evicts_the_younger_under_reject
     lab = Lab(Duplicates.REJECT).filled()
     lab.put(owner(1), "math::add", stamp=20)
     lab.put(owner(2, B), "math::add", stamp=10)
-    assert lab.effects.take(RejectFunction, A) == [RejectFunction(1, "default", "math::add", owner(2, B).worker)]
+    assert lab.effects.take(RejectFunction, A) == [RejectFunction(1, "default", "math::add", owner(2, B).worker, 20)]
 
 
 def test_of_equal_stamps_the_first_keeps_the_id_under_reject() -> None:

@@ -23,7 +23,7 @@ def test_the_last_to_register_an_id_holds_it_and_the_former_is_told(lab: Lab) ->
     lab.store(owner(1), T, stamp=20)
     lab.store(owner(2, B), T, stamp=10)  # a clock that is behind must not matter
     assert holder(lab) == owner(2, B)
-    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t")]
+    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t", stamp=20)]
 
 
 def test_while_a_slot_is_filling_the_newer_stamp_holds_the_id() -> None:
@@ -32,7 +32,7 @@ def test_while_a_slot_is_filling_the_newer_stamp_holds_the_id() -> None:
     lab.store(owner(1), T, epoch=1, stamp=20)
     lab.store(owner(2, B), T, epoch=1, stamp=10)
     assert holder(lab) == owner(1)
-    assert lab.effects.take(RevokeTrigger, B) == [RevokeTrigger(2, "t")]
+    assert lab.effects.take(RevokeTrigger, B) == [RevokeTrigger(2, "t", stamp=10)]
 
 
 def test_registering_again_on_the_same_connection_revokes_nothing(lab: Lab) -> None:
@@ -54,7 +54,7 @@ def test_anybody_may_remove_a_trigger_and_its_owner_is_told(lab: Lab) -> None:
     lab.store(owner(1), T)
     lab.get(B, RemoveTrigger("t"), RemoveTrigger("t"))
     assert holder(lab) is None
-    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t")]
+    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t", stamp=1)]
 
 
 def test_removing_an_unknown_trigger_is_ignored(lab: Lab) -> None:
