@@ -6,7 +6,6 @@ process does not come up.
 
 import os
 import select
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ class Ready(Struct, frozen=True):
     """Line a role writes to its `--ready-fd` once it serves, as far as it matters here."""
 
     pid: int
+    ports: dict[str, int]
 
 
 class Valkey:
@@ -72,6 +72,7 @@ class Process:
         os.close(write_fd)
         os.close(lifeline_fd)
         self.pid = self._child.pid
+        self.ports: dict[str, int] = {}  # known once it is ready
 
     def wait_ready(self, deadline: float) -> None:
         """Raises ClusterError if the process ended or `deadline` (of time.monotonic) passed."""
@@ -83,7 +84,8 @@ class Process:
                 reason = "ended" if readable else "is not ready"
                 raise ClusterError(f"{self.name} {reason}: {self._log.read_text(errors='replace')[-LOG_TAIL:]}")
             line += chunk
-        self.pid = msgspec.json.decode(line, type=Ready).pid
+        ready = msgspec.json.decode(line, type=Ready)
+        self.pid, self.ports = ready.pid, ready.ports
 
     def ask_to_stop(self) -> None:
         if self._child.poll() is None:
@@ -120,16 +122,15 @@ class Cluster:
     def _start(self, logs: Path) -> None:
         self.coordinator = self._spawn("coordinator", logs)
         self.shard = self._spawn("shard", logs)
-        self.gateway_a, self.url_a = self._spawn_gateway(logs)
-        self.gateway_b, self.url_b = self._spawn_gateway(logs)
+        any_ports = ("--worker-port", "0", "--http-port", "0", "--stream-port", "0")
+        self.gateway_a = self._spawn("gateway", logs, *any_ports)
+        self.gateway_b = self._spawn("gateway", logs, *any_ports)
         deadline = time.monotonic() + READY_TIMEOUT
         for process in self._processes:
             process.wait_ready(deadline)
-
-    def _spawn_gateway(self, logs: Path) -> tuple[Process, str]:
-        worker, http, stream = map(str, free_ports(3))
-        flags = ["--worker-port", worker, "--http-port", http, "--stream-port", stream]
-        return self._spawn("gateway", logs, *flags), f"ws://127.0.0.1:{worker}/"
+        self.url_a, self.url_b = (
+            f"ws://127.0.0.1:{node.ports['worker']}/" for node in (self.gateway_a, self.gateway_b)
+        )
 
     def _spawn(self, role: str, logs: Path, *flags: str) -> Process:
         process = Process(role, [*self._common, *flags], logs)
@@ -156,12 +157,3 @@ class Cluster:
             for process in group:
                 process.wait_stopped()
         self._logs.cleanup()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports free at this moment, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
