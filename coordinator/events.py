@@ -48,9 +48,8 @@ class FunctionRow(Struct):
     metadata: Raw
 
 
-class FunctionsChanged(Struct):
+class FunctionsChanged(Struct, tag_field="event", tag="functions_changed"):
     functions: list[FunctionRow]
-    event: str = "functions_changed"
 
 
 _decode_definition = msgspec.json.Decoder(Definition).decode
