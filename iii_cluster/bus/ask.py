@@ -84,6 +84,12 @@ class Asker:
             if asked == node and not future.done():
                 future.set_exception(NodeLost(f"{node} is lost"))
 
+    async def stop(self) -> None:
+        """Give up answers that are still being made."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _answered(self, src: str, answer: Answer) -> None:
         node, future = self._waiting.get(answer.id, ("", None))
         if future is None or node != src or future.done():

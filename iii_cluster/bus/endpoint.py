@@ -41,7 +41,10 @@ def _tls(options: dict[str, Any]) -> ssl.SSLContext:
     """A context from redis-py's query parameters `ssl_*`; verifies unless told otherwise."""
     context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"))
     context.check_hostname = str(options.get("ssl_check_hostname", "true")).lower() not in _FALSE
-    mode = _CERT_REQS[str(options.get("ssl_cert_reqs", "required")).lower()]
+    requirement = str(options.get("ssl_cert_reqs", "required")).lower()
+    if requirement not in _CERT_REQS:
+        raise ValueError(f"ssl_cert_reqs is none, optional or required, not {requirement}")
+    mode = _CERT_REQS[requirement]
     if mode == ssl.CERT_NONE:
         context.check_hostname = False
     context.verify_mode = mode

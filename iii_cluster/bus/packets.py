@@ -59,6 +59,6 @@ def pack(
 def unpack(body: bytes) -> Packet:
     """The packet in `body`; raises MalformedPacket."""
     try:
-        return msgspec.convert(msgpack.unpackb(body), Packet)
+        return msgspec.convert(msgpack.unpackb(body), Packet, builtin_types=(bytes,))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise MalformedPacket(str(error)) from error

@@ -1,6 +1,7 @@
 """Two links over a transport that loses, repeats, reorders, delays and breaks."""
 
 import random
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -18,7 +19,7 @@ SETTLE_TICKS = 200  # 4 s: the slowest probe, and rounds of bounded resends
 HEADER = 80  # more than a packet's fields besides its envelopes take
 
 # Small enough that windows fill, backlogs overrun and envelopes are cut within a few steps.
-SMALL_SENDER = {
+SMALL_SENDER: dict[str, Any] = {
     "PACKET_BYTES": 200,
     "WINDOW_PACKETS": 8,
     "BACKLOG_LIMIT": 6_000,
@@ -26,7 +27,7 @@ SMALL_SENDER = {
     "WRITABLE_BELOW": 300,
     "RESEND_BYTES": 700,
 }
-SMALL_RECEIVER = {"ACK_PACKETS": 3, "ACK_BYTES": 500, "HELD_PACKETS": 16, "HELD_BYTES": 4_000}
+SMALL_RECEIVER: dict[str, Any] = {"ACK_PACKETS": 3, "ACK_BYTES": 500, "HELD_PACKETS": 16, "HELD_BYTES": 4_000}
 SMALL_WINDOW = 1_000
 
 
@@ -133,7 +134,8 @@ def settle(a: Side, b: Side, now: float) -> float:
         assert not source.link.active, "still owes something"
         assert not source.link.congested
         assert source.announced, "the receiver was not told of a reset"
-        assert source.link.held == (0, 0)
+        if target.link._receiver.stream == source.stream:
+            assert target.link.held == (0, 0)
         if source.pushed and source.stream != source.forgotten_stream:
             assert (target.heard_stream, target.heard) == (source.stream, source.pushed), "not everything arrived"
     return now
