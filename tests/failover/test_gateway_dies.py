@@ -1,0 +1,105 @@
+"""A gateway is killed: what was on it is released everywhere, the rest goes on."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.eventually import eventually
+from tests.support.history import calling
+from tests.support.raw import CallFailed, RawWorker, echo, known, raw_worker, workers_listed
+
+
+async def _functions(worker: RawWorker) -> set[str]:
+    return {row["function_id"] for row in (await worker.call("engine::functions::list", {}))["functions"]}
+
+
+async def _watch_workers(worker: RawWorker) -> list[Any]:
+    """Events of engine::workers-available from now on."""
+    events: list[Any] = []
+    await worker.register("watch::workers", lambda frame: events.append(frame["data"]))
+    trigger = {"id": "watch-1", "trigger_type": "engine::workers-available", "function_id": "watch::workers"}
+    await worker.send("registertrigger", **trigger, config=None)
+
+    async def live() -> bool:
+        rows = (await worker.call("engine::registered-triggers::list", {}))["registered_triggers"]
+        return any(row["id"] == "watch-1" and row["state"] == "live" for row in rows)
+
+    await eventually(live)
+    return events
+
+
+async def test_nothing_of_a_killed_gateway_survives_it(own_cluster: Cluster) -> None:
+    doomed, safe = own_cluster.gateways
+    async with raw_worker(safe.url) as observer, AsyncExitStack() as stack:
+        events = await _watch_workers(observer)
+        lost = await stack.enter_async_context(raw_worker(doomed.url, name="lost"))
+        await lost.register("lost::f", echo)
+        await lost.send("registertriggertype", id="lost-type", description="")
+        await known(observer, "lost::f")
+        await eventually(lambda: {"event": "worker_connected", "worker_id": lost.worker_id} in events)
+        doomed.kill()
+
+        async def gone() -> bool:
+            types = (await observer.call("engine::triggers::list", {}))["triggers"]
+            return (
+                "lost::f" not in await _functions(observer)
+                and "lost-type" not in {row["id"] for row in types}
+                and lost.worker_id not in await workers_listed(observer)
+            )
+
+        await eventually(gone)
+        gone_event = {"event": "worker_disconnected", "worker_id": lost.worker_id}
+        await eventually(lambda: gone_event in events)
+        with pytest.raises(CallFailed) as failure:
+            await observer.call("lost::f", {})
+        assert failure.value.code == "function_not_found"
+        await observer.flush()
+        assert events.count(gone_event) == 1
+
+
+async def test_callers_waiting_on_a_killed_gateway_are_told(own_cluster: Cluster) -> None:
+    doomed, safe = own_cluster.gateways
+    async with raw_worker(safe.url) as caller, raw_worker(doomed.url) as callee:
+        await callee.register("slow::f")
+        await known(caller, "slow::f")
+        call = await caller.begin("slow::f", {})
+        await callee.expect("invokefunction", function_id="slow::f")
+        doomed.kill()
+        answer = await caller.result(call)
+        assert answer["error"]["code"] == "invocation_stopped"
+        assert doomed.id in answer["error"]["message"]
+
+
+async def test_calls_between_other_workers_do_not_notice(make_cluster: Any) -> None:
+    cluster: Cluster = make_cluster(gateways=3)
+    doomed, one, two = cluster.gateways
+    async with raw_worker(one.url) as caller, raw_worker(two.url) as callee, raw_worker(doomed.url) as other:
+        await callee.register("steady::f", echo)
+        await other.register("other::f", echo)
+        await known(caller, "steady::f", "other::f")
+        async with calling(caller, "steady::f") as history:
+            await history.more()
+            doomed.kill()
+            await eventually(lambda: other.closed)
+            await eventually(lambda: _gone(caller, other.worker_id))
+            await history.more()
+    assert not history.failed
+    assert not history.mixed_up
+
+
+async def _gone(observer: RawWorker, worker_id: str) -> bool:
+    return worker_id not in await workers_listed(observer)
+
+
+async def test_a_stopped_gateway_sends_its_workers_elsewhere_with_1012(own_cluster: Cluster) -> None:
+    stopping, safe = own_cluster.gateways
+    async with raw_worker(safe.url) as observer, raw_worker(stopping.url) as worker:
+        await worker.register("moving::f", echo)
+        await known(observer, "moving::f")
+        stopping.terminate()
+        await worker.wait_closed()
+        assert worker.socket.close_code == 1012
+        assert stopping.wait() == 0
+        await eventually(lambda: _gone(observer, worker.worker_id))
