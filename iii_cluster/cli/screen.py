@@ -1,6 +1,7 @@
 """What `iii-cluster up` shows: progress and log lines on stderr, the summary on stdout."""
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
@@ -11,12 +12,22 @@ COLOURS = {"gateway": "cyan", "shard": "green", "coordinator": "magenta", "valke
 NAME_WIDTH = 13  # of "coordinator-1"
 
 
+class _Stream(Console):
+    """A console whose reader may go away (`up | head`): the cluster goes on, this stream falls silent."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
+
+
 class Screen:
     """Colours, tables and a spinner on a terminal; plain lines elsewhere. A stream that is gone is ignored."""
 
     def __init__(self) -> None:
-        self._out = Console(highlight=False)
-        self._err = Console(stderr=True, highlight=False)
+        self._out = _Stream(highlight=False)
+        self._err = _Stream(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
         self._print(self._err, Text(f"iii-cluster: {text}", style="bold"))

@@ -1,5 +1,6 @@
 """`iii-cluster up` with everything real, as an operator runs it."""
 
+import asyncio
 import json
 import os
 import re
@@ -238,3 +239,26 @@ async def test_what_is_not_supported_yet_is_said_and_does_not_stop_the_start(
     assert text.count("notice: ") == 1  # by us, not once more by every child
     assert len(re.findall(r"^shard ", text, re.MULTILINE)) == 1
     assert up.stop() == 0
+
+
+async def test_a_reader_of_the_summary_that_leaves_does_not_end_the_cluster(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    log = tmp_path / "errors.log"
+    argv = [*COMMAND, "up", *PORTS, "--data-dir", str(tmp_path / "data"), "--shards", "1"]
+    with log.open("wb") as errors:
+        up = await asyncio.create_subprocess_exec(*argv, stdout=write, stderr=errors)
+    os.close(write)
+    try:
+        await eventually(lambda: log.read_text().count("action=node_ready") == 3, within=60)
+        # The summary comes at once; a restart is long enough after it.
+        [shard] = [process for process in psutil.Process(up.pid).children() if "shard" in process.cmdline()]
+        shard.kill()
+        await eventually(lambda: "shard-1 is back" in log.read_text(), within=30)
+        up.send_signal(signal.SIGINT)
+        assert await up.wait() == 0
+    finally:
+        if up.returncode is None:
+            up.kill()
+            await up.wait()
+    assert log.read_text().endswith("iii-cluster: stopped\n")
