@@ -1,0 +1,193 @@
+"""A worker that comes back on a new connection, and what becomes of the old one, on whichever gateway it was."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.eventually import eventually
+from tests.support.raw import RawWorker, known, raw_worker, workers_listed
+
+
+@dataclass
+class Scene:
+    """A worker with a function and a trigger, the provider of the trigger, and where the worker comes back."""
+
+    old: RawWorker
+    peer: RawWorker
+    function: str
+    trigger: str
+    new_url: str
+    events: list[Any]
+
+    async def register(self, worker: RawWorker) -> None:
+        """What the worker's client sends on every connection."""
+        await worker.register(self.function, lambda _: worker.worker_id)
+        await worker.send(
+            "registertrigger", id=self.trigger, trigger_type=self.trigger, function_id=self.function, config={}
+        )
+        await worker.announce("returning")
+
+    async def reattach(self, worker: RawWorker, **replaced: object) -> None:
+        members = {"previous_worker_id": self.old.worker_id, "reattach_token": self.old.token, **replaced}
+        await worker.send("reattach", **members)
+
+
+@pytest.fixture(params=[0, 1], ids=["same-gateway", "other-gateway"])
+async def scene(request: pytest.FixtureRequest, shared_cluster: Cluster, unique: str) -> AsyncIterator[Scene]:
+    first, second = shared_cluster.gateways
+    async with raw_worker(first.url, name=None) as old, raw_worker(second.url) as peer:
+        scene = Scene(old, peer, f"{unique}::f", unique, shared_cluster.gateways[request.param].url, [])
+        watch = {"trigger_type": "engine::workers-available", "function_id": f"{unique}::events"}
+        await peer.register(watch["function_id"], lambda frame: scene.events.append(frame["data"]))
+        await peer.send("registertrigger", id=f"{unique}-watch", config={}, **watch)
+        await peer.send("registertriggertype", id=unique, description="of a test")
+        await scene.register(old)
+        await peer.expect("registertrigger", id=unique)
+        await known(peer, scene.function)
+        assert await peer.call(scene.function) == old.worker_id
+        yield scene
+
+
+async def cleaned_up(scene: Scene) -> None:
+    """Returns when the cluster is done with the old connection: its end is announced last."""
+
+    async def announced() -> bool:
+        return {"event": "worker_disconnected", "worker_id": scene.old.worker_id} in scene.events
+
+    await eventually(announced)
+    await scene.peer.flush()
+
+
+def said_of_trigger(scene: Scene) -> list[str]:
+    """Everything the provider was told about the trigger, in order."""
+    frames = [json.loads(text) for text in scene.peer.raw]
+    return [frame["type"] for frame in frames if frame.get("id") == scene.trigger]
+
+
+async def test_the_old_connection_is_evicted_and_the_new_one_serves(scene: Scene) -> None:
+    async with raw_worker(scene.new_url, name=None) as new:
+        await scene.reattach(new)
+        await scene.register(new)
+        await scene.old.wait_closed()
+        await scene.peer.expect("registertrigger", id=scene.trigger)
+        await cleaned_up(scene)
+        assert said_of_trigger(scene)[-1] == "registertrigger"
+        assert [await scene.peer.call(scene.function) for _ in range(10)] == [new.worker_id] * 10
+        assert new.worker_id != scene.old.worker_id
+        assert new.token != scene.old.token
+
+
+async def test_what_the_new_connection_does_not_register_is_gone(scene: Scene) -> None:
+    async with raw_worker(scene.new_url) as new:
+        await scene.reattach(new)
+        await scene.old.wait_closed()
+        await scene.peer.expect("unregistertrigger", id=scene.trigger, trigger_type=scene.trigger)
+
+        async def gone() -> bool:
+            frame = await scene.peer.result(await scene.peer.begin(scene.function))
+            return bool(frame["error"]["code"] == "function_not_found")
+
+        await eventually(gone)
+
+
+async def test_calls_in_flight_on_the_old_connection_are_stopped(scene: Scene, unique: str) -> None:
+    await scene.old.register(f"{unique}::held")
+    await known(scene.peer, f"{unique}::held")
+    call = await scene.peer.begin(f"{unique}::held")
+    await scene.old.expect("invokefunction")
+    async with raw_worker(scene.new_url) as new:
+        await scene.reattach(new)
+        frame = await scene.peer.result(call)
+        assert frame["error"] == {"code": "invocation_stopped", "message": "Invocation stopped"}
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        {"reattach_token": "00000000-0000-0000-0000-000000000000"},
+        {"reattach_token": ""},
+        {"reattach_token": None},
+        {"previous_worker_id": "nobody"},
+        {"previous_worker_id": ""},
+        {"previous_worker_id": "00000000-0000-4000-8000-000000000000"},
+    ],
+    ids=str,
+)
+async def test_a_claim_without_proof_is_ignored(scene: Scene, replaced: dict[str, object]) -> None:
+    async with raw_worker(scene.new_url) as new:
+        await scene.reattach(new, **replaced)
+        await new.flush()
+        await scene.old.flush()
+        assert await scene.peer.call(scene.function) == scene.old.worker_id
+        assert not [frame for frame in scene.peer.frames if frame["type"] == "unregistertrigger"]
+
+
+async def test_a_worker_cannot_evict_itself(scene: Scene) -> None:
+    await scene.reattach(scene.old)
+    await scene.old.flush()
+    assert await scene.peer.call(scene.function) == scene.old.worker_id
+
+
+async def test_a_token_works_once(scene: Scene) -> None:
+    async with raw_worker(scene.new_url) as new, raw_worker(scene.new_url) as thief:
+        await scene.reattach(new)
+        await scene.old.wait_closed()
+        await scene.reattach(thief)
+        await thief.flush()
+        await new.flush()
+
+
+async def test_frames_after_a_reattach_keep_their_order(scene: Scene) -> None:
+    """The reattach may take a while; what follows waits for it, in the order it was sent."""
+    async with raw_worker(scene.new_url, name=None) as new:
+        await scene.reattach(new)
+        for _ in range(50):
+            await new.send("registerfunction", id=scene.function)
+            await new.send("unregisterfunction", id=scene.function)
+        await scene.register(new)
+        await known(scene.peer, scene.function)
+        await cleaned_up(scene)
+        assert await scene.peer.call(scene.function) == new.worker_id
+
+
+async def test_a_worker_that_returns_without_a_claim_loses_nothing_when_the_old_connection_ends(scene: Scene) -> None:
+    """As the oldest clients do: they never heard of reattaching."""
+    async with raw_worker(scene.new_url, name=None) as new:
+        await scene.register(new)
+        # Re-registering the trigger's id on the new connection moves it there.
+        await scene.peer.expect("registertrigger", id=scene.trigger)
+        await scene.old.abort()
+        await cleaned_up(scene)
+        assert said_of_trigger(scene)[-1] == "registertrigger"
+        assert [await scene.peer.call(scene.function) for _ in range(10)] == [new.worker_id] * 10
+
+
+async def test_many_reconnects_in_a_row_leave_one_worker_behind(scene: Scene, shared_cluster: Cluster) -> None:
+    previous = scene.old
+    workers = [scene.old.worker_id]
+    async with asyncio.timeout(60), contextlib.AsyncExitStack() as stack:
+        for turn in range(10):
+            url = shared_cluster.gateways[turn % 2].url
+            new = await stack.enter_async_context(raw_worker(url, name=None))
+            await new.send("reattach", previous_worker_id=previous.worker_id, reattach_token=previous.token)
+            await scene.register(new)
+            await previous.wait_closed()
+            workers.append(new.worker_id)
+            previous = new
+
+        async def only_the_last_is_listed() -> bool:
+            return set(workers) & await workers_listed(scene.peer) == {workers[-1]}
+
+        await eventually(only_the_last_is_listed)
+
+        async def only_the_last_serves() -> bool:
+            return [await scene.peer.call(scene.function) for _ in range(5)] == [workers[-1]] * 5
+
+        await eventually(only_the_last_serves)
+        assert said_of_trigger(scene)[-1] == "registertrigger"
