@@ -174,10 +174,18 @@ async def test_the_first_coordinator_leads_and_nodes_join_with_slots(lab: Lab) -
 async def test_a_silent_node_is_removed_and_one_that_leaves_is_gone_at_once(lab: Lab) -> None:
     leader, _service = await lab.coordinator(1)
     scripts = Scripts(leader.redis, leader.keys)
-    await scripts.renew_lease(NodeInfo(id="shard-8", role=Role.SHARD), 300, (0, 0))
-    await eventually(lambda: "shard-8" in leader.membership.map.nodes)
-    await eventually(lambda: "shard-8" not in leader.membership.map.nodes)
-    assert not (await scripts.renew_lease(NodeInfo(id="shard-8", role=Role.SHARD), 300, (0, 0))).renewed
+    silent = NodeInfo(id="shard-8", role=Role.SHARD)
+
+    async def joins() -> bool:
+        await scripts.renew_lease(silent, 300, (0, 0))
+        return silent.id in leader.membership.map.nodes
+
+    async def can_not_renew() -> bool:
+        return not (await scripts.renew_lease(silent, 1, (0, 0))).renewed
+
+    await eventually(joins)
+    await eventually(lambda: silent.id not in leader.membership.map.nodes)
+    await eventually(can_not_renew)
     shard = await lab.shard(9)
     await shard.node.membership.leave()
     await eventually(lambda: "shard-9" not in leader.membership.map.nodes)
@@ -265,6 +273,22 @@ async def test_a_redis_that_lost_its_memory_is_filled_again(lab: Lab, valkey: Va
     await lab.shard(2)
     await eventually(lambda: maps and "shard-2" in maps[-1].nodes)
     assert all({"coordinator-1", "shard-1", "gateway-1"} <= set(seen.nodes) for seen in maps)
+
+
+async def test_a_redis_that_hangs_longer_than_leases_live_costs_no_node_its_place(
+    lab: Lab, valkey: ValkeyServer
+) -> None:
+    leader, service = await lab.coordinator(1)
+    shard = await lab.shard()
+    maps: list[ClusterMap] = []
+    leader.membership.subscribe(lambda _old, new: maps.append(new))
+    valkey.pause()
+    await eventually(lambda: not leader.membership.healthy and not shard.node.membership.healthy)
+    valkey.resume()
+    await eventually(lambda: service.describe()["leading"] and shard.node.membership.healthy)
+    await lab.shard(2)
+    assert maps
+    assert all("shard-1" in seen.nodes for seen in maps)
 
 
 async def test_changed_functions_are_told_once(lab: Lab) -> None:
