@@ -62,9 +62,7 @@ def _processes(config: Config) -> Iterator[tuple[Role, int]]:
 
 def _admin_port(settings: Settings, position: int) -> int:
     """The configured port for the first process, the following ones for the others; 0 stays 0."""
-    if not settings.admin_port:
-        return 0
-    port = settings.admin_port + position
+    port = settings.admin_port + position if settings.admin_port else 0
     check_free(settings.admin_host, port, "--admin-port")
     return port
 

@@ -14,6 +14,13 @@ def check_free(host: str, port: int, flag: str) -> None:
         _bind(probe, host, port, flag)
 
 
+def check_shareable(host: str, port: int, flag: str) -> None:
+    """Raises PortError unless the port is free or held by those who share it."""
+    with _socket_for(host) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _bind(probe, host, port, flag)
+
+
 def free_port(host: str) -> int:
     """A port nobody listens on now."""
     with _socket_for(host) as probe:
@@ -53,6 +60,8 @@ def _socket_for(host: str) -> socket.socket:
 def _bind(target: socket.socket, host: str, port: int, flag: str) -> None:
     try:
         target.bind((host, port))
+    except OverflowError:  # the last of several ports that follow each other
+        raise PortError(f"there is no port {port}; choose a lower one with {flag}") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortError(f"port {port} is already in use; choose another one with {flag}") from None

@@ -10,6 +10,7 @@ from iii_cluster.cluster.map import Role
 from iii_cluster.config.settings import Settings
 
 from .options import EXIT_INVALID, config_option, load_config, setting_options
+from .ports import PortError, check_free, check_shareable
 
 SERVICES = {
     Role.GATEWAY: "gateway.service",
@@ -35,9 +36,21 @@ def role_command(role: Role) -> click.Command:
         if not settings.redis_urls:
             click.echo("error: no Redis is given; use --redis-url or III_CLUSTER_REDIS_URL", err=True)
             raise SystemExit(EXIT_INVALID)
+        _check_ports(role, settings)
         raise SystemExit(_run(role, settings, ready_fd, lifeline_fd))
 
     return command
+
+
+def _check_ports(role: Role, settings: Settings) -> None:
+    """One clear line beats the log of a failed start: several roles on one machine start from the same defaults."""
+    try:
+        check_free(settings.admin_host, settings.admin_port, "--admin-port")
+        if role is Role.GATEWAY:
+            check_shareable(settings.host, settings.worker_port, "--worker-port")
+    except PortError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
 
 
 def _run(role: Role, settings: Settings, ready_fd: int | None, lifeline_fd: int | None) -> int:

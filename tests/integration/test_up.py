@@ -182,12 +182,18 @@ def test_a_taken_port_is_named_with_its_flag_before_anything_starts(make_up: Cal
     assert up.log.read_text() == f"error: port {port} is already in use; choose another one with {flag}\n"
 
 
-def test_a_child_that_cannot_start_fails_the_command_with_its_last_lines(make_up: Callable[..., Up]) -> None:
-    up = make_up("--admin-host", "192.0.2.1")  # an address no machine has
+def test_a_child_that_cannot_start_fails_the_command_with_its_last_lines(
+    make_up: Callable[..., Up], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken" / "shard").mkdir(parents=True)
+    (tmp_path / "broken" / "shard" / "__init__.py").write_text("")
+    (tmp_path / "broken" / "shard" / "service.py").write_text("raise SystemError('broken on purpose')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    up = make_up("--shards", "1")
     assert up.wait(60) == 1
-    assert re.search(
-        r"error: \w+-\d ended with exit code 1 before it was ready\n    .*start_failed", up.log.read_text()
-    )
+    told = up.log.read_text().partition("error: shard-1 ended with exit code 1 before it was ready\n")[2]
+    assert "    SystemError: broken on purpose\n" in told
+    assert "starting it again" not in up.log.read_text()
 
 
 def test_a_redis_that_does_not_answer_is_named_without_its_password(make_up: Callable[..., Up]) -> None:

@@ -1,3 +1,4 @@
+import socket
 import sys
 import types
 from pathlib import Path
@@ -12,6 +13,8 @@ from iii_cluster.cli.main import main
 from iii_cluster.cli.options import HELP
 from iii_cluster.config.fields import FIELDS
 from iii_cluster.config.settings import Settings
+
+FREE_PORTS = ("--host", "127.0.0.1", "--worker-port", "0", "--admin-port", "0")
 
 
 @pytest.fixture
@@ -49,19 +52,41 @@ def test_every_setting_has_an_explained_option() -> None:
 
 @pytest.mark.parametrize("role", ["gateway", "shard", "coordinator"])
 def test_a_role_runs_its_own_service_and_ends_with_its_exit_code(started: list[tuple[Any, ...]], role: str) -> None:
-    result = run(role, "--redis-url", "redis://h", "--ready-fd", "5", "--lifeline-fd", "6")
+    options = (*FREE_PORTS, "--redis-url", "redis://h", "--ready-fd", "5", "--lifeline-fd", "6")
+    result = run(role, *options)
     assert result.exit_code == 7
-    assert started == [(role, Settings(redis_urls=("redis://h",)), f"serve-{role}", 5, 6)]
+    settings = Settings(redis_urls=("redis://h",), host="127.0.0.1", worker_port=0, admin_port=0)
+    assert started == [(role, settings, f"serve-{role}", 5, 6)]
+
+
+@pytest.mark.parametrize(("role", "flag"), [("shard", "--admin-port"), ("gateway", "--worker-port")])
+def test_a_taken_port_is_named_with_its_flag(started: list[tuple[Any, ...]], role: str, flag: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        result = run(role, "--redis-url", "redis://h", *FREE_PORTS, flag, str(port))
+    assert (result.exit_code, started) == (1, [])
+    assert result.stderr == f"error: port {port} is already in use; choose another one with {flag}\n"
 
 
 def test_options_beat_the_environment_which_beats_the_file(started: list[tuple[Any, ...]], tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("cluster: {name: file, lease_ttl: 9, worker_port: 1, redis_urls: redis://file}\n")
-    environ = {"III_CLUSTER_CONFIG": str(path), "III_CLUSTER_WORKER_PORT": "2", "III_CLUSTER_ADMIN_PORT": "3"}
-    run("gateway", "--admin-port", "4", "--redis-url", "redis://a", "--redis-url", "redis://b,redis://c", env=environ)
+    environ = {"III_CLUSTER_CONFIG": str(path), "III_CLUSTER_WORKER_PORT": "2", "III_CLUSTER_BARRIER": "3"}
+    run(
+        "shard",
+        "--barrier",
+        "4",
+        "--admin-port",
+        "0",
+        "--redis-url",
+        "redis://a",
+        "--redis-url",
+        "redis://b,redis://c",
+        env=environ,
+    )
     [(_, settings, *_)] = started
     assert (settings.cluster, settings.lease_ttl) == ("file", 9.0)
-    assert (settings.worker_port, settings.admin_port) == (2, 4)
+    assert (settings.worker_port, settings.barrier) == (2, 4.0)
     assert settings.redis_urls == ("redis://a", "redis://b", "redis://c")
 
 
@@ -74,7 +99,7 @@ def test_a_role_without_redis_says_how_to_give_one(started: list[tuple[Any, ...]
 def test_all_errors_and_notices_go_to_stderr(started: list[tuple[Any, ...]], tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("workers: [{name: iii-cron}]\n")
-    result = run("shard", "-c", str(path), "--redis-url", "redis://h")
+    result = run("shard", "-c", str(path), "--redis-url", "redis://h", *FREE_PORTS)
     assert result.stderr == f"notice: {path}:1: iii-cron is not supported yet; its triggers are parked\n"
     result = run("shard", "--redis-url", "h", "--worker-port", "70000", env={"III_CLUSTER_BARRIER": "soon"})
     assert result.exit_code == 2

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from iii_cluster.cli.ports import PortError, SharedPort, check_free, free_port
+from iii_cluster.cli.ports import PortError, SharedPort, check_free, check_shareable, free_port
 from tests.support.ports import release_port, reserve_port
 
 HOST = "127.0.0.1"
@@ -42,9 +42,21 @@ def test_a_strangers_listener_is_noticed_although_it_shares_its_port(port: int) 
         SharedPort(HOST, port, "--worker-port")
 
 
+def test_a_port_may_be_joined_only_where_it_is_shared(port: int) -> None:
+    with listener(port):
+        check_shareable(HOST, port, "--worker-port")
+    with socket.create_server((HOST, port)), pytest.raises(PortError, match="already in use"):
+        check_shareable(HOST, port, "--worker-port")
+
+
 def test_an_address_of_another_machine_is_refused_in_one_line(port: int) -> None:
     with pytest.raises(PortError, match=r"cannot listen on 192\.0\.2\.1 port \d+ \(--worker-port\)"):
         check_free("192.0.2.1", port, "--worker-port")
+
+
+def test_ports_end_somewhere() -> None:
+    with pytest.raises(PortError, match="there is no port 65536; choose a lower one with --admin-port"):
+        check_free(HOST, 65536, "--admin-port")
 
 
 def test_several_listeners_share_a_held_port_and_get_all_connections(port: int) -> None:
