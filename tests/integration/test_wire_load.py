@@ -95,3 +95,16 @@ async def flood(worker: RawWorker, function: str) -> None:
     data = "x" * 2**16
     for _ in range(1024):
         await worker.send("invokefunction", function_id=function, data=data, action={"type": "void"})
+
+
+async def test_a_message_of_nothing_but_brackets_does_not_hold_up_the_gateway(own_cluster: Cluster) -> None:
+    url = own_cluster.gateways[0].url
+    async with raw_worker(url) as deep, raw_worker(url) as other:
+        await other.register("other::echo", echo)
+        await deep.socket.send([bracket * 2**20 for bracket in "[]" for _ in range(8)])
+        flushing = asyncio.create_task(deep.flush())
+        calls = 0
+        while not flushing.done() or calls < 100:
+            assert await other.call("other::echo", calls) == calls
+            calls += 1
+        await flushing

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
-from tests.support.raw import RawWorker, known, raw_worker, workers_listed
+from tests.support.raw import RawWorker, echo, known, raw_worker, workers_listed
 
 
 @dataclass
@@ -191,3 +191,33 @@ async def test_many_reconnects_in_a_row_leave_one_worker_behind(scene: Scene, sh
 
         await eventually(only_the_last_serves)
         assert said_of_trigger(scene)[-1] == "registertrigger"
+
+
+async def test_an_evicted_worker_that_was_still_waiting_registers_nothing(own_cluster: Cluster) -> None:
+    """It waited for its own predecessor to be evicted when its successor came."""
+    slow, near = own_cluster.gateways
+    async with (
+        raw_worker(slow.url) as first,
+        raw_worker(near.url) as second,
+        raw_worker(near.url) as third,
+        raw_worker(slow.url) as caller,
+        raw_worker(near.url) as neighbour,
+    ):
+        await neighbour.register("neighbour::echo", echo)
+        await known(caller, "neighbour::echo")
+        slow.pause()
+        second.send_together(
+            {"type": "reattach", "previous_worker_id": first.worker_id, "reattach_token": first.token},
+            {"type": "registerfunction", "id": "second::f"},
+        )
+        await third.send("reattach", previous_worker_id=second.worker_id, reattach_token=second.token)
+        await second.wait_closed()
+        slow.resume()
+        await first.wait_closed()
+        # What the slow gateway says to the near one now comes after its answer about the eviction.
+        for n in range(5):
+            assert (await caller.call("neighbour::echo", {"n": n}))["n"] == n
+
+        for worker in (neighbour, caller):
+            frame = await worker.result(await worker.begin("second::f"))
+            assert frame["error"]["code"] == "function_not_found"

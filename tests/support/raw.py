@@ -48,6 +48,12 @@ class RawWorker:
     async def send(self, type: str, **fields: Any) -> None:
         await self.socket.send(json.dumps({"type": type, **fields}))
 
+    def send_together(self, *frames: Frame) -> None:
+        """Several frames in one piece: the gateway reads them at once."""
+        for frame in frames:
+            self.socket.protocol.send_text(json.dumps(frame).encode())
+        self.socket.transport.write(b"".join(self.socket.protocol.data_to_send()))
+
     async def send_text(self, text: str | bytes) -> None:
         """A text frame as it is; its bytes need not be UTF-8."""
         await self.socket.send(text, text=True)
