@@ -6,6 +6,7 @@ from tests.conformance.conftest import Fleet, Launch
 from tests.conformance.known import known, unknown
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
+from tests.support.raw import raw_worker
 from tests.support.sdk_worker import SdkWorker
 from tests.support.sdks import GENERATIONS, PYTHON_25, Generation
 
@@ -86,3 +87,15 @@ async def test_a_worker_that_left_is_listed_nowhere(
         return not await listed(near) and not await listed(far)
 
     await eventually(forgotten)
+
+
+@pytest.mark.parametrize("asking", GENERATIONS, ids=str)
+async def test_schemas_of_newer_clients_do_not_break_the_list_of_older_ones(
+    fleet: Fleet, shared_cluster: Cluster, unique: str, asking: Generation
+) -> None:
+    """The oldest clients know another form of schemas, and check it."""
+    client = await fleet.worker(asking, 0)
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    async with raw_worker(shared_cluster.gateways[1].url) as newer:
+        await newer.register(f"{unique}::typed", request_format=schema, response_format=schema)
+        await known(client, f"{unique}::typed")
