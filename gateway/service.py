@@ -99,6 +99,7 @@ class GatewayService:
             "routes": len(core.routes),
             "in_flight": core.invocations.in_flight,
             "completed": core.invocations.completed,
+            "tasks": len(asyncio.all_tasks()),
         }
 
     def _tick(self) -> None:
