@@ -46,12 +46,18 @@ async def scene(request: pytest.FixtureRequest, shared_cluster: Cluster, unique:
         watch = {"trigger_type": "engine::workers-available", "function_id": f"{unique}::events"}
         await peer.register(watch["function_id"], lambda frame: scene.events.append(frame["data"]))
         await peer.send("registertrigger", id=f"{unique}-watch", config={}, **watch)
+        await eventually(lambda: watched(peer, f"{unique}-watch"))
         await peer.send("registertriggertype", id=unique, description="of a test")
         await scene.register(old)
         await peer.expect("registertrigger", id=unique)
         await known(peer, scene.function)
         assert await peer.call(scene.function) == old.worker_id
         yield scene
+
+
+async def watched(worker: RawWorker, trigger: str) -> bool:
+    rows = (await worker.call("engine::registered-triggers::list", {}))["registered_triggers"]
+    return any(row["id"] == trigger and row["state"] == "live" for row in rows)
 
 
 async def cleaned_up(scene: Scene) -> None:
