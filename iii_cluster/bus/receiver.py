@@ -53,7 +53,6 @@ class Receiver:
         self._ack_at = inf
         self._ask = False
         self._asked_last = 0
-        self._ask_at = 0.0
 
     def data(self, packet: Packet, size: int, now: float) -> list[bytes]:
         """Take a data packet of `size` bytes; returns the envelopes that are in order now."""

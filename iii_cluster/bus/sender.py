@@ -130,10 +130,8 @@ class Sender:
         self.probe_at = now + FIRST_PROBE if unacked else inf
 
     def nacked(self, first: int, last: int) -> None:
-        """The receiver misses packets `first` to `last`."""
-        first, last = max(first, self._base), min(last, self.last)
-        if first <= last:
-            self._resend_first, self._resend_last = first, last
+        """The receiver misses packets `first` to `last`, as far as it has not acknowledged them meanwhile."""
+        self._resend_first, self._resend_last = first, last
 
     def resend(self, out: list[bytes]) -> None:
         """Append to `out` what was asked for again, up to RESEND_BYTES; the receiver will ask for the rest."""
