@@ -25,7 +25,7 @@ LOG_TAIL = 2000  # characters of a log shown in an error
 
 
 class ClusterError(Exception):
-    """A process did not come up; the text ends with its log."""
+    """A process did not come up or did not stay up; the text ends with its log."""
 
 
 class Ready(Struct, frozen=True):
@@ -82,10 +82,18 @@ class Process:
             chunk = os.read(self._ready_fd, 4096) if readable else b""
             if not chunk:
                 reason = "ended" if readable else "is not ready"
-                raise ClusterError(f"{self.name} {reason}: {self._log.read_text(errors='replace')[-LOG_TAIL:]}")
+                raise ClusterError(f"{self.name} {reason}: {self._tail()}")
             line += chunk
         ready = msgspec.json.decode(line, type=Ready)
         self.pid, self.ports = ready.pid, ready.ports
+
+    def death(self) -> str:
+        """What is known of a process that ended by itself; empty while it runs."""
+        status = self._child.poll()
+        return "" if status is None else f"{self.name} ended with status {status}: {self._tail()}"
+
+    def _tail(self) -> str:
+        return self._log.read_text(errors="replace")[-LOG_TAIL:]
 
     def ask_to_stop(self) -> None:
         if self._child.poll() is None:
@@ -115,7 +123,7 @@ class Cluster:
         try:
             self._start(Path(self._logs.name))
         except BaseException:
-            self.__exit__()
+            self._stop()
             raise
         return self
 
@@ -148,7 +156,14 @@ class Cluster:
             "valkey": self._valkey.pid,
         }
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Raises ClusterError if a process ended before it was told to: that explains any other failure."""
+        deaths = [story for process in self._processes if (story := process.death())]
+        self._stop()
+        if deaths:
+            raise ClusterError("\n".join(deaths)) from error
+
+    def _stop(self) -> None:
         # Gateways before what they need while they drain: the reverse of the order they were started in.
         for role in ("gateway", "shard", "coordinator"):
             group = [process for process in self._processes if process.role == role]

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
-from .wire import CONNECT_TIMEOUT, Endpoint, connect, header
+from .wire import CONNECT_TIMEOUT, Endpoint, WireError, connect, header
 
 ID_MEMBER = b'"invocation_id"'
 FUNCTION_MEMBER = b'"function_id"'
@@ -166,10 +166,22 @@ class Prober:
         self._waiting: dict[bytes, asyncio.Future[bool]] = {}
         self.last_failure = ""
 
+    async def connect(self, url: str) -> Endpoint:
+        """A connection whose end fails the calls that wait on it with WireError."""
+        endpoint = await connect(url, self.receive)
+        endpoint.closed.add_done_callback(self._lost)
+        return endpoint
+
+    def _lost(self, _: object) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(WireError("connection lost while a call was waiting"))
+        self._waiting.clear()
+
     def receive(self, endpoint: Endpoint, messages: list[bytes]) -> None:
         for message in messages:
             future = self._waiting.pop(member(message, ID_MEMBER, UUID_SIZE), None)
-            if future is not None:
+            if future is not None and not future.done():
                 failed = b'"error"' in message
                 if failed:
                     self.last_failure = message.decode(errors="replace")
@@ -193,7 +205,7 @@ class Prober:
 async def until_callable(url: str, function: str) -> None:
     """Calls `function` again and again until a call succeeds; raises TimeoutError."""
     prober = Prober()
-    endpoint = await connect(url, prober.receive)
+    endpoint = await prober.connect(url)
     answered = 0
     try:
         async with asyncio.timeout(REGISTER_TIMEOUT):
@@ -210,7 +222,7 @@ async def until_callable(url: str, function: str) -> None:
 async def call_each(url: str, functions: Sequence[str]) -> int:
     """Calls every function once; returns how many calls failed."""
     prober = Prober()
-    endpoint = await connect(url, prober.receive)
+    endpoint = await prober.connect(url)
     remaining = iter(functions)
     failed = 0
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from .figures import percentile
 from .load import Caller, EchoWorker, call_each, function_names, until_callable
 from .usage import cpu_seconds, raise_open_files
-from .wire import Endpoint, connect
+from .wire import Endpoint, WireError, connect
 
 CROWD_PARALLEL = 100  # connections of a crowd that are opened at the same time
 EXIT_TIMEOUT = 10.0  # seconds a load process may take to end
@@ -112,6 +112,8 @@ class Load:
             cpu = {name: cpu_seconds(pid) - cpu[name] for name, pid in pids.items()}
             measured, errors = sorted(caller.latencies), caller.errors
             unanswered = await caller.stop()
+            if endpoint.closed.done():
+                raise WireError(f"connection to {url} lost during the measurement")
         finally:
             endpoint.close()
         if not measured:
