@@ -20,11 +20,14 @@ running: "weakref.WeakSet[Cluster]" = weakref.WeakSet()
 class ClusterNode(Process):
     """One process of the cluster. `restart` makes a new incarnation, on the same worker port."""
 
-    def __init__(self, role: str, name: str, directory: Path, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, role: str, name: str, directory: Path, argv: Sequence[str], env: Mapping[str, str], lifeline: int
+    ) -> None:
         super().__init__(name, directory / f"{name}.log")
         self.role = role
-        self.argv = list(argv)
+        self.argv = [*argv, "--lifeline-fd", str(lifeline)]
         self.env = env
+        self._lifeline = lifeline  # at its end, when the test process is gone, the node stops
         self.id = ""
         self.ports: dict[str, int] = {}
         self._ready_fd = -1
@@ -35,7 +38,7 @@ class ClusterNode(Process):
         self._ready_fd, write_fd = os.pipe()
         argv = [sys.executable, "-m", "iii_cluster.cli.main", self.role, *self.argv, "--ready-fd", str(write_fd)]
         try:
-            self.spawn(argv, self.env, fds=[write_fd])
+            self.spawn(argv, self.env, fds=[write_fd, self._lifeline])
         finally:
             os.close(write_fd)
         return self
@@ -92,6 +95,7 @@ class Cluster:
         self._env = {**os.environ, **(env or {})}
         self._ports: list[int] = []
         self._count = 0
+        self._lifeline = os.pipe()
 
     def start(self) -> "Cluster":
         """Returns when every node serves."""
@@ -140,6 +144,8 @@ class Cluster:
             self.valkey.close()
             for port in self._ports:
                 release_port(port)
+            for fd in self._lifeline:
+                os.close(fd)
             running.discard(self)
         assert not problems, "\n".join(problems)
 
@@ -156,7 +162,8 @@ class Cluster:
         self._count += 1
         options = {"redis-url": self.valkey.url, "cluster": CLUSTER_NAME, "admin-port": "0", **self._options}
         argv = [part for name, value in options.items() for part in (f"--{name}", value)]
-        return ClusterNode(role, f"{role}-{self._count}", self.directory, [*argv, *extra], self._env).start()
+        name = f"{role}-{self._count}"
+        return ClusterNode(role, name, self.directory, [*argv, *extra], self._env, self._lifeline[0]).start()
 
 
 def _unclean_end(node: ClusterNode) -> str:
