@@ -36,6 +36,8 @@ TELEMETRY_PATH = "/otel"
 
 # Largest frame sent; published clients refuse frames above 16 MiB, so larger messages are fragmented.
 _FRAGMENT = 8 * 2**20
+# After a read of this many bytes others get their turn; the loop would go on reading a flooding socket for megabytes.
+_LONG_READ = 64 * 2**10
 # How long a peer may take to answer our Close before the socket is cut, seconds.
 _CLOSE_TIMEOUT = 2.0
 
@@ -101,6 +103,8 @@ class Connection(asyncio.Protocol):
             self._mark()
         if ws.state is State.CLOSING or ws.eof_sent:
             self._listener.closing(self, _CLOSE_TIMEOUT)
+        elif len(data) >= _LONG_READ:
+            self._listener.breathe(self)
 
     def eof_received(self) -> bool:
         self._ws.receive_eof()

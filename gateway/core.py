@@ -24,8 +24,9 @@ from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.protocol.payload import BadPayload, check_text, with_caller
 from iii_cluster.routing.table import RouteTable
 
+from .backpressure import Backpressure, target_released
 from .ids import Ids
-from .invocations import Call, Invocations, resume_feeders
+from .invocations import Call, Invocations
 from .membership import WorkerMembership
 from .registrations import Announcer
 from .registry import Registry
@@ -62,10 +63,13 @@ class GatewayCore:
         self.workers: dict[int, Worker] = {}
         self.by_id: dict[str, Worker] = {}
         self.builtins: dict[str, Builtin] = {}
-        self.routes = RouteTable(node, effects, trust_local=duplicates is Duplicates.BALANCE, released=resume_feeders)
-        self.invocations = Invocations(node, self.ids, self.routes, self.workers, effects)
+        self.routes = RouteTable(node, effects, trust_local=duplicates is Duplicates.BALANCE, released=target_released)
+        self.backpressure = Backpressure(self.routes, effects)
+        self.invocations = Invocations(node, self.ids, self.routes, self.workers, self.backpressure, effects)
         self.announcer = Announcer(effects)
-        self.registry = Registry(self.announcer, self.routes, self.builtins, effects, max_registrations)
+        self.registry = Registry(
+            self.announcer, self.routes, self.builtins, self.backpressure, effects, max_registrations
+        )
         self.membership = WorkerMembership(self.workers, effects)
         self._next_conn = 0
         self._handlers: dict[type, Callable[[Worker, Any], None]] = {
@@ -111,6 +115,7 @@ class GatewayCore:
         self.registry.release(worker)
         self.routes.release_target(worker.target)
         self.invocations.worker_gone(worker)
+        self.backpressure.worker_reads_again(worker)
         self.membership.down(worker)
 
     def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
@@ -255,12 +260,11 @@ class GatewayCore:
     def on_revoke(self, _node: str, said: RevokeTrigger) -> None:
         worker = self.workers.get(said.conn)
         if worker is not None:
-            self.registry.revoke_trigger(worker, said.id)
+            self.registry.revoke_trigger(worker, said.id, said.stamp)
 
     def on_reject(self, _node: str, said: RejectFunction) -> None:
         worker = self.workers.get(said.conn)
-        if worker is not None:
-            self.registry.revoke_function(worker, said.namespace, said.id)
+        if worker is not None and self.registry.revoke_function(worker, said.namespace, said.id, said.stamp):
             worker.outlet.send(
                 frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, said.namespace, said.id, said.owner_worker)
             )
@@ -268,7 +272,7 @@ class GatewayCore:
     def on_cleanup(self, node: str, said: Cleanup) -> None:
         """The coordinator's third step. Own sockets ended their calls when they closed; this is for lost gateways."""
         for lost in {owner.node for owner in said.owners} - self.map.nodes.keys():
-            self.invocations.node_lost(lost, f"gateway {lost} was lost")
+            self._node_lost(lost, f"gateway {lost} was lost")
         self.membership.cleaned(said.owners)
         self.effects.send(node, CleanupDone(said.job, said.step))
 
@@ -276,14 +280,18 @@ class GatewayCore:
 
     def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
         for node in old.nodes.keys() - new.nodes.keys():
-            self.invocations.node_lost(node, f"{old.nodes[node].role} {node} was lost")
+            self._node_lost(node, f"{old.nodes[node].role} {node} was lost")
         self.announcer.on_map(new)
         self.routes.on_map(new)
         self.membership.on_map(old, new)
 
+    def _node_lost(self, node: str, why: str) -> None:
+        self.invocations.node_lost(node, why)
+        self.backpressure.link_writable(node)
+
     def on_reset(self, node: str) -> None:
         """The link to a node was reset: what was under way is lost, what is registered is said again."""
-        self.invocations.node_lost(node, f"the link to {node} was reset")
+        self._node_lost(node, f"the link to {node} was reset")
         self.announcer.on_reset(node)
         self.routes.on_reset(node)
         self.membership.on_reset(node)

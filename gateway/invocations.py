@@ -7,10 +7,11 @@ remembers in `Worker.serving` whom to tell. A local call has both, on the same g
 from collections.abc import Callable
 from typing import Protocol
 
-from iii_cluster.bus.envelopes import Congested, Envelope, Invoke, Refused, Result
+from iii_cluster.bus.envelopes import Envelope, Invoke, Refused, Result
 from iii_cluster.protocol import errors, frames
-from iii_cluster.routing.table import Feeder, Route, RouteTable, Target
+from iii_cluster.routing.table import Route, RouteTable, Target
 
+from .backpressure import Backpressure
 from .ids import Ids, tag_of_id
 from .worker import Worker
 
@@ -22,8 +23,6 @@ Done = Callable[[bytes, bytes], None]  # (result, error)
 
 class Effects(Protocol):
     def send(self, node: str, envelope: Envelope) -> None: ...
-
-    def congested(self, node: str) -> bool: ...
 
 
 class Call:
@@ -83,15 +82,23 @@ class Call:
 class Invocations:
     """The invocation table of one gateway."""
 
-    def __init__(self, node: str, ids: Ids, routes: RouteTable, workers: dict[int, Worker], effects: Effects) -> None:
+    def __init__(
+        self,
+        node: str,
+        ids: Ids,
+        routes: RouteTable,
+        workers: dict[int, Worker],
+        backpressure: Backpressure,
+        effects: Effects,
+    ) -> None:
         self._node = node
         self._ids = ids
         self._routes = routes
         self._workers = workers  # by connection number
+        self._backpressure = backpressure
         self._effects = effects
         self._pending: dict[str, Call] = {}
         self._serving: dict[str, Worker] = {}
-        self._link_feeders: dict[str, set[Feeder]] = {}
         self.completed = 0
 
     @property
@@ -134,8 +141,8 @@ class Invocations:
         worker.serving[invocation_id] = self._node
         self._serving[invocation_id] = worker
         self._send_call(worker, invocation_id, call.function_json, call.data, call.trace, call.metadata)
-        if worker.outlet.congested and call.caller is not None:
-            self._pause(call.caller, worker.feeders)
+        if call.caller is not None:
+            self._backpressure.to_worker(call.caller, worker)
 
     def _deliver_there(self, invocation_id: str, call: Call, target: Target) -> None:
         trace, baggage = call.trace
@@ -144,10 +151,7 @@ class Invocations:
             Invoke(invocation_id, target.conn, call.function, call.data, call.namespace, trace, baggage, call.metadata),
         )
         if call.caller is not None:
-            if target.congested:
-                self._pause(call.caller, target.feeders)
-            if self._effects.congested(target.node):
-                self._pause(call.caller, self._link_feeders.setdefault(target.node, set()))
+            self._backpressure.to_target(call.caller, target)
 
     def _send_call(
         self,
@@ -177,9 +181,7 @@ class Invocations:
         function_json = frames.text(invoke.function)
         trace = (invoke.traceparent, invoke.baggage)
         self._send_call(worker, invoke.id, function_json, invoke.data, trace, invoke.metadata)
-        if worker.outlet.congested and node not in worker.remote_feeders:
-            worker.remote_feeders.add(node)
-            self._effects.send(node, Congested(worker.number, True))
+        self._backpressure.from_node(node, worker)
 
     def on_refused(self, node: str, refused: Refused) -> None:
         """The call reached no worker, so another owner may have it."""
@@ -265,7 +267,6 @@ class Invocations:
         for invocation_id in worker.calling.values():
             self._pending[invocation_id].caller = None
         worker.calling.clear()
-        self.worker_reads_again(worker)
 
     def node_lost(self, node: str, why: str) -> None:
         """End the calls that were sent to a node; forget who called from there."""
@@ -279,45 +280,11 @@ class Invocations:
             for invocation_id, origin in worker.serving.items():
                 if origin == node:
                     worker.serving[invocation_id] = ""
-        self.link_writable(node)
 
     def cut_off(self, why: str) -> None:
         """Redis is gone for too long: end every call that waits for another node."""
         for node in {call.target.node for call in self._pending.values() if call.target} - {self._node}:
             self.node_lost(node, why)
-
-    # -- backpressure ------------------------------------------------------------------------------
-
-    def _pause(self, caller: Worker, feeders: set[Feeder]) -> None:
-        if caller not in feeders:
-            feeders.add(caller)
-            caller.outlet.pause()
-
-    def worker_reads_again(self, worker: Worker) -> None:
-        feeders, worker.feeders = worker.feeders, set()
-        for caller in feeders:
-            caller.outlet.resume()
-        for node in worker.remote_feeders:
-            self._effects.send(node, Congested(worker.number, False))
-        worker.remote_feeders.clear()
-
-    def on_congested(self, node: str, said: Congested) -> None:
-        target = self._routes.target(node, said.conn)
-        if target is not None:
-            target.congested = said.on
-            if not said.on:
-                resume_feeders(target)
-
-    def link_writable(self, node: str) -> None:
-        for caller in self._link_feeders.pop(node, ()):
-            caller.outlet.resume()
-
-
-def resume_feeders(target: Target) -> None:
-    """A remote worker keeps up again, or is gone: let its callers go on."""
-    feeders, target.feeders = target.feeders, set()
-    for caller in feeders:
-        caller.outlet.resume()
 
 
 def _unreachable(route: Route) -> bytes:

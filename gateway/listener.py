@@ -107,9 +107,14 @@ class Listener:
     def uncongested(self, connection: Connection) -> None:
         self._congested.discard(connection)
         if connection.worker is not None:
-            self._core.invocations.worker_reads_again(connection.worker)
+            self._core.backpressure.worker_reads_again(connection.worker)
 
     # -- time --------------------------------------------------------------------------------------
+
+    def breathe(self, connection: Connection) -> None:
+        """Read on in the next tick of the loop, after everybody else had their turn."""
+        connection.pause()
+        self._loop.call_soon(connection.resume)
 
     def dirty(self, connection: Connection) -> None:
         if not self._dirty:

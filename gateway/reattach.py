@@ -4,7 +4,6 @@ import asyncio
 import logging
 
 from iii_cluster.bus.ask import Asker, AskError
-
 from iii_cluster.cluster.map import Role
 
 from .core import GatewayCore

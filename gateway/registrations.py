@@ -87,7 +87,8 @@ class Announcer:
         self._slots: list[dict[tuple[int, str, str, str], Registration]] = [{} for _ in range(SLOTS)]
         self.count = 0
 
-    def put(self, registration: Registration) -> None:
+    def put(self, registration: Registration) -> str:
+        """Keep and announce it; returns the shard that was told, "" while there is none."""
         slot = slot_of(registration.slot_key)
         entries = self._slots[slot]
         key = (registration.owner.conn, *registration.key)
@@ -96,6 +97,7 @@ class Announcer:
         shard = self.map.slots[slot].node
         if shard:
             self._effects.send(shard, registration.put(self.map.epoch))
+        return shard
 
     def drop(self, registration: Registration) -> None:
         """Forget it and tell the shard."""

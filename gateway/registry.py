@@ -11,6 +11,7 @@ from iii_cluster.bus.envelopes import Envelope, RemoveTrigger, Trigger
 from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.routing.table import RouteTable
 
+from .backpressure import Backpressure
 from .registrations import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, Announcer, Registration
 from .worker import Worker
 
@@ -29,12 +30,14 @@ class Registry:
         announcer: Announcer,
         routes: RouteTable,
         builtins: Container[str],
+        backpressure: Backpressure,
         effects: Effects,
         max_registrations: int = 0,
     ) -> None:
         self._announcer = announcer
         self._routes = routes
         self._builtins = builtins
+        self._backpressure = backpressure
         self._effects = effects
         self._max = max_registrations  # per connection; 0: unlimited
 
@@ -66,12 +69,14 @@ class Registry:
     def unregister_function(self, worker: Worker, message: messages.UnregisterFunction) -> None:
         self._drop(worker, (FUNCTION, worker.namespace, message.id))
 
-    def revoke_function(self, worker: Worker, namespace: str, function: str) -> None:
-        """The shard refused it: forget it without telling the shard."""
-        registration = worker.registrations.pop((FUNCTION, namespace, function), None)
-        if registration is not None:
-            self._announcer.forget(registration)
-            self._routes.withdraw(namespace, function, worker.target)
+    def revoke_function(self, worker: Worker, namespace: str, function: str, stamp: int) -> bool:
+        """The shard refused it: forget it without telling the shard. False when a newer one crossed the refusal."""
+        registration = self._revoked(worker, (FUNCTION, namespace, function), stamp)
+        if registration is None:
+            return False
+        self._announcer.forget(registration)
+        self._routes.withdraw(namespace, function, worker.target)
+        return True
 
     # -- trigger types -----------------------------------------------------------------------------
 
@@ -124,14 +129,14 @@ class Registry:
     def remove_trigger(self, trigger_id: str) -> None:
         shard = self._announcer.map.owner(trigger_id)
         if shard:
-            self._effects.send(shard, RemoveTrigger(trigger_id))
+            self._effects.send(shard, RemoveTrigger(trigger_id, self._announcer.map.epoch))
 
-    def revoke_trigger(self, worker: Worker, trigger_id: str) -> None:
+    def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int) -> None:
         """Somebody else removed or replaced it: the store forgot it already, the binding is still ours to take back."""
-        registration = worker.registrations.pop((TRIGGER, "", trigger_id), None)
+        registration = self._revoked(worker, (TRIGGER, "", trigger_id), stamp)
         if registration is not None:
             self._announcer.forget(registration)
-        self._drop(worker, (BINDING, "", trigger_id))
+            self._drop(worker, (BINDING, "", trigger_id))
 
     # -- services ----------------------------------------------------------------------------------
 
@@ -180,8 +185,17 @@ class Registry:
             log.warning("action=registration_dropped worker=%s id=%s reason=limit of %d", worker.id, name, self._max)
             return False
         worker.registrations[registration.key] = registration
-        self._announcer.put(registration)
+        shard = self._announcer.put(registration)
+        if shard:
+            self._backpressure.to_node(worker, shard)
         return True
+
+    def _revoked(self, worker: Worker, key: tuple[str, str, str], stamp: int) -> Registration | None:
+        """Take the registration a shard speaks of; None if the worker has registered it again since."""
+        registration = worker.registrations.get(key)
+        if registration is None or (stamp and registration.stamp > stamp):
+            return None
+        return worker.registrations.pop(key)
 
     def _drop(self, worker: Worker, key: tuple[str, str, str]) -> bool:
         registration = worker.registrations.pop(key, None)

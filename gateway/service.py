@@ -43,7 +43,7 @@ class GatewayService:
         bus.on(envelopes.Invoke, core.invocations.on_invoke)
         bus.on(envelopes.Result, core.invocations.on_remote_result)
         bus.on(envelopes.Refused, core.invocations.on_refused)
-        bus.on(envelopes.Congested, core.invocations.on_congested)
+        bus.on(envelopes.Congested, core.backpressure.on_congested)
         bus.on(envelopes.FunctionOwners, core.routes.on_owners)
         bus.on(envelopes.OfferTrigger, core.on_offer)
         bus.on(envelopes.WithdrawTrigger, core.on_withdraw)
@@ -52,7 +52,7 @@ class GatewayService:
         bus.on(envelopes.RejectFunction, core.on_reject)
         bus.on(envelopes.Cleanup, core.on_cleanup)
         bus.on_reset = self._on_reset
-        bus.on_congestion = lambda node, on: None if on else core.invocations.link_writable(node)
+        bus.on_congestion = lambda node, on: None if on else core.backpressure.link_writable(node)
         self._node.membership.subscribe(core.on_map)
         core.on_map(core.map, self._node.membership.map)
 

@@ -4,9 +4,9 @@ import time
 from uuid import uuid4
 
 import msgspec
-from iii_cluster.bus.ask import Asker, AskError
 from redis.asyncio import Redis
 
+from iii_cluster.bus.ask import Asker, AskError
 from iii_cluster.bus.envelopes import BindTrigger, Owner, PutTrigger, RemoveTrigger, Trigger, encode_envelope
 from iii_cluster.bus.service import Bus
 from iii_cluster.cluster.keys import Keys

@@ -3,8 +3,8 @@
 from typing import Any
 
 import msgspec
-from iii_cluster.bus.ask import Asker, AskError
 
+from iii_cluster.bus.ask import Asker, AskError
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.cluster.membership import Membership
 from iii_cluster.protocol import errors

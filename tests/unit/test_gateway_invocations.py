@@ -288,7 +288,7 @@ def test_callers_of_a_worker_that_does_not_read_are_paused_until_it_does() -> No
     gateway.core.invocations.on_invoke(OTHER, Invoke("i-1", callee.number, "f", b"{}"))
     gateway.core.invocations.on_invoke(OTHER, Invoke("i-2", callee.number, "f", b"{}"))
     assert [e.on for e in gateway.effects.take(Congested)] == [True]
-    gateway.core.invocations.worker_reads_again(callee)
+    gateway.core.backpressure.worker_reads_again(callee)
     assert out.paused == 0
     assert [e.on for e in gateway.effects.take(Congested)] == [False]
 
@@ -298,10 +298,10 @@ def test_callers_of_a_remote_worker_that_does_not_read_are_paused() -> None:
     caller, out = gateway.connect()
     _call(gateway, caller)
     _remote(gateway, 5)
-    gateway.core.invocations.on_congested(OTHER, Congested(5, True))
+    gateway.core.backpressure.on_congested(OTHER, Congested(5, True))
     _call(gateway, caller)
     assert out.paused == 1
-    gateway.core.invocations.on_congested(OTHER, Congested(5, False))
+    gateway.core.backpressure.on_congested(OTHER, Congested(5, False))
     assert out.paused == 0
 
 
@@ -310,7 +310,7 @@ def test_a_paused_caller_goes_on_when_the_remote_worker_is_gone() -> None:
     caller, out = gateway.connect()
     _call(gateway, caller)
     _remote(gateway, 5)
-    gateway.core.invocations.on_congested(OTHER, Congested(5, True))
+    gateway.core.backpressure.on_congested(OTHER, Congested(5, True))
     _call(gateway, caller)
     _remote(gateway)
     assert out.paused == 0
@@ -323,7 +323,7 @@ def test_callers_are_paused_while_the_link_is_full() -> None:
     _call(gateway, caller)
     _remote(gateway, 5)
     assert out.paused == 1
-    gateway.core.invocations.link_writable(OTHER)
+    gateway.core.backpressure.link_writable(OTHER)
     assert out.paused == 0
 
 

@@ -53,12 +53,12 @@ def test_every_kind_of_registration_is_announced_with_its_owner() -> None:
     gateway.say(worker, type="registertriggertype", id="webhook", description="hooks")
     gateway.say(worker, type="registerservice", id="s", name="")
     _trigger(gateway, worker, metadata={"k": 1})
-    sent = [envelope for _, envelope in gateway.effects.take()]
+    sent: list[Any] = [envelope for _, envelope in gateway.effects.take()]
     assert [type(e) for e in sent] == [WorkerUp, PutFunction, PutTriggerType, PutService, PutTrigger, BindTrigger]
-    assert all(e.owner == worker.owner for e in sent[1:])  # type: ignore[attr-defined]
-    assert json.loads(sent[1].definition) == {"description": "d", "request_format": {"a": 1}}  # type: ignore[attr-defined]
-    assert json.loads(sent[3].definition) == {"name": "s"}  # type: ignore[attr-defined]
-    trigger = sent[4].trigger  # type: ignore[attr-defined]
+    assert all(e.owner == worker.owner for e in sent[1:])
+    assert json.loads(sent[1].definition) == {"description": "d", "request_format": {"a": 1}}
+    assert json.loads(sent[3].definition) == {"name": "s"}
+    trigger = sent[4].trigger
     assert trigger == Trigger("t-1", "webhook", "f", b'{"url":"/x"}'.replace(b":", b": "), b'{"k": 1}')
 
 
@@ -181,7 +181,7 @@ def test_a_trigger_of_another_connection_is_removed_by_id() -> None:
     worker, _ = gateway.connect()
     gateway.effects.take()
     gateway.say(worker, type="unregistertrigger", id="t-9")
-    assert gateway.effects.take(RemoveTrigger) == [RemoveTrigger("t-9")]
+    assert gateway.effects.take(RemoveTrigger) == [RemoveTrigger("t-9", 1)]
 
 
 def test_an_own_trigger_is_dropped_and_unbound() -> None:
@@ -216,6 +216,30 @@ def test_a_revoked_trigger_is_forgotten_and_unbound() -> None:
     assert [e for _, e in gateway.effects.take()] == [UnbindTrigger(worker.owner, "t-1", "webhook")]
     assert not worker.registrations
     assert gateway.core.announcer.count == 0
+
+
+def test_a_revocation_of_an_earlier_registration_changes_nothing() -> None:
+    gateway = FakeGateway()
+    worker, out = gateway.connect()
+    _trigger(gateway, worker)
+    gateway.say(worker, type="registerfunction", id="f")
+    stamp = worker.registrations[("trigger", "", "t-1")].stamp
+    gateway.effects.take()
+    gateway.core.on_revoke(SHARD, RevokeTrigger(worker.number, "t-1", stamp - 1))
+    gateway.core.on_reject(SHARD, RejectFunction(worker.number, "default", "f", "w-9", stamp - 1))
+    assert not gateway.effects.take()
+    assert not out.take()
+    assert len(worker.registrations) == 3
+
+
+def test_a_flood_of_registrations_waits_for_the_link() -> None:
+    gateway = FakeGateway()
+    worker, out = gateway.connect()
+    gateway.effects.congested_nodes.add(SHARD)
+    gateway.say(worker, type="registerfunction", id="f")
+    assert out.paused == 1
+    gateway.core.backpressure.link_writable(SHARD)
+    assert out.paused == 0
 
 
 def test_blank_namespaces_of_triggers_are_refused() -> None:

@@ -55,7 +55,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-frames = st.fixed_dictionaries({"type": st.sampled_from(KINDS)}, optional={name: values for name in MEMBERS})
+frames = st.fixed_dictionaries({"type": st.sampled_from(KINDS)}, optional=dict.fromkeys(MEMBERS, values))
 
 
 def _serving() -> tuple[FakeGateway, Worker, FakeOutlet]:

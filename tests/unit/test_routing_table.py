@@ -89,7 +89,7 @@ def test_a_choice_looks_at_few_owners_however_many_there_are(effects: RecordedEf
 
     class Watched(Target):
         @property
-        def outstanding(self) -> int:  # type: ignore[override]
+        def outstanding(self) -> int:
             looked_at.append(self.conn)
             return 0
 

@@ -362,3 +362,13 @@ def test_a_claim_that_returns_may_be_of_another_type(lab: Lab) -> None:
     lab.effects.sent.clear()
     lab.get(LEADER, Cleanup(1, "triggers", [owner(2)]))
     assert (offers(lab), state(lab)) == ([(91, "t", "default")], "live")
+
+
+def test_a_provider_that_accepts_a_repeated_offer_after_all_has_the_trigger(lab: Lab) -> None:
+    lab.provide(P, "webhook")
+    lab.bind(W, T)
+    lab.get(B, Watch(2, ["triggers:webhook"]))
+    refuse(lab)
+    lab.get(A, ProviderAnswer(P, "webhook", "t"))
+    assert state(lab) == "live"
+    assert [change.put for change in lab.effects.take(TriggerChange, B)] == [[], [T]]

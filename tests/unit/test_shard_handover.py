@@ -91,8 +91,8 @@ def test_announcements_that_came_before_the_map_count() -> None:
 
 
 def test_slots_are_not_filled_before_storage_was_read() -> None:
-    lab = Lab()
-    lab.adopt(cluster_map(1, gateways=()), load=False)
+    lab = Lab(reads=False)
+    lab.adopt(cluster_map(1, gateways=()))
     lab.get(OTHER, Watch(1, [f"triggers:{BUILTIN}"]))
     assert lab.effects.sent == []
     trigger = Trigger("t", BUILTIN, ID)
@@ -236,8 +236,7 @@ def test_a_reset_link_releases_the_node_and_holds_lookups_until_it_announced_aga
     lab = Lab().filled()
     lab.put(owner(1), ID)
     lab.get(B, Watch(2, [KEY]))
-    lab.core.link_reset(A, 0.0)
-    lab.core.invariants()
+    lab.reset(A)
     lab.get(B, Watch(2, [KEY]))
     assert answers(lab, B) == [[owner(1)], []]
     lab.put(owner(1), ID)
@@ -249,7 +248,7 @@ def test_a_reset_link_during_filling_is_waited_for_once_more() -> None:
     lab = gaining()
     lab.put(owner(1), ID, epoch=5)
     lab.get(A, Announced(5))
-    lab.core.link_reset(A, 0.0)
+    lab.reset(A)
     lab.get(B, Announced(5), Watch(5, [KEY]))
     assert answers(lab, B) == []
     lab.put(owner(1), ID, epoch=5)
@@ -261,7 +260,7 @@ def test_a_reset_link_to_another_shard_only_ends_its_watches() -> None:
     lab = Lab().filled()
     lab.get(OTHER, Watch(2, [f"triggers:{BUILTIN}"]))
     lab.effects.sent.clear()
-    lab.core.link_reset(OTHER, 0.0)
+    lab.reset(OTHER)
     lab.bind(owner(1), Trigger("t", BUILTIN, ID))
     assert lab.core.slots.filling() == 0
     assert lab.effects.take(TriggerChange) == []
@@ -291,8 +290,8 @@ def test_a_removal_waits_for_the_slot_to_be_filled() -> None:
 
 
 def test_a_removal_waits_for_storage_even_past_the_barrier() -> None:
-    lab = Lab()
-    lab.adopt(cluster_map(1), load=False)
+    lab = Lab(reads=False)
+    lab.adopt(cluster_map(1))
     lab.core.tick(BARRIER)
     lab.get(B, RemoveTrigger("t"))
     assert lab.effects.forgotten == []
@@ -317,8 +316,8 @@ def test_a_removal_sent_under_a_newer_map_waits_for_that_map() -> None:
 
 
 def test_durable_triggers_of_gained_slots_come_from_storage() -> None:
-    lab = Lab()
-    lab.adopt(cluster_map(1, gateways=()), load=False)
+    lab = Lab(reads=False)
+    lab.adopt(cluster_map(1, gateways=()))
     lab.load(BindTrigger(0, DURABLE, 1, Trigger("t", "webhook", ID)))
     lab.provide(owner(1), "webhook", epoch=2)
     lab.adopt(cluster_map(2))
@@ -327,8 +326,8 @@ def test_durable_triggers_of_gained_slots_come_from_storage() -> None:
 
 
 def test_what_arrived_while_storage_was_read_is_newer_than_storage() -> None:
-    lab = Lab()
-    lab.adopt(cluster_map(1), load=False)
+    lab = Lab(reads=False)
+    lab.adopt(cluster_map(1))
     new = Trigger("t", "webhook", "new::target")
     lab.store(DURABLE, new, epoch=1)
     lab.bind(DURABLE, new, epoch=1)
@@ -380,8 +379,8 @@ def test_removing_a_durable_trigger_forgets_it_in_storage_first_and_then_at_its_
 
 
 def test_a_durable_unbinding_waits_until_its_slot_has_read_storage() -> None:
-    lab = Lab()
-    lab.adopt(cluster_map(1, gateways=()), load=False)
+    lab = Lab(reads=False)
+    lab.adopt(cluster_map(1, gateways=()))
     lab.get(OTHER, UnbindTrigger(DURABLE, "t", "webhook", epoch=1))
     lab.load(BindTrigger(0, DURABLE, 1, Trigger("t", "webhook", ID)))
     assert lab.core.bindings.find("t") is None

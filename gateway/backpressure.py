@@ -1,0 +1,83 @@
+"""Who is paused because somebody does not keep up: a worker here, a worker elsewhere, the link to a node. Pure."""
+
+from typing import Protocol
+
+from iii_cluster.bus.envelopes import Congested, Envelope
+from iii_cluster.routing.table import Feeder, RouteTable, Target
+
+from .worker import Worker
+
+
+class Effects(Protocol):
+    def send(self, node: str, envelope: Envelope) -> None: ...
+
+    def congested(self, node: str) -> bool: ...
+
+
+class Backpressure:
+    """Stops reading the sockets that feed a full buffer, instead of growing it."""
+
+    def __init__(self, routes: RouteTable, effects: Effects) -> None:
+        self._routes = routes
+        self._effects = effects
+        self._link_feeders: dict[str, set[Feeder]] = {}
+
+    # -- what a worker sent went to ... ------------------------------------------------------------
+
+    def to_worker(self, feeder: Worker, worker: Worker) -> None:
+        """... a worker of this gateway."""
+        if worker.outlet.congested:
+            _pause(feeder, worker.feeders)
+
+    def to_target(self, feeder: Worker, target: Target) -> None:
+        """... a worker of another gateway."""
+        if target.congested:
+            _pause(feeder, target.feeders)
+        self.to_node(feeder, target.node)
+
+    def to_node(self, feeder: Worker, node: str) -> None:
+        """... another node."""
+        if self._effects.congested(node):
+            _pause(feeder, self._link_feeders.setdefault(node, set()))
+
+    def from_node(self, node: str, worker: Worker) -> None:
+        """What `node` sent went to a worker of ours: tell it to pause its own if that one does not keep up."""
+        if worker.outlet.congested and node not in worker.remote_feeders:
+            worker.remote_feeders.add(node)
+            self._effects.send(node, Congested(worker.number, True))
+
+    # -- ... which keeps up again, or is gone ------------------------------------------------------
+
+    def worker_reads_again(self, worker: Worker) -> None:
+        feeders, worker.feeders = worker.feeders, set()
+        _resume(feeders)
+        for node in worker.remote_feeders:
+            self._effects.send(node, Congested(worker.number, False))
+        worker.remote_feeders.clear()
+
+    def on_congested(self, node: str, said: Congested) -> None:
+        target = self._routes.target(node, said.conn)
+        if target is not None:
+            target.congested = said.on
+            if not said.on:
+                target_released(target)
+
+    def link_writable(self, node: str) -> None:
+        _resume(self._link_feeders.pop(node, set()))
+
+
+def target_released(target: Target) -> None:
+    """A remote worker keeps up again, or is gone: let its callers go on."""
+    feeders, target.feeders = target.feeders, set()
+    _resume(feeders)
+
+
+def _pause(feeder: Worker, feeders: set[Feeder]) -> None:
+    if feeder not in feeders:
+        feeders.add(feeder)
+        feeder.outlet.pause()
+
+
+def _resume(feeders: set[Feeder]) -> None:
+    for feeder in feeders:
+        feeder.outlet.resume()
