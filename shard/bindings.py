@@ -124,15 +124,16 @@ class Bindings:
         binding = self._ids.get(answer.id)
         if binding is None or binding.type.id != answer.type:
             return
-        if binding.state is not State.LIVE or binding.provider != answer.provider:
+        if binding.provider is None or binding.provider != answer.provider:
             return
         binding.answered, binding.error = True, answer.error
         self._conclude(answer.id, answer.error)
-        if not answer.error:
-            return
-        binding.type.set_state(binding, State.REFUSED, binding.at, binding.provider)
-        self._changed(binding.type.id, binding.trigger.id, None)
-        if not binding.told:
+        state = State.REFUSED if answer.error else State.LIVE
+        if state is not binding.state:
+            # Its last word counts: a refusal may have crossed a repeated offer.
+            binding.type.set_state(binding, state, binding.at, binding.provider)
+            self._changed(binding.type.id, binding.trigger.id, None if answer.error else binding.trigger)
+        if answer.error and not binding.told:
             binding.told = True
             owner, trigger = binding.owner, binding.trigger
             if owner != DURABLE:

@@ -1,7 +1,7 @@
 """The registry of one shard: an envelope or a map goes in, envelopes go out through `Effects`. Pure."""
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -31,8 +31,17 @@ from .slots import SlotTable
 from .triggers import Triggers
 from .watches import TRIGGERS, Watches, parse_function_key, slot_of_key
 
-# Cleaned-up connections remembered, so that a registration overtaken by the clean-up does not come back.
-MAX_DEPARTED = 20_000
+# Cleaned-up connections and deleted durable triggers remembered: a registration that was overtaken by its end on
+# another link does not come back.
+MAX_REMEMBERED = 20_000
+
+K = TypeVar("K")
+
+
+def _remember(ended: dict[K, None], keys: Iterable[K]) -> None:
+    ended.update(dict.fromkeys(keys))
+    while len(ended) > MAX_REMEMBERED:
+        del ended[next(iter(ended))]
 
 
 class ShardCore:
@@ -48,11 +57,12 @@ class ShardCore:
         self._pushes = Pushes(effects, self.watches)
         self.functions = Functions(effects, duplicates, self._pushes.function_changed)
         self.services = Services()
-        self.triggers = Triggers(effects, self.slots.ready)
+        self.triggers = Triggers(effects, self.slots.ready, self._forget_durable)
         self.bindings = Bindings(effects, builtin_types, self.slots.ready, self._pushes.trigger_changed)
         self.holds = Holds()
         self._seen: dict[str, int] = {}  # node -> newest epoch it spoke of
-        self._departed: dict[Owner, None] = {}
+        self._departed: dict[Owner, None] = {}  # connections that were cleaned up
+        self._forgotten: dict[str, None] = {}  # durable triggers; their ids are never used again
         self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {
             envelopes.PutFunction: self._put_function,
             envelopes.DropFunction: lambda _, drop: self.functions.drop(drop),
@@ -83,7 +93,7 @@ class ShardCore:
         self._flush()
 
     def apply_map(self, new: ClusterMap, now: float) -> None:
-        """Adopt a newer map. `slots.unloaded()` then names the slots `durable_loaded` has to be called for."""
+        """Adopt a newer map. After any event, `durable_loaded` is to be called if there are `slots.loadable()`."""
         if new.version <= self.map.version:
             return
         changed = self.slots.apply(new, now)
@@ -98,8 +108,7 @@ class ShardCore:
 
     def link_reset(self, node: str, now: float) -> None:
         """Mail to or from `node` was lost: forget what it registered, it announces everything again."""
-        if node in self.map.nodes:
-            self.slots.announces_again(node, now)
+        self.slots.announces_again(node, now)
         self._release_nodes([node])
         self._flush()
 
@@ -114,10 +123,12 @@ class ShardCore:
         self._flush()
 
     def durable_loaded(self, slots: Collection[int], stored: Iterable[BindTrigger]) -> None:
-        """What storage holds, as of after these slots were gained. What arrived in the meantime is newer."""
+        """What storage holds, read after these slots were loadable. What arrived in the meantime is newer."""
         owned = {slot for slot in slots if self.slots.owns(slot)}
         for bind in stored:
             trigger = bind.trigger
+            if trigger.id in self._forgotten:
+                continue
             slot = slot_of(trigger.id)
             if slot in owned and self.triggers.find(trigger.id) is None:
                 self.triggers.put(PutTrigger(self.slots.since(slot), DURABLE, bind.stamp, trigger))
@@ -178,6 +189,8 @@ class ShardCore:
         if put.owner != DURABLE:
             if self._admits(slot, put.owner, put.epoch):
                 self.triggers.put(put)
+        elif put.trigger.id in self._forgotten:
+            return
         elif self.slots.owns(slot):
             self.triggers.put(replace(put, epoch=max(put.epoch, self.slots.since(slot))))
         elif put.epoch > self.map.epoch:
@@ -190,6 +203,8 @@ class ShardCore:
         if bind.owner != DURABLE:
             if self._admits(slot, bind.owner, bind.epoch):
                 self.bindings.bind(bind)
+        elif bind.trigger.id in self._forgotten:
+            return
         elif self.slots.owns(slot):
             self.bindings.bind(replace(bind, epoch=max(bind.epoch, self.slots.since(slot))))
         elif bind.epoch > self.map.epoch:
@@ -202,7 +217,10 @@ class ShardCore:
             self.triggers.remove_by_id(remove.id)
 
     def _unbind_trigger(self, src: str, unbind: UnbindTrigger) -> None:
-        if unbind.owner != DURABLE or self._is_here(src, unbind.type, unbind):
+        if unbind.owner != DURABLE:
+            self.bindings.unbind(unbind)
+        elif self._is_here(src, unbind.type, unbind):
+            _remember(self._forgotten, [unbind.id])
             self.bindings.unbind(unbind)
 
     def _is_here(self, src: str, key: str, removal: Removal) -> bool:
@@ -221,6 +239,10 @@ class ShardCore:
         owner = self.map.owner(key)
         if owner:
             self._effects.send(owner, replace(envelope, epoch=self.map.epoch))
+
+    def _forget_durable(self, trigger: Trigger) -> None:
+        _remember(self._forgotten, [trigger.id])
+        self._effects.forget_durable(trigger)
 
     # -- watches
 
@@ -315,18 +337,13 @@ class ShardCore:
     def _cleanup(self, src: str, cleanup: envelopes.Cleanup) -> None:
         """Idempotent. A step this version does not know is none of a shard's: done."""
         owners = dict.fromkeys(cleanup.owners)
-        self._depart(owners)
+        _remember(self._departed, owners)
         if cleanup.step == "functions":
             self._release_functions(owners)
         elif cleanup.step == "triggers":
             self._release_triggers(owners)
         self._flush()
         self._effects.send(src, envelopes.CleanupDone(cleanup.job, cleanup.step))
-
-    def _depart(self, owners: Iterable[Owner]) -> None:
-        self._departed.update(dict.fromkeys(owners))
-        while len(self._departed) > MAX_DEPARTED:
-            del self._departed[next(iter(self._departed))]
 
     def _release_functions(self, owners: Collection[Owner]) -> None:
         for owner in owners:

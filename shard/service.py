@@ -14,7 +14,7 @@ from typing import Any
 from aiorwlock import RWLock
 
 from iii_cluster.bus.ask import AskError
-from iii_cluster.bus.envelopes import Envelope, Trigger
+from iii_cluster.bus.envelopes import Announced, Envelope, Trigger
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
@@ -54,18 +54,18 @@ class ShardService:
         )
         self._questions = Questions(self._core)
         self._lock = RWLock()
-        self._map_news = asyncio.Event()
+        self._news = asyncio.Event()
         self._adopted = asyncio.Event()
         self._barrier_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._outage = Outage(logger, "durable_load")
         self._answer_questions()
         for kind in self._core.handlers:
-            node.bus.on(kind, self._on_mail)
+            node.bus.on(kind, self._on_announced if kind is Announced else self._core.handle)
         node.bus.on_reset = self._on_reset
         node.membership.subscribe(self._on_map)
         self._hand_overs = asyncio.create_task(self._keep_handing_over(), name="hand-over")
-        self._map_news.set()
+        self._news.set()
 
     # -- life
 
@@ -114,27 +114,26 @@ class ShardService:
 
     # -- mail and maps
 
-    def _on_mail(self, src: str, envelope: Envelope) -> None:
-        self._core.handle(src, envelope)
-        if self._barrier_timer is not None and not self._core.slots.filling():
-            self._watch_barrier()
+    def _on_announced(self, src: str, announced: Envelope) -> None:
+        self._core.handle(src, announced)
+        self._after_fill()
 
     def _on_reset(self, node: str) -> None:
         self._node.asker.node_lost(node)
         self._core.link_reset(node, self._loop.time())
-        self._watch_barrier()
+        self._after_fill()
 
     def _on_map(self, _old: ClusterMap, _new: ClusterMap) -> None:
-        self._map_news.set()
+        self._news.set()
 
     async def _keep_handing_over(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(RETRY_DELAY if self._core.slots.unloaded() else None):
-                    await self._map_news.wait()
+                async with asyncio.timeout(RETRY_DELAY if self._core.slots.loadable() else None):
+                    await self._news.wait()
             except TimeoutError:
                 pass  # storage was not to be read last time
-            self._map_news.clear()
+            self._news.clear()
             try:
                 async with self._lock.writer:
                     await self._hand_over(self._node.membership.map)
@@ -148,7 +147,7 @@ class ShardService:
             self._core.apply_map(new, self._loop.time())
             self._watch_barrier()
             self._adopted.set()
-        slots = self._core.slots.unloaded()
+        slots = self._core.slots.loadable()
         if not slots:
             return
         try:
@@ -161,6 +160,11 @@ class ShardService:
         self._core.durable_loaded(slots, stored)
         self._watch_barrier()
         logger.info("action=slots_gained count=%d durable_triggers=%d epoch=%d", len(slots), len(stored), new.epoch)
+
+    def _after_fill(self) -> None:
+        if self._core.slots.loadable():
+            self._news.set()
+        self._watch_barrier()
 
     def _watch_barrier(self) -> None:
         if self._barrier_timer is not None:
@@ -175,7 +179,7 @@ class ShardService:
         self._core.tick(self._loop.time())
         if filled := before - self._core.slots.filling():
             logger.warning("action=barrier_passed slots=%d", filled)
-        self._watch_barrier()
+        self._after_fill()
 
     # -- questions
 

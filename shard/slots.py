@@ -1,7 +1,8 @@
 """Which slots this shard owns, since when, and which of them are still being filled.
 
 A slot that is gained is *filling* until every gateway of that map announced what its workers registered,
-and *unloaded* until durable triggers were read from storage. Epochs only grow, which gives one rule for
+and *unloaded* until durable triggers were read from storage (again, when a gateway may have failed to tell of
+one it stored). Epochs only grow, which gives one rule for
 every registration: in an owned slot it counts if it was announced under the epoch the slot was gained at
 or later, in any other slot only if it comes from a map newer than ours.
 """
@@ -41,6 +42,7 @@ class SlotTable:
         self._filling: dict[int, Handover] = {}
         self._unloaded: set[int] = set()
         self._announced: dict[str, int] = {}
+        self._gateways: set[str] = set()
 
     # -- questions
 
@@ -70,8 +72,13 @@ class SlotTable:
     def filling(self) -> int:
         return len(self._filling)
 
-    def unloaded(self) -> frozenset[int]:
-        return frozenset(self._unloaded)
+    def loadable(self) -> frozenset[int]:
+        """Unloaded slots storage is to be read for now.
+
+        That is after every gateway announced: what it stored for a former owner of the slot, it stored before.
+        """
+        waiting = {slot for handover in self._handovers if handover.waiting for slot in handover.slots}
+        return frozenset(self._unloaded - waiting)
 
     def deadline(self) -> float | None:
         """When to call `tick`, None when nothing is being filled."""
@@ -97,12 +104,15 @@ class SlotTable:
                 self._since[slot] = after
                 gained.setdefault(after, set()).add(slot)
         gateways = set(new.of_role(Role.GATEWAY))
+        if not gateways.issuperset(self._gateways):
+            self._reload()  # one died, maybe between storing a trigger and telling of it
+        self._gateways = gateways
         # Said by a node that is gone, or by one that this map does not know yet.
         self._announced = {n: e for n, e in self._announced.items() if n in gateways or e > new.epoch}
         for handover in self._handovers:
             handover.waiting &= gateways
         for since, slots in gained.items():
-            self._unloaded |= slots
+            self._unloaded.update(slots)
             waiting = {g for g in gateways if self._announced.get(g, -1) < since}
             self._open(Handover(slots, since, waiting, now + self._barrier))
         changed.filled = self._close_complete()
@@ -118,7 +128,8 @@ class SlotTable:
 
     def announces_again(self, node: str, now: float) -> None:
         """What `node` registered was released although it lives: hold lookups until it announced anew."""
-        if self.map.nodes[node].role is not Role.GATEWAY:
+        self._reload()
+        if node not in self._gateways:
             return
         self._announced.pop(node, None)
         for handover in self._handovers:
@@ -137,6 +148,10 @@ class SlotTable:
         return self._close(handover for handover in self._handovers if handover.deadline <= now)
 
     # -- inside
+
+    def _reload(self) -> None:
+        """A durable trigger may have been stored whose announcement was lost."""
+        self._unloaded.update(self._since)
 
     def _open(self, handover: Handover) -> None:
         self._handovers.append(handover)

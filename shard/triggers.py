@@ -24,10 +24,13 @@ class Triggers:
     filling slot arrival means nothing, so the newer stamp holds it.
     """
 
-    def __init__(self, effects: Effects, ready: Callable[[int], bool]) -> None:
+    def __init__(
+        self, effects: Effects, ready: Callable[[int], bool], forget_durable: Callable[[Trigger], None]
+    ) -> None:
         self.index: Ownership[StoredTrigger] = Ownership()
         self._effects = effects
         self._ready = ready
+        self._forget_durable = forget_durable
         self._ids: dict[str, StoredTrigger] = {}
 
     def __len__(self) -> int:
@@ -76,7 +79,7 @@ class Triggers:
 
     def _revoke(self, stored: StoredTrigger) -> None:
         if stored.owner == DURABLE:
-            self._effects.forget_durable(stored.trigger)
+            self._forget_durable(stored.trigger)
         else:
             revoke = RevokeTrigger(stored.owner.conn, stored.trigger.id, stored.stamp)
             self._effects.send(stored.owner.node, revoke)

@@ -67,25 +67,33 @@ def cluster_map(
 class Lab:
     """A core and what is around it; every event is followed by a check of the invariants."""
 
-    def __init__(self, duplicates: Duplicates = Duplicates.BALANCE) -> None:
+    def __init__(self, duplicates: Duplicates = Duplicates.BALANCE, reads: bool = True) -> None:
         self.effects = Recorder()
         self.core = ShardCore(ME, self.effects, duplicates=duplicates, builtin_types={BUILTIN}, barrier=BARRIER)
+        self.reads = reads  # storage, as soon as there is something to load; it is empty
         self._stamps = count(1)
 
-    def adopt(self, new: ClusterMap, now: float = 0.0, load: bool = True) -> None:
+    def adopt(self, new: ClusterMap, now: float = 0.0) -> None:
         self.core.apply_map(new, now)
-        self.core.invariants()
-        if load:
-            self.load()
+        self._after()
 
     def load(self, *stored: BindTrigger) -> None:
-        self.core.durable_loaded(self.core.slots.unloaded(), stored)
+        self.core.durable_loaded(self.core.slots.loadable(), stored)
         self.core.invariants()
 
     def get(self, src: str, *envelopes: Envelope) -> None:
         for envelope in envelopes:
             self.core.handle(src, envelope)
-            self.core.invariants()
+            self._after()
+
+    def reset(self, node: str) -> None:
+        self.core.link_reset(node, 0.0)
+        self._after()
+
+    def _after(self) -> None:
+        self.core.invariants()
+        if self.reads and self.core.slots.loadable():
+            self.load()
 
     def filled(self) -> "Lab":
         """Owner of every slot since epoch 1, with two gateways that have announced."""

@@ -1,0 +1,575 @@
+"""Two shards, gateways that come and go, maps that reach everybody at other times, links of any speed.
+
+Whatever happens on the way: once everything is delivered, what the shards hold and what watchers believe is what
+the living gateways registered, and every trigger is where the rules put it.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from iii_cluster.bus.envelopes import (
+    Announced,
+    BindTrigger,
+    Cleanup,
+    CleanupDone,
+    DropFunction,
+    DropTrigger,
+    DropTriggerType,
+    Envelope,
+    FunctionOwners,
+    OfferTrigger,
+    Owner,
+    ProviderAnswer,
+    PutFunction,
+    PutTrigger,
+    PutTriggerType,
+    RejectFunction,
+    RemoveTrigger,
+    RevokeTrigger,
+    Trigger,
+    TriggerChange,
+    TriggerFailed,
+    TriggerSnapshot,
+    UnbindTrigger,
+    Watch,
+    WithdrawTrigger,
+)
+from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
+from iii_cluster.cluster.slots import SLOTS, slot_of
+from iii_cluster.config.settings import Duplicates
+from shard.core import ShardCore
+from shard.ownership import DURABLE
+
+SHARDS = ("shard-a", "shard-b")
+LEADER = "coordinator-1"
+BUILTIN = "engine::workers-available"
+NAMESPACES = ("default", "shop")
+FUNCTIONS = ("f", "g")
+TYPES = ("hook", "tick", BUILTIN)
+TRIGGERS = ("t1", "t2", "t3")
+KEYS = tuple(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS) + tuple(f"triggers:{t}" for t in TYPES)
+GROUPS = 4  # slots move in groups, by remainder
+CONNS = (1, 2)
+
+FunctionKey = tuple[int, str, str]  # connection, namespace, id
+Held = tuple[Owner, str, str]  # provider, type, trigger id
+
+
+@dataclass
+class Gateway:
+    """A model of the announcing and watching side, as simple as it can be."""
+
+    id: str
+    map: ClusterMap = field(default_factory=ClusterMap)
+    functions: dict[FunctionKey, int] = field(default_factory=dict)  # -> stamp
+    types: dict[FunctionKey, int] = field(default_factory=dict)
+    triggers: dict[tuple[int, str], tuple[int, Trigger]] = field(default_factory=dict)  # (connection, id)
+    watched: dict[str, object] = field(default_factory=dict)  # key -> None (asked), owners, or triggers by id
+    versions: dict[tuple[str, str], int] = field(default_factory=dict)  # (shard, key)
+    held: dict[Held, tuple[Trigger, str]] = field(default_factory=dict)  # what its providers were given, and where
+    worker_numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    conns: dict[int, int] = field(default_factory=dict)  # slot of the test -> connection number
+
+    def owner(self, conn: int) -> Owner:
+        return Owner(self.id, conn, f"{self.id}/{conn}")
+
+
+class Registry(RuleBasedStateMachine):
+    duplicates = Duplicates.BALANCE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stamps = count(1)
+        self.names = count(1)
+        self.clock = 0.0
+        self.gateways: dict[str, Gateway] = {}
+        self.maps: list[ClusterMap] = [ClusterMap(term=1)]
+        self.links: dict[tuple[str, str], deque[Envelope]] = defaultdict(deque)
+        self.storage: dict[str, BindTrigger] = {}
+        self.disturbed = False  # a hand-over or a reset: providers may hold triggers nobody remembers
+        self.cores: dict[str, ShardCore] = {}
+        for name in SHARDS:
+            self.cores[name] = ShardCore(
+                name, Wire(self, name), duplicates=self.duplicates, builtin_types={BUILTIN}, barrier=2.0
+            )
+
+    # -- the world
+
+    def post(self, src: str, to: str, envelope: Envelope) -> None:
+        self.links[src, to].append(envelope)
+
+    def new_map(self, owners: tuple[SlotOwner, ...] | None = None) -> None:
+        old = self.maps[-1]
+        nodes = {name: NodeInfo(id=name, role=Role.GATEWAY) for name in self.gateways}
+        nodes |= {name: NodeInfo(id=name, role=Role.SHARD) for name in SHARDS}
+        nodes[LEADER] = NodeInfo(id=LEADER, role=Role.COORDINATOR)
+        new = ClusterMap(term=1, epoch=old.epoch + 1, leader=LEADER, nodes=nodes, slots=owners or old.slots)
+        self.maps.append(new)
+
+    def deliver(self, src: str, to: str) -> None:
+        envelope = self.links[src, to].popleft()
+        if to in self.cores:
+            self.cores[to].handle(src, envelope)
+            self.load(to)
+        elif to in self.gateways:
+            self.receive(self.gateways[to], src, envelope)
+
+    def busy(self) -> list[tuple[str, str]]:
+        return [link for link, mail in self.links.items() if mail]
+
+    # -- gateways
+
+    def tell(self, gateway: Gateway, key: str, envelope: Envelope) -> None:
+        shard = gateway.map.owner(key)
+        if shard:
+            self.post(gateway.id, shard, envelope)
+
+    def announce(self, gateway: Gateway, slots: set[int]) -> None:
+        epoch = gateway.map.epoch
+        for (conn, namespace, id), stamp in gateway.functions.items():
+            if slot_of(id) in slots:
+                self.tell(gateway, id, PutFunction(epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
+        for (conn, namespace, id), stamp in gateway.types.items():
+            if slot_of(id) in slots:
+                self.tell(gateway, id, PutTriggerType(epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
+        for (conn, id), (stamp, trigger) in gateway.triggers.items():
+            if slot_of(id) in slots:
+                self.tell(gateway, id, PutTrigger(epoch, gateway.owner(conn), stamp, trigger))
+            if slot_of(trigger.type) in slots:
+                self.tell(gateway, trigger.type, BindTrigger(epoch, gateway.owner(conn), stamp, trigger))
+
+    def gateway_adopts(self, gateway: Gateway, new: ClusterMap) -> None:
+        old, gateway.map = gateway.map, new
+        moved = {slot for slot in range(SLOTS) if old.slots[slot] != new.slots[slot]}
+        self.announce(gateway, moved)
+        for shard in SHARDS:
+            self.post(gateway.id, shard, Announced(new.epoch))
+        for key in gateway.watched:
+            if slot_of(subject(key)) in moved:
+                self.tell(gateway, subject(key), Watch(new.epoch, [key]))
+
+    def receive(self, gateway: Gateway, shard: str, said: Envelope) -> None:
+        match said:
+            case FunctionOwners() | TriggerSnapshot() | TriggerChange():
+                self.believe(gateway, shard, said)
+            case RevokeTrigger(conn, id, stamp):
+                known = gateway.triggers.get((conn, id))
+                if known is not None and known[0] <= stamp:
+                    self.forget_trigger(gateway, conn, id)
+            case RejectFunction(conn, namespace, id, _, stamp):
+                if gateway.functions.get((conn, namespace, id), stamp + 1) <= stamp:
+                    self.forget_function(gateway, (conn, namespace, id))
+            case OfferTrigger(conn, trigger, namespace):
+                if (conn, namespace, trigger.type) in gateway.types:
+                    gateway.held[gateway.owner(conn), trigger.type, trigger.id] = (trigger, namespace)
+            case WithdrawTrigger(conn, id, type):
+                gateway.held.pop((gateway.owner(conn), type, id), None)
+            case TriggerFailed(conn, id):
+                assert conn
+            case _:
+                raise AssertionError(said)
+
+    def believe(self, gateway: Gateway, shard: str, said: FunctionOwners | TriggerSnapshot | TriggerChange) -> None:
+        assert said.version >= gateway.versions.get((shard, said.key), 0)
+        gateway.versions[shard, said.key] = said.version
+        if said.key not in gateway.watched or gateway.map.owner(subject(said.key)) != shard:
+            return
+        if isinstance(said, FunctionOwners):
+            if said.owners:
+                gateway.watched[said.key] = said.owners
+            else:
+                del gateway.watched[said.key]
+        elif isinstance(said, TriggerSnapshot):
+            gateway.watched[said.key] = {trigger.id: trigger for trigger in said.triggers}
+        else:
+            view = gateway.watched[said.key]
+            if isinstance(view, dict):
+                view.update({trigger.id: trigger for trigger in said.put})
+                for id in said.dropped:
+                    view.pop(id, None)
+
+    def forget_trigger(self, gateway: Gateway, conn: int, id: str) -> None:
+        _, trigger = gateway.triggers.pop((conn, id))
+        self.tell(gateway, id, DropTrigger(gateway.owner(conn), id))
+        self.tell(gateway, trigger.type, UnbindTrigger(gateway.owner(conn), id, trigger.type))
+
+    def forget_function(self, gateway: Gateway, key: FunctionKey) -> None:
+        conn, namespace, id = key
+        del gateway.functions[key]
+        self.tell(gateway, id, DropFunction(gateway.owner(conn), namespace, id))
+
+    def forget_connection(self, gateway: Gateway, conn: int) -> list[Owner]:
+        for registrations in (gateway.functions, gateway.types):
+            for key in [key for key in registrations if key[0] == conn]:
+                del registrations[key]
+        for trigger_key in [key for key in gateway.triggers if key[0] == conn]:
+            del gateway.triggers[trigger_key]
+        for held in [key for key in gateway.held if key[0].conn == conn]:
+            del gateway.held[held]
+        return [gateway.owner(conn)]
+
+    # -- rules: the cluster
+
+    @initialize()
+    def start(self) -> None:
+        self.gateways = {name: Gateway(name) for name in ("gateway-0", "gateway-00")}
+        self.new_map(tuple(SlotOwner(SHARDS[slot % 2], 1) for slot in range(SLOTS)))
+        for node in (*self.gateways, *SHARDS):
+            self.advance(node, 1)
+
+    @rule(group=st.integers(0, GROUPS - 1), shard=st.sampled_from(SHARDS))
+    def move_slots(self, group: int, shard: str) -> None:
+        epoch = self.maps[-1].epoch + 1
+        slots = list(self.maps[-1].slots)
+        for slot in range(group, SLOTS, GROUPS):
+            if slots[slot].node != shard:
+                slots[slot] = SlotOwner(shard, epoch)
+        self.disturbed = True
+        self.new_map(tuple(slots))
+
+    @precondition(lambda self: len(self.gateways) < 4)
+    @rule()
+    def gateway_joins(self) -> None:
+        name = f"gateway-{next(self.names)}"
+        self.gateways[name] = Gateway(name)
+        self.new_map()
+        self.advance(name, len(self.maps) - 1)
+
+    @precondition(lambda self: len(self.gateways) > 1)
+    @rule(data=st.data())
+    def gateway_dies(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.gateways)))
+        del self.gateways[name]
+        self.new_map()  # what it sent is still on the way
+
+    @rule(data=st.data())
+    def adopt(self, data: st.DataObject) -> None:
+        """One node takes a newer map, maybe skipping some."""
+        behind = {n: e for n, e in self.epochs().items() if e < self.maps[-1].epoch}
+        if behind:
+            node = data.draw(st.sampled_from(sorted(behind)))
+            self.advance(node, data.draw(st.integers(behind[node] + 1, self.maps[-1].epoch)))
+
+    def epochs(self) -> dict[str, int]:
+        epochs = {name: gateway.map.epoch for name, gateway in self.gateways.items()}
+        return epochs | {name: core.map.epoch for name, core in self.cores.items()}
+
+    def advance(self, node: str, epoch: int) -> None:
+        new = self.maps[epoch]
+        if node in self.gateways:
+            self.gateway_adopts(self.gateways[node], new)
+            return
+        core = self.cores[node]
+        for gone in core.map.nodes.keys() - new.nodes.keys():
+            self.links[gone, node].clear()  # the bus forgets the dead
+        core.apply_map(new, self.clock)
+        self.load(node)
+
+    def load(self, shard: str) -> None:
+        core = self.cores[shard]
+        core.durable_loaded(core.slots.loadable(), list(self.storage.values()))
+
+    @rule(data=st.data(), limit=st.integers(1, 5))
+    def some_mail_arrives(self, data: st.DataObject, limit: int) -> None:
+        for _ in range(limit):
+            if links := self.busy():
+                self.deliver(*data.draw(st.sampled_from(links)))
+
+    @rule(data=st.data(), shard=st.sampled_from(SHARDS))
+    def link_is_reset(self, data: st.DataObject, shard: str) -> None:
+        """Mail in both directions is lost; both ends are told."""
+        gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        self.links[gateway.id, shard].clear()
+        self.links[shard, gateway.id].clear()
+        self.disturbed = True
+        self.cores[shard].link_reset(gateway.id, self.clock)
+        self.load(shard)
+        self.announce(gateway, {slot for slot in range(SLOTS) if gateway.map.slots[slot].node == shard})
+        self.post(gateway.id, shard, Announced(gateway.map.epoch))
+        for key in gateway.watched:
+            if gateway.map.owner(subject(key)) == shard:
+                self.post(gateway.id, shard, Watch(gateway.map.epoch, [key]))
+
+    @rule(seconds=st.floats(0.1, 3.0))
+    def time_passes(self, seconds: float) -> None:
+        self.clock += seconds
+        for core in self.cores.values():
+            core.tick(self.clock)
+            core.settle()
+        for shard in SHARDS:
+            self.load(shard)
+
+    # -- rules: workers
+
+    def pick(self, data: st.DataObject) -> tuple[Gateway, int]:
+        """A gateway and the current connection in one of its places."""
+        gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        place = data.draw(st.sampled_from(CONNS))
+        if place not in gateway.conns:
+            gateway.conns[place] = next(gateway.worker_numbers)
+        return gateway, gateway.conns[place]
+
+    @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(FUNCTIONS))
+    def register_function(self, data: st.DataObject, namespace: str, id: str) -> None:
+        gateway, conn = self.pick(data)
+        stamp = gateway.functions[conn, namespace, id] = next(self.stamps)
+        self.tell(gateway, id, PutFunction(gateway.map.epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
+
+    @rule(data=st.data())
+    def drop_function(self, data: st.DataObject) -> None:
+        gateway, _ = self.pick(data)
+        if gateway.functions:
+            self.forget_function(gateway, data.draw(st.sampled_from(sorted(gateway.functions))))
+
+    @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(TYPES[:2]))
+    def register_type(self, data: st.DataObject, namespace: str, id: str) -> None:
+        gateway, conn = self.pick(data)
+        stamp = gateway.types[conn, namespace, id] = next(self.stamps)
+        self.tell(gateway, id, PutTriggerType(gateway.map.epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
+
+    @rule(data=st.data())
+    def drop_type(self, data: st.DataObject) -> None:
+        gateway, _ = self.pick(data)
+        if gateway.types:
+            key = data.draw(st.sampled_from(sorted(gateway.types)))
+            del gateway.types[key]
+            owner = gateway.owner(key[0])
+            for held, (trigger, namespace) in list(gateway.held.items()):
+                if (held[0], namespace, trigger.type) == (owner, *key[1:]):
+                    del gateway.held[held]
+            self.tell(gateway, key[2], DropTriggerType(owner, key[1], key[2]))
+
+    @rule(
+        data=st.data(),
+        id=st.sampled_from(TRIGGERS),
+        type=st.sampled_from(TYPES),
+        home=st.sampled_from(NAMESPACES),
+        at=st.sampled_from((None, *NAMESPACES)),
+    )
+    def register_trigger(self, data: st.DataObject, id: str, type: str, home: str, at: str | None) -> None:
+        gateway, conn = self.pick(data)
+        trigger = Trigger(id, type, "f", home=home, provider_namespace=at)
+        owner, epoch, stamp = gateway.owner(conn), gateway.map.epoch, next(self.stamps)
+        known = gateway.triggers.get((conn, id))
+        if known is not None and known[1].type != type:
+            self.tell(gateway, known[1].type, UnbindTrigger(owner, id, known[1].type))
+        gateway.triggers[conn, id] = (stamp, trigger)
+        self.tell(gateway, id, PutTrigger(epoch, owner, stamp, trigger))
+        self.tell(gateway, type, BindTrigger(epoch, owner, stamp, trigger))
+
+    @rule(data=st.data())
+    def drop_trigger(self, data: st.DataObject) -> None:
+        gateway, _ = self.pick(data)
+        if gateway.triggers:
+            self.forget_trigger(gateway, *data.draw(st.sampled_from(sorted(gateway.triggers))))
+
+    @rule(data=st.data(), id=st.sampled_from(TRIGGERS))
+    def remove_trigger(self, data: st.DataObject, id: str) -> None:
+        gateway, _ = self.pick(data)
+        self.tell(gateway, id, RemoveTrigger(id, gateway.map.epoch))
+
+    @rule(data=st.data(), type=st.sampled_from(TYPES))
+    def register_durable_trigger(self, data: st.DataObject, type: str) -> None:
+        gateway, _ = self.pick(data)
+        trigger = Trigger(f"durable-{next(self.names)}", type, "g")
+        bind = BindTrigger(gateway.map.epoch, DURABLE, next(self.stamps), trigger)
+        self.storage[trigger.id] = bind
+        self.tell(gateway, trigger.id, PutTrigger(bind.epoch, DURABLE, bind.stamp, trigger))
+        self.tell(gateway, type, bind)
+
+    @precondition(lambda self: self.storage)
+    @rule(data=st.data())
+    def remove_durable_trigger(self, data: st.DataObject) -> None:
+        gateway, _ = self.pick(data)
+        id = data.draw(st.sampled_from(sorted(self.storage)))
+        self.tell(gateway, id, RemoveTrigger(id, gateway.map.epoch))
+
+    @rule(data=st.data(), refused=st.booleans())
+    def provider_answers(self, data: st.DataObject, refused: bool) -> None:
+        gateway, _ = self.pick(data)
+        if gateway.held:
+            held = data.draw(st.sampled_from(sorted(gateway.held, key=lambda key: (key[0].conn, *key[1:]))))
+            owner, type, id = held
+            if refused:
+                del gateway.held[held]
+            self.tell(gateway, type, ProviderAnswer(owner, type, id, b"no" if refused else b""))
+
+    @rule(data=st.data())
+    def connection_closes(self, data: st.DataObject) -> None:
+        """The leader's clean-up may overtake what the gateway has sent."""
+        gateway, conn = self.pick(data)
+        gateway.conns = {place: number for place, number in gateway.conns.items() if number != conn}
+        owners = self.forget_connection(gateway, conn)
+        for shard in SHARDS:
+            for step in ("functions", "triggers"):
+                self.post(LEADER, shard, Cleanup(1, step, owners))
+
+    @rule(data=st.data(), key=st.sampled_from(KEYS))
+    def watch(self, data: st.DataObject, key: str) -> None:
+        gateway, _ = self.pick(data)
+        if key not in gateway.watched:
+            gateway.watched[key] = None
+            self.tell(gateway, subject(key), Watch(gateway.map.epoch, [key]))
+
+    # -- what must hold
+
+    @invariant()
+    def shards_are_consistent(self) -> None:
+        for core in self.cores.values():
+            core.invariants()
+
+    @rule()
+    def everything_settles(self) -> None:
+        """All maps are adopted, all mail is delivered: now everything has to agree."""
+        for node, epoch in self.epochs().items():
+            if epoch < self.maps[-1].epoch:
+                self.advance(node, self.maps[-1].epoch)
+        for _ in range(3):
+            while links := self.busy():
+                self.deliver(*links[0])
+            for core in self.cores.values():
+                core.settle()
+        assert not self.busy()
+        assert all(core.slots.filling() == 0 and len(core.holds) == 0 for core in self.cores.values())
+        self.check_functions()
+        self.check_trigger_store()
+        self.check_bindings()
+
+    def teardown(self) -> None:
+        if self.gateways:
+            self.everything_settles()
+
+    def core_of(self, key: str) -> ShardCore:
+        return self.cores[self.maps[-1].owner(key)]
+
+    def check_functions(self) -> None:
+        truth: dict[tuple[str, str], dict[Owner, int]] = defaultdict(dict)
+        for gateway in self.gateways.values():
+            for (conn, namespace, id), stamp in gateway.functions.items():
+                truth[namespace, id][gateway.owner(conn)] = stamp
+        for namespace in NAMESPACES:
+            for id in FUNCTIONS:
+                owners = serving(self.duplicates, truth[namespace, id])
+                assert sorted_owners(self.core_of(id).functions.owners(namespace, id)) == owners
+                for other in self.cores.values():
+                    assert other is self.core_of(id) or other.functions.find(namespace, id) is None
+                for gateway in self.gateways.values():
+                    key = f"function:{namespace}/{id}"
+                    if key in gateway.watched:
+                        view = gateway.watched[key]
+                        assert isinstance(view, list)
+                        assert sorted_owners(view) == owners != []
+
+    def check_trigger_store(self) -> None:
+        claims = {
+            (id, g.owner(conn)): trigger
+            for g in self.gateways.values()
+            for (conn, id), (_, trigger) in g.triggers.items()
+        }
+        claims |= {(id, DURABLE): bind.trigger for id, bind in self.storage.items()}
+        ids = [id for id, _ in claims]
+        assert len(ids) == len(set(ids)), "an id has one owner"
+        stored = {
+            (record.trigger.id, record.owner): record.trigger
+            for core in self.cores.values()
+            for slot in core.triggers.index.slots()
+            for record in core.triggers.index.in_slot(slot)
+        }
+        bound = {
+            (binding.trigger.id, binding.owner): binding.trigger
+            for core in self.cores.values()
+            for slot in core.bindings.index.slots()
+            for binding in core.bindings.index.in_slot(slot)
+        }
+        assert stored == claims
+        assert bound == claims
+
+    def check_bindings(self) -> None:
+        providers: dict[tuple[str, str], tuple[int, Owner]] = {}
+        for gateway in self.gateways.values():
+            for (conn, namespace, type), stamp in gateway.types.items():
+                found = (stamp, gateway.owner(conn))
+                providers[namespace, type] = max(found, providers.get((namespace, type), found), key=lambda p: p[0])
+        held = {key: given[0] for gateway in self.gateways.values() for key, given in gateway.held.items()}
+        for type in TYPES:
+            core = self.core_of(type)
+            live = {}
+            for binding in core.bindings.in_slot(slot_of(type)):
+                trigger = binding.trigger
+                wanted = [trigger.provider_namespace] if trigger.provider_namespace else [trigger.home, "default"]
+                target = next((providers[n, type][1] for n in wanted if (n, type) in providers), None)
+                if type == BUILTIN:
+                    assert (binding.state, binding.provider) == ("live", None)
+                elif target is None:
+                    assert binding.state == "parked"
+                else:
+                    assert binding.provider == target
+                    assert binding.state in ("live", "refused")
+                if binding.state == "live":
+                    live[trigger.id] = trigger
+                    assert target is None or type == BUILTIN or held.get((target, type, trigger.id)) == trigger
+            for gateway in self.gateways.values():
+                if f"triggers:{type}" in gateway.watched:
+                    assert gateway.watched[f"triggers:{type}"] == live
+        if not self.disturbed:
+            bindings = [b for core in self.cores.values() for t in TYPES for b in core.bindings.in_slot(slot_of(t))]
+            # A refusal may have crossed a repeated offer that nothing was said to yet.
+            assert held.keys() <= {(b.provider, b.type.id, b.trigger.id) for b in bindings if b.provider}
+
+
+class Wire:
+    """A core's effects: mail goes onto links, storage is a dict."""
+
+    def __init__(self, world: Registry, name: str) -> None:
+        self._world = world
+        self._name = name
+
+    def send(self, node: str, envelope: Envelope) -> None:
+        if not isinstance(envelope, CleanupDone):
+            self._world.post(self._name, node, envelope)
+
+    def forget_durable(self, trigger: Trigger) -> None:
+        self._world.storage.pop(trigger.id, None)
+        self._world.cores[self._name].durable_forgotten(trigger)
+
+    def settle_soon(self) -> None:
+        """`time_passes` does."""
+
+
+class RejectingRegistry(Registry):
+    duplicates = Duplicates.REJECT
+
+
+class ReplacingRegistry(Registry):
+    duplicates = Duplicates.REPLACE
+
+
+def subject(key: str) -> str:
+    """The id whose slot a watch key is in."""
+    return key.removeprefix("triggers:") if key.startswith("triggers:") else key.partition("/")[2]
+
+
+def sorted_owners(owners: list[Owner]) -> list[Owner]:
+    return sorted(owners, key=lambda owner: (owner.node, owner.conn))
+
+
+def serving(policy: Duplicates, stamps: dict[Owner, int]) -> list[Owner]:
+    if policy is Duplicates.REPLACE and stamps:
+        return [max(stamps, key=lambda owner: stamps[owner])]
+    assert policy is not Duplicates.REJECT or len(stamps) <= 1
+    return sorted_owners(list(stamps))
+
+
+EFFORT = settings(max_examples=30, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+TestBalance = Registry.TestCase
+TestReject = RejectingRegistry.TestCase
+TestReplace = ReplacingRegistry.TestCase
+for case in (TestBalance, TestReject, TestReplace):
+    case.settings = EFFORT
