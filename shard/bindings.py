@@ -17,6 +17,7 @@ from iii_cluster.bus.envelopes import (
 from iii_cluster.cluster.slots import slot_of
 
 from .effects import Effects
+from .outcomes import Done, Outcomes
 from .ownership import DURABLE, Ownership
 from .trigger_types import Binding, Provider, Providers, State, TriggerType
 
@@ -45,7 +46,7 @@ class Bindings:
         self._claims: dict[str, dict[Owner, Binding]] = {}  # superseded ones; do not count
         self._types: dict[str, TriggerType] = {}
         self._functions: dict[tuple[str, str], dict[Binding, None]] = {}
-        self._outcomes: dict[str, list[Callable[[bytes], None]]] = {}  # trigger id -> who waits for the answer
+        self.outcomes = Outcomes()
         self._freed: dict[Providers, None] = {}  # let go of a trigger: what they refused may fit now
 
     # -- questions
@@ -127,7 +128,7 @@ class Bindings:
         if binding.provider is None or binding.provider != answer.provider:
             return
         binding.answered, binding.error = True, answer.error
-        self._conclude(answer.id, answer.error)
+        self.outcomes.conclude(answer.id, answer.error)
         state = State.REFUSED if answer.error else State.LIVE
         if state is not binding.state:
             # Its last word counts: a refusal may have crossed a repeated offer.
@@ -140,25 +141,13 @@ class Bindings:
                 failed = TriggerFailed(owner.conn, trigger.id, trigger.type, trigger.function, answer.error)
                 self._effects.send(owner.node, failed)
 
-    def outcome(self, id: str, done: Callable[[bytes], None]) -> None:
+    def outcome(self, id: str, done: Done) -> None:
         """Call `done` with the error the provider answers, empty when it accepts or there is nobody to ask."""
         binding = self._ids.get(id)
         if binding is None or binding.answered or binding.state is not State.LIVE or binding.provider is None:
             done(b"" if binding is None else binding.error)
         else:
-            self._outcomes.setdefault(id, []).append(done)
-
-    def ignore_outcome(self, id: str, done: Callable[[bytes], None]) -> None:
-        """Whoever asked `outcome` has lost patience."""
-        waiting = self._outcomes.get(id, [])
-        if done in waiting:
-            waiting.remove(done)
-            if not waiting:
-                del self._outcomes[id]
-
-    def _conclude(self, id: str, error: bytes) -> None:
-        for done in self._outcomes.pop(id, ()):
-            done(error)
+            self.outcomes.wait(id, done)
 
     # -- providers
 
@@ -231,7 +220,7 @@ class Bindings:
         What was announced under an epoch that `keep` accepts stays, as if it had just arrived.
         """
         for binding in self.in_slot(slot):
-            self._conclude(binding.trigger.id, b"")
+            self.outcomes.conclude(binding.trigger.id, b"")
             binding.type.set_state(binding, State.PARKED, None, None)
             binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
         for binding in self.index.in_slot(slot):
@@ -284,7 +273,7 @@ class Bindings:
             self._withdraw(binding)
         binding.answered, binding.error = False, b""
         binding.type.set_state(binding, State.PARKED, None, None)
-        self._conclude(binding.trigger.id, b"")
+        self.outcomes.conclude(binding.trigger.id, b"")
         if was is State.LIVE:
             self._changed(binding.type.id, binding.trigger.id, None)
 
@@ -352,7 +341,7 @@ class Bindings:
 
     def _uninstall(self, binding: Binding) -> None:
         trigger = binding.trigger
-        self._conclude(trigger.id, b"")
+        self.outcomes.conclude(trigger.id, b"")
         binding.type.set_state(binding, State.PARKED, None, None)
         binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
         binding.type.remove(binding)
@@ -393,8 +382,7 @@ class Bindings:
             assert not type.empty
             type.invariants([binding for binding in indexed if binding.type is type])
         assert {binding.type for binding in indexed} <= set(self._types.values())
-        assert all(self._outcomes.values())
-        assert all(self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self._outcomes)
+        assert all(self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self.outcomes.ids())
         for binding in indexed:
             assert (binding.state is State.REFUSED) <= binding.answered
             assert not binding.due or not self._ready(binding.slot)

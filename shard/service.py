@@ -157,6 +157,8 @@ class ShardService:
             self._outage.failed(time.monotonic(), error)
             return
         self._outage.worked(time.monotonic())
+        if self._news.is_set():
+            return  # something happened while storage was read: what was read may be too old by now
         self._core.durable_loaded(slots, stored)
         self._watch_barrier()
         logger.info("action=slots_gained count=%d durable_triggers=%d epoch=%d", len(slots), len(stored), new.epoch)
@@ -233,7 +235,7 @@ class ShardService:
             async with asyncio.timeout(OUTCOME_LIMIT):
                 return await answer
         finally:
-            self._core.bindings.ignore_outcome(body["id"], done)
+            self._core.bindings.outcomes.ignore(body["id"], done)
 
     async def _filled(self, slot: int, epoch: int) -> None:
         """Returns when the slot can be asked; raises AskError("moved") if that is not here.

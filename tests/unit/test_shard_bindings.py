@@ -314,7 +314,7 @@ def test_an_outcome_nobody_waits_for_any_more_is_forgotten(lab: Lab) -> None:
     lab.provide(P, "webhook")
     lab.bind(W, T)
     lab.core.bindings.outcome("t", said.append)
-    lab.core.bindings.ignore_outcome("t", said.append)
+    lab.core.bindings.outcomes.ignore("t", said.append)
     refuse(lab)
     assert said == []
 

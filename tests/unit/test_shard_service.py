@@ -1,0 +1,292 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+from redis.exceptions import ConnectionError as RedisDown
+
+from iii_cluster.bus.ask import AskError
+from iii_cluster.bus.envelopes import (
+    Announced,
+    BindTrigger,
+    Envelope,
+    FunctionOwners,
+    ProviderAnswer,
+    PutFunction,
+    PutTrigger,
+    PutTriggerType,
+    RemoveTrigger,
+    Trigger,
+    UnbindTrigger,
+    Watch,
+    encode_envelope,
+)
+from iii_cluster.cluster.keys import Keys
+from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
+from iii_cluster.config.settings import Settings
+from iii_cluster.node.node import Node
+from shard import durable, service
+from shard.ownership import DURABLE
+from shard.service import ShardService, serve
+from tests.support.eventually import eventually
+from tests.support.shard import GATEWAYS, ME, OTHER, cluster_map, owner
+
+A, B = GATEWAYS
+ID = "math::add"
+T = Trigger("t", "webhook", ID)
+
+
+class FakeBus:
+    def __init__(self) -> None:
+        self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {}
+        self.sent: list[tuple[str, Envelope]] = []
+        self.on_reset: Callable[[str], None] | None = None
+
+    def on(self, kind: type[Envelope], handler: Callable[[str, Any], None]) -> None:
+        self.handlers[kind] = handler
+
+    def send(self, node: str, envelope: Envelope) -> None:
+        self.sent.append((node, envelope))
+
+    def get(self, src: str, *envelopes: Envelope) -> None:
+        for envelope in envelopes:
+            self.handlers[type(envelope)](src, envelope)
+
+
+class FakeAsker:
+    def __init__(self) -> None:
+        self.responders: dict[str, Callable[[str, Any], Any]] = {}
+        self.lost: list[str] = []
+
+    def answer(self, op: str, responder: Callable[[str, Any], Any]) -> None:
+        self.responders[op] = responder
+
+    def node_lost(self, node: str) -> None:
+        self.lost.append(node)
+
+    async def ask(self, op: str, body: object = None) -> Any:
+        answer = self.responders[op](A, body)
+        return await answer if asyncio.iscoroutine(answer) else answer
+
+
+class FakeMembership:
+    def __init__(self) -> None:
+        self.map = ClusterMap()
+        self.subscribers: list[Callable[[ClusterMap, ClusterMap], None]] = []
+
+    def subscribe(self, fn: Callable[[ClusterMap, ClusterMap], None]) -> None:
+        self.subscribers.append(fn)
+
+    def take(self, new: ClusterMap) -> None:
+        old, self.map = self.map, new
+        for subscriber in self.subscribers:
+            subscriber(old, new)
+
+
+class FakeRedis:
+    """One hash, and a switch for outages."""
+
+    def __init__(self) -> None:
+        self.hash: dict[bytes, bytes] = {}
+        self.down = False
+        self.reading = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def hgetall(self, _key: str) -> dict[bytes, bytes]:
+        if self.down:
+            raise RedisDown
+        found = dict(self.hash)
+        self.reading.set()
+        await self.go_on.wait()
+        return found
+
+    async def hdel(self, _key: str, id: str) -> int:
+        if self.down:
+            raise RedisDown
+        return int(self.hash.pop(id.encode(), None) is not None)
+
+
+class FakeNode:
+    def __init__(self) -> None:
+        self.info = NodeInfo(id=ME, role=Role.SHARD)
+        self.settings = Settings(barrier=30.0)
+        self.keys = Keys("test")
+        self.redis = FakeRedis()
+        self.bus = FakeBus()
+        self.asker = FakeAsker()
+        self.membership = FakeMembership()
+        self.service: ShardService | None = None
+
+    def take(self, new: ClusterMap) -> None:
+        self.membership.take(new)
+
+    def keep(self, trigger: Trigger) -> None:
+        self.redis.hash[trigger.id.encode()] = encode_envelope(BindTrigger(1, DURABLE, 1, trigger))
+
+    def describe(self) -> dict[str, Any]:
+        assert self.service is not None
+        return self.service.describe()
+
+    async def filled(self) -> None:
+        """Owner of every slot, with both gateways heard."""
+        self.take(cluster_map(1))
+        assert self.service is not None
+        await self.service.start()
+        for gateway in GATEWAYS:
+            self.bus.get(gateway, Announced(1))
+        await eventually(lambda: self.describe()["slots_filling"] == 0)
+
+
+@pytest.fixture
+async def node(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeNode]:
+    monkeypatch.setattr(durable, "RETRY_DELAY", 0.01)
+    monkeypatch.setattr(service, "RETRY_DELAY", 0.01)
+    fake = FakeNode()
+    fake.service = await serve(cast(Node, fake))
+    yield fake
+    fake.redis.go_on.set()
+    await fake.service.stop()
+
+
+def put(conn: int, id: str = ID, epoch: int = 1) -> PutFunction:
+    return PutFunction(epoch, owner(conn), "default", id, conn, b"{}")
+
+
+async def test_mail_is_handled_and_answered_over_the_bus(node: FakeNode) -> None:
+    await node.filled()
+    node.bus.get(A, put(1), Watch(1, [f"function:default/{ID}"]))
+    ((to, said),) = node.bus.sent
+    assert isinstance(said, FunctionOwners)
+    assert (to, said.owners) == (A, [owner(1)])
+
+
+async def test_a_shard_is_ready_once_it_has_adopted_a_map(node: FakeNode) -> None:
+    assert node.service is not None
+    assert not node.service.ready()
+    await node.filled()
+    assert node.service.ready()
+    assert node.service.ports() == {}
+
+
+async def test_storage_is_read_after_the_gateways_have_announced(node: FakeNode) -> None:
+    node.take(cluster_map(1))
+    node.bus.get(A, Announced(1))
+    await eventually(lambda: node.describe()["slots"] > 0)
+    assert not node.redis.reading.is_set()
+    node.keep(T)
+    node.bus.get(B, Announced(1))
+    await eventually(lambda: node.describe()["bindings"] == 1)
+    assert await node.asker.ask("triggers.get", {"id": "t"}) != []
+
+
+async def test_an_outage_of_storage_delays_durable_triggers_only(node: FakeNode) -> None:
+    node.keep(T)
+    node.redis.down = True
+    node.take(cluster_map(1, gateways=()))
+    await eventually(lambda: node.describe()["slots_filling"] > 0)
+    node.redis.down = False
+    await eventually(lambda: node.describe()["bindings"] == 1 and node.describe()["slots_filling"] == 0)
+
+
+async def test_what_cannot_be_decoded_is_left_out(node: FakeNode) -> None:
+    node.keep(T)
+    node.redis.hash[b"broken"] = b"\xff\xff"
+    node.redis.hash[b"other"] = encode_envelope(RemoveTrigger("x"))
+    node.take(cluster_map(1, gateways=()))
+    await eventually(lambda: node.describe()["bindings"] == 1)
+
+
+async def test_a_removed_durable_trigger_is_deleted_and_then_unbound(node: FakeNode) -> None:
+    await node.filled()
+    node.keep(T)
+    node.bus.get(A, PutTrigger(1, DURABLE, 1, T), BindTrigger(1, DURABLE, 1, T))
+    node.redis.down = True
+    node.bus.get(B, RemoveTrigger("t"))
+    await asyncio.sleep(0)
+    assert node.bus.sent == []
+    node.redis.down = False
+    await eventually(lambda: node.bus.sent == [(ME, UnbindTrigger(DURABLE, "t", "webhook", 1))])
+    assert node.redis.hash == {}
+
+
+async def test_a_map_that_comes_while_storage_is_read_is_adopted_before_anything_is_loaded(node: FakeNode) -> None:
+    node.keep(T)
+    node.redis.go_on.clear()
+    node.take(cluster_map(1, gateways=()))
+    await node.redis.reading.wait()
+    node.take(cluster_map(2, {OTHER: 2}, gateways=()))
+    node.redis.go_on.set()
+    await eventually(lambda: node.describe()["slots"] == 0)
+    assert node.describe()["bindings"] == 0
+
+
+async def test_questions_wait_for_the_slot_to_be_filled(node: FakeNode) -> None:
+    node.take(cluster_map(1))
+    node.bus.get(A, put(1), Announced(1))
+    asking = asyncio.ensure_future(node.asker.ask("functions.get", {"id": ID, "epoch": 1}))
+    await asyncio.wait([asking], timeout=0.02)
+    assert not asking.done()
+    node.bus.get(B, Announced(1))
+    assert [row["owners"] for row in await asking] == [[owner(1).worker]]
+
+
+async def test_a_question_about_anothers_slot_is_told_that_it_moved(node: FakeNode) -> None:
+    node.take(cluster_map(1, {OTHER: 1}))
+    await eventually(lambda: node.service is not None and node.service.ready())
+    with pytest.raises(AskError, match="moved"):
+        await node.asker.ask("functions.get", {"id": ID})
+
+
+async def test_a_long_listing_lets_others_work_but_sees_one_map(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "ROWS_PER_TURN", 1)
+    await node.filled()
+    node.bus.get(A, *(put(1, f"math::{number}") for number in range(20)))
+    asking = asyncio.ensure_future(node.asker.ask("functions.list"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not asking.done()
+    node.take(cluster_map(2, {OTHER: 2}))
+    assert len(await asking) == 20
+    await eventually(lambda: node.describe()["slots"] == 0)
+    assert await node.asker.ask("functions.list") == []
+
+
+async def test_the_outcome_of_an_offer_is_answered_when_the_provider_answers(node: FakeNode) -> None:
+    await node.filled()
+    provider = owner(9)
+    node.bus.get(A, PutTriggerType(1, provider, "default", "webhook", 1, b"{}"), BindTrigger(1, DURABLE, 1, T))
+    asking = asyncio.ensure_future(node.asker.ask("bindings.outcome", {"id": "t", "type": "webhook"}))
+    await asyncio.wait([asking], timeout=0.02)
+    assert not asking.done()
+    node.bus.get(A, ProviderAnswer(provider, "webhook", "t", b"taken"))
+    assert await asking == b"taken"
+
+
+async def test_a_reset_link_fails_questions_and_is_announced_over_again(node: FakeNode) -> None:
+    await node.filled()
+    node.bus.get(A, put(1))
+    assert node.bus.on_reset is not None
+    node.bus.on_reset(A)
+    assert node.asker.lost == [A]
+    assert node.describe()["functions"] == 0
+    node.bus.get(A, put(1), Announced(1))
+    await eventually(lambda: node.describe()["slots_filling"] == 0)
+    assert await node.asker.ask("registry.digest") == {
+        "count": 1,
+        "digest": (await node.asker.ask("registry.digest"))["digest"],
+        "filling": False,
+    }
+
+
+async def test_the_barrier_ends_the_wait_for_a_silent_gateway(node: FakeNode) -> None:
+    node.settings = Settings(barrier=0.02)
+    assert node.service is not None
+    await node.service.stop()
+    node.bus, node.asker, node.membership = FakeBus(), FakeAsker(), FakeMembership()
+    node.service = await serve(cast(Node, node))
+    node.take(cluster_map(1))
+    await node.service.start()
+    await eventually(lambda: node.describe()["slots_filling"] == 0)
