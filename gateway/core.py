@@ -231,9 +231,11 @@ class GatewayCore:
         self.invocations.on_result(worker, message.invocation_id, bytes(message.result), error)
 
     def _on_trigger_result(self, worker: Worker, message: messages.TriggerRegistrationResult) -> None:
+        error = b"" if messages.is_null(message.error) else bytes(message.error)
+        if error:
+            worker.offers.pop(message.id, None)
         shard = self.map.owner(message.trigger_type)
         if shard:
-            error = b"" if messages.is_null(message.error) else bytes(message.error)
             self.effects.send(shard, ProviderAnswer(worker.owner, message.trigger_type, message.id, error))
 
     def _on_reattach(self, worker: Worker, message: messages.Reattach) -> None:
@@ -244,12 +246,17 @@ class GatewayCore:
 
     def on_offer(self, _node: str, offer: OfferTrigger) -> None:
         worker = self.workers.get(offer.conn)
-        if worker is not None:
-            worker.outlet.send(frames.register_trigger(offer.trigger, offer.provider_namespace))
+        if worker is None:
+            return
+        trigger = offer.trigger
+        if offer.again and worker.offers.get(trigger.id) == trigger:
+            return  # the type's slot changed hands, the provider has it
+        worker.offers[trigger.id] = trigger
+        worker.outlet.send(frames.register_trigger(trigger, offer.provider_namespace))
 
     def on_withdraw(self, _node: str, said: WithdrawTrigger) -> None:
         worker = self.workers.get(said.conn)
-        if worker is not None:
+        if worker is not None and worker.offers.pop(said.id, None) is not None:
             worker.outlet.send(frames.unregister_trigger(said.id, said.type))
 
     def on_trigger_failed(self, _node: str, said: TriggerFailed) -> None:

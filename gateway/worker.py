@@ -3,7 +3,7 @@
 import time
 from typing import Any, Protocol
 
-from iii_cluster.bus.envelopes import Owner
+from iii_cluster.bus.envelopes import Owner, Trigger
 from iii_cluster.protocol.payload import caller_suffix
 from iii_cluster.routing.table import Feeder, Target
 
@@ -45,6 +45,7 @@ class Worker:
         "known",
         "max_frame",
         "namespace",
+        "offers",
         "outlet",
         "owner",
         "registrations",
@@ -71,6 +72,7 @@ class Worker:
         self.info: dict[str, Any] = {}  # what it announced of itself
         self.max_frame = 0  # largest message it accepts, bytes; 0: no limit known
         self.registrations: dict[tuple[str, str, str], Registration] = {}
+        self.offers: dict[str, Trigger] = {}  # triggers it was told of as their provider
         self.calling: dict[bytes, str] = {}  # its own invocation ids -> ours
         self.serving: dict[str, str] = {}  # our invocation ids -> node of the caller
         self.feeders: set[Feeder] = set()  # callers paused until this one reads again

@@ -280,6 +280,24 @@ def test_a_provider_hears_of_triggers_and_its_answer_goes_to_the_types_shard() -
     assert json.loads(failed.error) == {"code": "c", "message": "m"}
 
 
+def test_a_provider_is_not_told_again_what_it_has_when_a_slot_changed_hands() -> None:
+    gateway = FakeGateway()
+    provider, out = gateway.connect()
+    trigger = Trigger("t-1", "webhook", "f")
+    gateway.core.on_offer(SHARD, OfferTrigger(provider.number, trigger))
+    gateway.core.on_offer(NEW_SHARD, OfferTrigger(provider.number, trigger, again=True))
+    assert len(out.take()) == 1
+    changed = Trigger("t-1", "webhook", "g")
+    gateway.core.on_offer(NEW_SHARD, OfferTrigger(provider.number, changed, again=True))
+    assert len(out.take()) == 1
+    error = {"code": "c", "message": "m"}
+    gateway.say(
+        provider, type="triggerregistrationresult", id="t-1", trigger_type="webhook", function_id="g", error=error
+    )
+    gateway.core.on_offer(NEW_SHARD, OfferTrigger(provider.number, changed, again=True))
+    assert len(out.take()) == 1
+
+
 def test_a_failed_trigger_is_told_to_its_owner_verbatim() -> None:
     gateway = FakeGateway()
     worker, out = gateway.connect()
