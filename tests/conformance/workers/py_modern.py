@@ -1,5 +1,6 @@
 """A worker on the Python client of the 0.2x generations."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +61,12 @@ class ModernClient:
         self.iii.trigger({**self._request(command), "action": TriggerAction.Void()})
 
     def provide(self, command: Json, provider: Provider) -> None:
-        self.iii.register_trigger_type({"id": command["type"], "description": "of a test"}, Triggers(provider))
+        async def on_the_loop() -> None:
+            self.iii.register_trigger_type({"id": command["type"], "description": "of a test"}, Triggers(provider))
+
+        # Client 0.25 sends the registration before it remembers the handler, and drops triggers that arrive in
+        # between. Nothing does when both happen on its own loop.
+        asyncio.run_coroutine_threadsafe(on_the_loop(), self.iii._loop).result()
 
     def unprovide(self, command: Json) -> None:
         self.iii.unregister_trigger_type({"id": command["type"], "description": "of a test"})
