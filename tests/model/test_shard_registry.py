@@ -5,8 +5,6 @@ the living gateways registered, and every trigger is where the rules put it.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import count
 
 from hypothesis import HealthCheck, settings
@@ -18,33 +16,24 @@ from iii_cluster.bus.envelopes import (
     BindTrigger,
     Cleanup,
     CleanupDone,
-    DropFunction,
-    DropTrigger,
     DropTriggerType,
     Envelope,
-    FunctionOwners,
-    OfferTrigger,
-    Owner,
     ProviderAnswer,
     PutFunction,
     PutTrigger,
     PutTriggerType,
-    RejectFunction,
     RemoveTrigger,
-    RevokeTrigger,
     Trigger,
-    TriggerChange,
-    TriggerFailed,
-    TriggerSnapshot,
     UnbindTrigger,
     Watch,
-    WithdrawTrigger,
 )
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
-from iii_cluster.cluster.slots import SLOTS, slot_of
+from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.config.settings import Duplicates
 from shard.core import ShardCore
 from shard.ownership import DURABLE
+from tests.support.gateway_model import Gateway, subject
+from tests.support.registry_truth import Truth
 
 SHARDS = ("shard-a", "shard-b")
 LEADER = "coordinator-1"
@@ -56,28 +45,6 @@ TRIGGERS = ("t1", "t2", "t3")
 KEYS = tuple(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS) + tuple(f"triggers:{t}" for t in TYPES)
 GROUPS = 4  # slots move in groups, by remainder
 CONNS = (1, 2)
-
-FunctionKey = tuple[int, str, str]  # connection, namespace, id
-Held = tuple[Owner, str, str]  # provider, type, trigger id
-
-
-@dataclass
-class Gateway:
-    """A model of the announcing and watching side, as simple as it can be."""
-
-    id: str
-    map: ClusterMap = field(default_factory=ClusterMap)
-    functions: dict[FunctionKey, int] = field(default_factory=dict)  # -> stamp
-    types: dict[FunctionKey, int] = field(default_factory=dict)
-    triggers: dict[tuple[int, str], tuple[int, Trigger]] = field(default_factory=dict)  # (connection, id)
-    watched: dict[str, object] = field(default_factory=dict)  # key -> None (asked), owners, or triggers by id
-    versions: dict[tuple[str, str], int] = field(default_factory=dict)  # (shard, key)
-    held: dict[Held, tuple[Trigger, str]] = field(default_factory=dict)  # what its providers were given, and where
-    worker_numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    conns: dict[int, int] = field(default_factory=dict)  # slot of the test -> connection number
-
-    def owner(self, conn: int) -> Owner:
-        return Owner(self.id, conn, f"{self.id}/{conn}")
 
 
 class Registry(RuleBasedStateMachine):
@@ -118,107 +85,19 @@ class Registry(RuleBasedStateMachine):
             self.cores[to].handle(src, envelope)
             self.load(to)
         elif to in self.gateways:
-            self.receive(self.gateways[to], src, envelope)
+            self.gateways[to].receive(src, envelope)
+
+    def gateway(self, name: str) -> Gateway:
+        return Gateway(name, lambda shard, envelope: self.post(name, shard, envelope))
 
     def busy(self) -> list[tuple[str, str]]:
         return [link for link, mail in self.links.items() if mail]
-
-    # -- gateways
-
-    def tell(self, gateway: Gateway, key: str, envelope: Envelope) -> None:
-        shard = gateway.map.owner(key)
-        if shard:
-            self.post(gateway.id, shard, envelope)
-
-    def announce(self, gateway: Gateway, slots: set[int]) -> None:
-        epoch = gateway.map.epoch
-        for (conn, namespace, id), stamp in gateway.functions.items():
-            if slot_of(id) in slots:
-                self.tell(gateway, id, PutFunction(epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
-        for (conn, namespace, id), stamp in gateway.types.items():
-            if slot_of(id) in slots:
-                self.tell(gateway, id, PutTriggerType(epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
-        for (conn, id), (stamp, trigger) in gateway.triggers.items():
-            if slot_of(id) in slots:
-                self.tell(gateway, id, PutTrigger(epoch, gateway.owner(conn), stamp, trigger))
-            if slot_of(trigger.type) in slots:
-                self.tell(gateway, trigger.type, BindTrigger(epoch, gateway.owner(conn), stamp, trigger))
-
-    def gateway_adopts(self, gateway: Gateway, new: ClusterMap) -> None:
-        old, gateway.map = gateway.map, new
-        moved = {slot for slot in range(SLOTS) if old.slots[slot] != new.slots[slot]}
-        self.announce(gateway, moved)
-        for shard in SHARDS:
-            self.post(gateway.id, shard, Announced(new.epoch))
-        for key in gateway.watched:
-            if slot_of(subject(key)) in moved:
-                self.tell(gateway, subject(key), Watch(new.epoch, [key]))
-
-    def receive(self, gateway: Gateway, shard: str, said: Envelope) -> None:
-        match said:
-            case FunctionOwners() | TriggerSnapshot() | TriggerChange():
-                self.believe(gateway, shard, said)
-            case RevokeTrigger(conn, id, stamp):
-                known = gateway.triggers.get((conn, id))
-                if known is not None and known[0] <= stamp:
-                    self.forget_trigger(gateway, conn, id)
-            case RejectFunction(conn, namespace, id, _, stamp):
-                if gateway.functions.get((conn, namespace, id), stamp + 1) <= stamp:
-                    self.forget_function(gateway, (conn, namespace, id))
-            case OfferTrigger(conn, trigger, namespace):
-                if (conn, namespace, trigger.type) in gateway.types:
-                    gateway.held[gateway.owner(conn), trigger.type, trigger.id] = (trigger, namespace)
-            case WithdrawTrigger(conn, id, type):
-                gateway.held.pop((gateway.owner(conn), type, id), None)
-            case TriggerFailed(conn, id):
-                assert conn
-            case _:
-                raise AssertionError(said)
-
-    def believe(self, gateway: Gateway, shard: str, said: FunctionOwners | TriggerSnapshot | TriggerChange) -> None:
-        assert said.version >= gateway.versions.get((shard, said.key), 0)
-        gateway.versions[shard, said.key] = said.version
-        if said.key not in gateway.watched or gateway.map.owner(subject(said.key)) != shard:
-            return
-        if isinstance(said, FunctionOwners):
-            if said.owners:
-                gateway.watched[said.key] = said.owners
-            else:
-                del gateway.watched[said.key]
-        elif isinstance(said, TriggerSnapshot):
-            gateway.watched[said.key] = {trigger.id: trigger for trigger in said.triggers}
-        else:
-            view = gateway.watched[said.key]
-            if isinstance(view, dict):
-                view.update({trigger.id: trigger for trigger in said.put})
-                for id in said.dropped:
-                    view.pop(id, None)
-
-    def forget_trigger(self, gateway: Gateway, conn: int, id: str) -> None:
-        _, trigger = gateway.triggers.pop((conn, id))
-        self.tell(gateway, id, DropTrigger(gateway.owner(conn), id))
-        self.tell(gateway, trigger.type, UnbindTrigger(gateway.owner(conn), id, trigger.type))
-
-    def forget_function(self, gateway: Gateway, key: FunctionKey) -> None:
-        conn, namespace, id = key
-        del gateway.functions[key]
-        self.tell(gateway, id, DropFunction(gateway.owner(conn), namespace, id))
-
-    def forget_connection(self, gateway: Gateway, conn: int) -> list[Owner]:
-        for registrations in (gateway.functions, gateway.types):
-            for key in [key for key in registrations if key[0] == conn]:
-                del registrations[key]
-        for trigger_key in [key for key in gateway.triggers if key[0] == conn]:
-            del gateway.triggers[trigger_key]
-        for held in [key for key in gateway.held if key[0].conn == conn]:
-            del gateway.held[held]
-        return [gateway.owner(conn)]
 
     # -- rules: the cluster
 
     @initialize()
     def start(self) -> None:
-        self.gateways = {name: Gateway(name) for name in ("gateway-0", "gateway-00")}
+        self.gateways = {name: self.gateway(name) for name in ("gateway-0", "gateway-00")}
         self.new_map(tuple(SlotOwner(SHARDS[slot % 2], 1) for slot in range(SLOTS)))
         for node in (*self.gateways, *SHARDS):
             self.advance(node, 1)
@@ -237,7 +116,7 @@ class Registry(RuleBasedStateMachine):
     @rule()
     def gateway_joins(self) -> None:
         name = f"gateway-{next(self.names)}"
-        self.gateways[name] = Gateway(name)
+        self.gateways[name] = self.gateway(name)
         self.new_map()
         self.advance(name, len(self.maps) - 1)
 
@@ -263,7 +142,7 @@ class Registry(RuleBasedStateMachine):
     def advance(self, node: str, epoch: int) -> None:
         new = self.maps[epoch]
         if node in self.gateways:
-            self.gateway_adopts(self.gateways[node], new)
+            self.gateways[node].adopt(new)
             return
         core = self.cores[node]
         for gone in core.map.nodes.keys() - new.nodes.keys():
@@ -290,7 +169,7 @@ class Registry(RuleBasedStateMachine):
         self.disturbed = True
         self.cores[shard].link_reset(gateway.id, self.clock)
         self.load(shard)
-        self.announce(gateway, {slot for slot in range(SLOTS) if gateway.map.slots[slot].node == shard})
+        gateway.announce({slot for slot in range(SLOTS) if gateway.map.slots[slot].node == shard})
         self.post(gateway.id, shard, Announced(gateway.map.epoch))
         for key in gateway.watched:
             if gateway.map.owner(subject(key)) == shard:
@@ -319,19 +198,19 @@ class Registry(RuleBasedStateMachine):
     def register_function(self, data: st.DataObject, namespace: str, id: str) -> None:
         gateway, conn = self.pick(data)
         stamp = gateway.functions[conn, namespace, id] = next(self.stamps)
-        self.tell(gateway, id, PutFunction(gateway.map.epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
+        gateway.tell(id, PutFunction(gateway.map.epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
 
     @rule(data=st.data())
     def drop_function(self, data: st.DataObject) -> None:
         gateway, _ = self.pick(data)
         if gateway.functions:
-            self.forget_function(gateway, data.draw(st.sampled_from(sorted(gateway.functions))))
+            gateway.forget_function(data.draw(st.sampled_from(sorted(gateway.functions))))
 
     @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(TYPES[:2]))
     def register_type(self, data: st.DataObject, namespace: str, id: str) -> None:
         gateway, conn = self.pick(data)
         stamp = gateway.types[conn, namespace, id] = next(self.stamps)
-        self.tell(gateway, id, PutTriggerType(gateway.map.epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
+        gateway.tell(id, PutTriggerType(gateway.map.epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
 
     @rule(data=st.data())
     def drop_type(self, data: st.DataObject) -> None:
@@ -343,7 +222,7 @@ class Registry(RuleBasedStateMachine):
             for held, (trigger, namespace) in list(gateway.held.items()):
                 if (held[0], namespace, trigger.type) == (owner, *key[1:]):
                     del gateway.held[held]
-            self.tell(gateway, key[2], DropTriggerType(owner, key[1], key[2]))
+            gateway.tell(key[2], DropTriggerType(owner, key[1], key[2]))
 
     @rule(
         data=st.data(),
@@ -358,21 +237,21 @@ class Registry(RuleBasedStateMachine):
         owner, epoch, stamp = gateway.owner(conn), gateway.map.epoch, next(self.stamps)
         known = gateway.triggers.get((conn, id))
         if known is not None and known[1].type != type:
-            self.tell(gateway, known[1].type, UnbindTrigger(owner, id, known[1].type))
+            gateway.tell(known[1].type, UnbindTrigger(owner, id, known[1].type))
         gateway.triggers[conn, id] = (stamp, trigger)
-        self.tell(gateway, id, PutTrigger(epoch, owner, stamp, trigger))
-        self.tell(gateway, type, BindTrigger(epoch, owner, stamp, trigger))
+        gateway.tell(id, PutTrigger(epoch, owner, stamp, trigger))
+        gateway.tell(type, BindTrigger(epoch, owner, stamp, trigger))
 
     @rule(data=st.data())
     def drop_trigger(self, data: st.DataObject) -> None:
         gateway, _ = self.pick(data)
         if gateway.triggers:
-            self.forget_trigger(gateway, *data.draw(st.sampled_from(sorted(gateway.triggers))))
+            gateway.forget_trigger(*data.draw(st.sampled_from(sorted(gateway.triggers))))
 
     @rule(data=st.data(), id=st.sampled_from(TRIGGERS))
     def remove_trigger(self, data: st.DataObject, id: str) -> None:
         gateway, _ = self.pick(data)
-        self.tell(gateway, id, RemoveTrigger(id, gateway.map.epoch))
+        gateway.tell(id, RemoveTrigger(id, gateway.map.epoch))
 
     @rule(data=st.data(), type=st.sampled_from(TYPES))
     def register_durable_trigger(self, data: st.DataObject, type: str) -> None:
@@ -380,15 +259,15 @@ class Registry(RuleBasedStateMachine):
         trigger = Trigger(f"durable-{next(self.names)}", type, "g")
         bind = BindTrigger(gateway.map.epoch, DURABLE, next(self.stamps), trigger)
         self.storage[trigger.id] = bind
-        self.tell(gateway, trigger.id, PutTrigger(bind.epoch, DURABLE, bind.stamp, trigger))
-        self.tell(gateway, type, bind)
+        gateway.tell(trigger.id, PutTrigger(bind.epoch, DURABLE, bind.stamp, trigger))
+        gateway.tell(type, bind)
 
     @precondition(lambda self: self.storage)
     @rule(data=st.data())
     def remove_durable_trigger(self, data: st.DataObject) -> None:
         gateway, _ = self.pick(data)
         id = data.draw(st.sampled_from(sorted(self.storage)))
-        self.tell(gateway, id, RemoveTrigger(id, gateway.map.epoch))
+        gateway.tell(id, RemoveTrigger(id, gateway.map.epoch))
 
     @rule(data=st.data(), refused=st.booleans())
     def provider_answers(self, data: st.DataObject, refused: bool) -> None:
@@ -398,14 +277,14 @@ class Registry(RuleBasedStateMachine):
             owner, type, id = held
             if refused:
                 del gateway.held[held]
-            self.tell(gateway, type, ProviderAnswer(owner, type, id, b"no" if refused else b""))
+            gateway.tell(type, ProviderAnswer(owner, type, id, b"no" if refused else b""))
 
     @rule(data=st.data())
     def connection_closes(self, data: st.DataObject) -> None:
         """The leader's clean-up may overtake what the gateway has sent."""
         gateway, conn = self.pick(data)
         gateway.conns = {place: number for place, number in gateway.conns.items() if number != conn}
-        owners = self.forget_connection(gateway, conn)
+        owners = [gateway.close(conn)]
         for shard in SHARDS:
             for step in ("functions", "triggers"):
                 self.post(LEADER, shard, Cleanup(1, step, owners))
@@ -415,7 +294,7 @@ class Registry(RuleBasedStateMachine):
         gateway, _ = self.pick(data)
         if key not in gateway.watched:
             gateway.watched[key] = None
-            self.tell(gateway, subject(key), Watch(gateway.map.epoch, [key]))
+            gateway.tell(subject(key), Watch(gateway.map.epoch, [key]))
 
     # -- what must hold
 
@@ -437,90 +316,14 @@ class Registry(RuleBasedStateMachine):
                 core.settle()
         assert not self.busy()
         assert all(core.slots.filling() == 0 and len(core.holds) == 0 for core in self.cores.values())
-        self.check_functions()
-        self.check_trigger_store()
-        self.check_bindings()
+        truth = Truth(self.duplicates, self.maps[-1], self.gateways, self.storage, self.cores)
+        truth.check_functions(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS)
+        truth.check_trigger_store()
+        truth.check_bindings(TYPES, BUILTIN, nothing_lost=not self.disturbed)
 
     def teardown(self) -> None:
         if self.gateways:
             self.everything_settles()
-
-    def core_of(self, key: str) -> ShardCore:
-        return self.cores[self.maps[-1].owner(key)]
-
-    def check_functions(self) -> None:
-        truth: dict[tuple[str, str], dict[Owner, int]] = defaultdict(dict)
-        for gateway in self.gateways.values():
-            for (conn, namespace, id), stamp in gateway.functions.items():
-                truth[namespace, id][gateway.owner(conn)] = stamp
-        for namespace in NAMESPACES:
-            for id in FUNCTIONS:
-                owners = serving(self.duplicates, truth[namespace, id])
-                assert sorted_owners(self.core_of(id).functions.owners(namespace, id)) == owners
-                for other in self.cores.values():
-                    assert other is self.core_of(id) or other.functions.find(namespace, id) is None
-                for gateway in self.gateways.values():
-                    key = f"function:{namespace}/{id}"
-                    if key in gateway.watched:
-                        view = gateway.watched[key]
-                        assert isinstance(view, list)
-                        assert sorted_owners(view) == owners != []
-
-    def check_trigger_store(self) -> None:
-        claims = {
-            (id, g.owner(conn)): trigger
-            for g in self.gateways.values()
-            for (conn, id), (_, trigger) in g.triggers.items()
-        }
-        claims |= {(id, DURABLE): bind.trigger for id, bind in self.storage.items()}
-        ids = [id for id, _ in claims]
-        assert len(ids) == len(set(ids)), "an id has one owner"
-        stored = {
-            (record.trigger.id, record.owner): record.trigger
-            for core in self.cores.values()
-            for slot in core.triggers.index.slots()
-            for record in core.triggers.index.in_slot(slot)
-        }
-        bound = {
-            (binding.trigger.id, binding.owner): binding.trigger
-            for core in self.cores.values()
-            for slot in core.bindings.index.slots()
-            for binding in core.bindings.index.in_slot(slot)
-        }
-        assert stored == claims
-        assert bound == claims
-
-    def check_bindings(self) -> None:
-        providers: dict[tuple[str, str], tuple[int, Owner]] = {}
-        for gateway in self.gateways.values():
-            for (conn, namespace, type), stamp in gateway.types.items():
-                found = (stamp, gateway.owner(conn))
-                providers[namespace, type] = max(found, providers.get((namespace, type), found), key=lambda p: p[0])
-        held = {key: given[0] for gateway in self.gateways.values() for key, given in gateway.held.items()}
-        for type in TYPES:
-            core = self.core_of(type)
-            live = {}
-            for binding in core.bindings.in_slot(slot_of(type)):
-                trigger = binding.trigger
-                wanted = [trigger.provider_namespace] if trigger.provider_namespace else [trigger.home, "default"]
-                target = next((providers[n, type][1] for n in wanted if (n, type) in providers), None)
-                if type == BUILTIN:
-                    assert (binding.state, binding.provider) == ("live", None)
-                elif target is None:
-                    assert binding.state == "parked"
-                else:
-                    assert binding.provider == target
-                    assert binding.state in ("live", "refused")
-                if binding.state == "live":
-                    live[trigger.id] = trigger
-                    assert target is None or type == BUILTIN or held.get((target, type, trigger.id)) == trigger
-            for gateway in self.gateways.values():
-                if f"triggers:{type}" in gateway.watched:
-                    assert gateway.watched[f"triggers:{type}"] == live
-        if not self.disturbed:
-            bindings = [b for core in self.cores.values() for t in TYPES for b in core.bindings.in_slot(slot_of(t))]
-            # A refusal may have crossed a repeated offer that nothing was said to yet.
-            assert held.keys() <= {(b.provider, b.type.id, b.trigger.id) for b in bindings if b.provider}
 
 
 class Wire:
@@ -550,26 +353,9 @@ class ReplacingRegistry(Registry):
     duplicates = Duplicates.REPLACE
 
 
-def subject(key: str) -> str:
-    """The id whose slot a watch key is in."""
-    return key.removeprefix("triggers:") if key.startswith("triggers:") else key.partition("/")[2]
-
-
-def sorted_owners(owners: list[Owner]) -> list[Owner]:
-    return sorted(owners, key=lambda owner: (owner.node, owner.conn))
-
-
-def serving(policy: Duplicates, stamps: dict[Owner, int]) -> list[Owner]:
-    if policy is Duplicates.REPLACE and stamps:
-        return [max(stamps, key=lambda owner: stamps[owner])]
-    assert policy is not Duplicates.REJECT or len(stamps) <= 1
-    return sorted_owners(list(stamps))
-
-
 EFFORT = settings(max_examples=30, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 TestBalance = Registry.TestCase
 TestReject = RejectingRegistry.TestCase
 TestReplace = ReplacingRegistry.TestCase
-for case in (TestBalance, TestReject, TestReplace):
-    case.settings = EFFORT
+TestBalance.settings = TestReject.settings = TestReplace.settings = EFFORT

@@ -1,0 +1,147 @@
+"""The announcing and watching side of the registry, as simple as it can be: a model to hold shards against."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from iii_cluster.bus.envelopes import (
+    Announced,
+    BindTrigger,
+    DropFunction,
+    DropTrigger,
+    Envelope,
+    FunctionOwners,
+    OfferTrigger,
+    Owner,
+    PutFunction,
+    PutTrigger,
+    PutTriggerType,
+    RejectFunction,
+    RevokeTrigger,
+    Trigger,
+    TriggerChange,
+    TriggerFailed,
+    TriggerSnapshot,
+    UnbindTrigger,
+    Watch,
+    WithdrawTrigger,
+)
+from iii_cluster.cluster.map import ClusterMap, Role
+from iii_cluster.cluster.slots import SLOTS, slot_of
+
+FunctionKey = tuple[int, str, str]  # connection, namespace, id
+Held = tuple[Owner, str, str]  # provider, type, trigger id
+
+
+def subject(key: str) -> str:
+    """The id whose slot a watch key is in."""
+    return key.removeprefix("triggers:") if key.startswith("triggers:") else key.partition("/")[2]
+
+
+@dataclass
+class Gateway:
+    """A model of the announcing and watching side, as simple as it can be."""
+
+    id: str
+    post: Callable[[str, Envelope], None]
+    map: ClusterMap = field(default_factory=ClusterMap)
+    functions: dict[FunctionKey, int] = field(default_factory=dict)  # -> stamp
+    types: dict[FunctionKey, int] = field(default_factory=dict)
+    triggers: dict[tuple[int, str], tuple[int, Trigger]] = field(default_factory=dict)  # (connection, id)
+    watched: dict[str, object] = field(default_factory=dict)  # key -> None (asked), owners, or triggers by id
+    versions: dict[tuple[str, str], int] = field(default_factory=dict)  # (shard, key)
+    held: dict[Held, tuple[Trigger, str]] = field(default_factory=dict)  # what its providers were given, and where
+    worker_numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    conns: dict[int, int] = field(default_factory=dict)  # slot of the test -> connection number
+
+    def owner(self, conn: int) -> Owner:
+        return Owner(self.id, conn, f"{self.id}/{conn}")
+
+    def tell(self, key: str, envelope: Envelope) -> None:
+        shard = self.map.owner(key)
+        if shard:
+            self.post(shard, envelope)
+
+    def announce(self, slots: set[int]) -> None:
+        epoch = self.map.epoch
+        for (conn, namespace, id), stamp in self.functions.items():
+            if slot_of(id) in slots:
+                self.tell(id, PutFunction(epoch, self.owner(conn), namespace, id, stamp, b"{}"))
+        for (conn, namespace, id), stamp in self.types.items():
+            if slot_of(id) in slots:
+                self.tell(id, PutTriggerType(epoch, self.owner(conn), namespace, id, stamp, b"{}"))
+        for (conn, id), (stamp, trigger) in self.triggers.items():
+            if slot_of(id) in slots:
+                self.tell(id, PutTrigger(epoch, self.owner(conn), stamp, trigger))
+            if slot_of(trigger.type) in slots:
+                self.tell(trigger.type, BindTrigger(epoch, self.owner(conn), stamp, trigger))
+
+    def adopt(self, new: ClusterMap) -> None:
+        old, self.map = self.map, new
+        moved = {slot for slot in range(SLOTS) if old.slots[slot] != new.slots[slot]}
+        self.announce(moved)
+        for shard in new.of_role(Role.SHARD):
+            self.post(shard, Announced(new.epoch))
+        for key in self.watched:
+            if slot_of(subject(key)) in moved:
+                self.tell(subject(key), Watch(new.epoch, [key]))
+
+    def receive(self, shard: str, said: Envelope) -> None:
+        match said:
+            case FunctionOwners() | TriggerSnapshot() | TriggerChange():
+                self.believe(shard, said)
+            case RevokeTrigger(conn, id, stamp):
+                known = self.triggers.get((conn, id))
+                if known is not None and known[0] <= stamp:
+                    self.forget_trigger(conn, id)
+            case RejectFunction(conn, namespace, id, _, stamp):
+                if self.functions.get((conn, namespace, id), stamp + 1) <= stamp:
+                    self.forget_function((conn, namespace, id))
+            case OfferTrigger(conn, trigger, namespace):
+                if (conn, namespace, trigger.type) in self.types:
+                    self.held[self.owner(conn), trigger.type, trigger.id] = (trigger, namespace)
+            case WithdrawTrigger(conn, id, type):
+                self.held.pop((self.owner(conn), type, id), None)
+            case TriggerFailed(conn, id):
+                assert conn
+            case _:
+                raise AssertionError(said)
+
+    def believe(self, shard: str, said: FunctionOwners | TriggerSnapshot | TriggerChange) -> None:
+        assert said.version >= self.versions.get((shard, said.key), 0)
+        self.versions[shard, said.key] = said.version
+        if said.key not in self.watched or self.map.owner(subject(said.key)) != shard:
+            return
+        if isinstance(said, FunctionOwners):
+            if said.owners:
+                self.watched[said.key] = said.owners
+            else:
+                del self.watched[said.key]
+        elif isinstance(said, TriggerSnapshot):
+            self.watched[said.key] = {trigger.id: trigger for trigger in said.triggers}
+        else:
+            view = self.watched[said.key]
+            if isinstance(view, dict):
+                view.update({trigger.id: trigger for trigger in said.put})
+                for id in said.dropped:
+                    view.pop(id, None)
+
+    def forget_trigger(self, conn: int, id: str) -> None:
+        _, trigger = self.triggers.pop((conn, id))
+        self.tell(id, DropTrigger(self.owner(conn), id))
+        self.tell(trigger.type, UnbindTrigger(self.owner(conn), id, trigger.type))
+
+    def forget_function(self, key: FunctionKey) -> None:
+        conn, namespace, id = key
+        del self.functions[key]
+        self.tell(id, DropFunction(self.owner(conn), namespace, id))
+
+    def close(self, conn: int) -> Owner:
+        for registrations in (self.functions, self.types):
+            for key in [key for key in registrations if key[0] == conn]:
+                del registrations[key]
+        for trigger_key in [key for key in self.triggers if key[0] == conn]:
+            del self.triggers[trigger_key]
+        for held in [key for key in self.held if key[0].conn == conn]:
+            del self.held[held]
+        return self.owner(conn)
