@@ -18,6 +18,7 @@ from iii_cluster.bus.envelopes import (
     CleanupDone,
     DropTriggerType,
     Envelope,
+    FunctionOwners,
     ProviderAnswer,
     PutFunction,
     PutTrigger,
@@ -32,7 +33,8 @@ from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.config.settings import Duplicates
 from shard.core import ShardCore
 from shard.ownership import DURABLE
-from tests.support.gateway_model import Gateway, subject
+from shard.watches import parse_function_key
+from tests.support.gateway_model import FunctionKey, Gateway, subject
 from tests.support.registry_truth import Truth
 
 SHARDS = ("shard-a", "shard-b")
@@ -59,6 +61,7 @@ class Registry(RuleBasedStateMachine):
         self.maps: list[ClusterMap] = [ClusterMap(term=1)]
         self.links: dict[tuple[str, str], deque[Envelope]] = defaultdict(deque)
         self.storage: dict[str, BindTrigger] = {}
+        self.sure: set[tuple[str, FunctionKey]] = set()  # registrations every shard can know of: (gateway, key)
         self.disturbed = False  # a hand-over or a reset: providers may hold triggers nobody remembers
         self.cores: dict[str, ShardCore] = {}
         for name in SHARDS:
@@ -111,6 +114,18 @@ class Registry(RuleBasedStateMachine):
                 slots[slot] = SlotOwner(shard, epoch)
         self.disturbed = True
         self.new_map(tuple(slots))
+
+    @rule(data=st.data(), shard=st.sampled_from(SHARDS), key=st.sampled_from(KEYS))
+    def fail_over(self, data: st.DataObject, shard: str, key: str) -> None:
+        """Out of a settled state one shard loses everything to the other; everybody knows, the mail is on its way."""
+        self.watch(data, key)
+        self.everything_settles()
+        epoch = self.maps[-1].epoch + 1
+        (heir,) = set(SHARDS) - {shard}
+        self.disturbed = True
+        self.new_map(tuple(SlotOwner(heir, epoch) if o.node == shard else o for o in self.maps[-1].slots))
+        for node in self.epochs():
+            self.advance(node, epoch)
 
     @precondition(lambda self: len(self.gateways) < 4)
     @rule()
@@ -167,6 +182,7 @@ class Registry(RuleBasedStateMachine):
         self.links[gateway.id, shard].clear()
         self.links[shard, gateway.id].clear()
         self.disturbed = True
+        self.sure = {(name, key) for name, key in self.sure if name != gateway.id}
         self.cores[shard].link_reset(gateway.id, self.clock)
         self.load(shard)
         gateway.announce({slot for slot in range(SLOTS) if gateway.map.slots[slot].node == shard})
@@ -178,6 +194,7 @@ class Registry(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.1, 3.0))
     def time_passes(self, seconds: float) -> None:
         self.clock += seconds
+        self.sure.clear()  # a barrier may pass
         for core in self.cores.values():
             core.tick(self.clock)
             core.settle()
@@ -316,10 +333,17 @@ class Registry(RuleBasedStateMachine):
                 core.settle()
         assert not self.busy()
         assert all(core.slots.filling() == 0 and len(core.holds) == 0 for core in self.cores.values())
+        self.sure = {(name, key) for name, gateway in self.gateways.items() for key in gateway.functions}
         truth = Truth(self.duplicates, self.maps[-1], self.gateways, self.storage, self.cores)
         truth.check_functions(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS)
         truth.check_trigger_store()
         truth.check_bindings(TYPES, BUILTIN, nothing_lost=not self.disturbed)
+
+    def check_not_found(self, namespace: str, id: str) -> None:
+        """No hand-over makes a shard deny a function that was there all the time."""
+        for name, key in self.sure:
+            if name in self.gateways and key[1:] == (namespace, id):
+                assert key not in self.gateways[name].functions
 
     def teardown(self) -> None:
         if self.gateways:
@@ -334,6 +358,8 @@ class Wire:
         self._name = name
 
     def send(self, node: str, envelope: Envelope) -> None:
+        if isinstance(envelope, FunctionOwners) and not envelope.owners:
+            self._world.check_not_found(*parse_function_key(envelope.key))
         if not isinstance(envelope, CleanupDone):
             self._world.post(self._name, node, envelope)
 
