@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from redis.asyncio import Redis
 
 from iii_cluster.bus.ask import Asker
@@ -15,6 +15,7 @@ from iii_cluster.cluster.map import Role
 from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE
+from iii_cluster.protocol.listing import FunctionRow, function_row
 from iii_cluster.routing.firing import Firing
 
 POLL_INTERVAL = 5.0  # s
@@ -23,36 +24,11 @@ NO_FUNCTIONS = "0:0"  # digest of the empty registry
 
 logger = logging.getLogger(__name__)
 
-_NULL = Raw(b"null")
 _encode = msgspec.json.Encoder().encode
-
-
-class Definition(Struct):
-    """The parts of a function's definition that events carry, as they were registered."""
-
-    description: Raw = _NULL
-    request_format: Raw = _NULL
-    response_format: Raw = _NULL
-    metadata: Raw = _NULL
-
-
-class FunctionRow(Struct):
-    """One function as `engine::functions::list` describes it."""
-
-    function_id: str
-    namespace: str
-    worker_name: str
-    description: Raw
-    request_format: Raw
-    response_format: Raw
-    metadata: Raw
 
 
 class FunctionsChanged(Struct, tag_field="event", tag="functions_changed"):
     functions: list[FunctionRow]
-
-
-_decode_definition = msgspec.json.Decoder(Definition).decode
 
 
 def worker_event(event: str, worker: str) -> bytes:
@@ -71,22 +47,9 @@ def cluster_digest(answers: Mapping[str, Any], silent: Collection[str]) -> str |
 
 
 def functions_changed(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """The event's payload from the rows of all shards, ordered by id."""
+    """The event's payload from the rows of all shards, ordered by id; it may go to clients of any age."""
     ordered = sorted(rows, key=lambda row: (row["id"], row["namespace"]))
-    return _encode(FunctionsChanged([_row(row) for row in ordered]))
-
-
-def _row(row: Mapping[str, Any]) -> FunctionRow:
-    definition = _decode_definition(row["definition"] or b"{}")
-    return FunctionRow(
-        function_id=row["id"],
-        namespace=row["namespace"],
-        worker_name=row["id"].partition("::")[0],
-        description=definition.description,
-        request_format=definition.request_format,
-        response_format=definition.response_format,
-        metadata=definition.metadata,
-    )
+    return _encode(FunctionsChanged([function_row(row, {}, oldest_formats=True) for row in ordered]))
 
 
 class FunctionsPoll:

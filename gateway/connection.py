@@ -177,8 +177,11 @@ class Connection(asyncio.Protocol):
         if self.telemetry or (not text and payload[:4] in TELEMETRY):
             return  # accepted and discarded
         worker = self.worker
-        if worker is not None and not worker.gone:
-            self._listener.on_text(worker, payload)
+        if worker is not None:
+            try:
+                self._listener.on_text(worker, payload)
+            except Exception:
+                log.exception("action=frame_failed worker=%s", worker.id)
 
     # -- Outlet ------------------------------------------------------------------------------------
 

@@ -149,6 +149,8 @@ class GatewayCore:
 
     def on_text(self, worker: Worker, text: bytes) -> None:
         """One message of a worker. Bad ones are logged and dropped; nothing else happens to the connection."""
+        if worker.gone:
+            return
         if worker.held is not None:
             worker.held.append(text)
             return
@@ -157,19 +159,27 @@ class GatewayCore:
             message = messages.decode(text)
         except (msgspec.MsgspecError, RecursionError, BadPayload) as error:
             if text.strip():
-                log.warning("action=frame_dropped worker=%s reason=%s", worker.id, str(error)[:_LOGGED])
+                self._dropped(worker, str(error))
             return
         if not worker.known:
             worker.known = True
             self.membership.up(worker)
         self._handlers[type(message)](worker, message)
 
+    def _dropped(self, worker: Worker, reason: str) -> None:
+        """Log a bad frame; of a stream of them, ever fewer."""
+        worker.dropped += 1
+        if worker.dropped.bit_count() == 1:
+            log.warning(
+                "action=frame_dropped worker=%s count=%d reason=%s", worker.id, worker.dropped, reason[:_LOGGED]
+            )
+
     def _on_invoke(self, worker: Worker, message: messages.InvokeFunction) -> None:
         raw_id = bytes(message.invocation_id)
         if raw_id == b"null":
             raw_id = b""
         elif raw_id and (len(raw_id) != 38 or raw_id[0] != 0x22):
-            log.warning("action=frame_dropped worker=%s reason=invocation_id is not a UUID", worker.id)
+            self._dropped(worker, "invocation_id is not a UUID")
             return
         action = message.action
         if type(action) is messages.Void:

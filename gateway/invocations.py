@@ -225,7 +225,10 @@ class Invocations:
     def _forward(self, invocation_id: str, result: bytes, error: bytes) -> None:
         """Nobody here was asked: the worker was, on a connection to another gateway."""
         tag = tag_of_id(invocation_id)
-        if tag == self._ids.tag:
+        if tag == self._ids.tag:  # asked from here, answered here, though the call went elsewhere
+            call = self._end(invocation_id)
+            if call is not None:
+                call.finish(result, error)
             return
         for node in self._routes.map.nodes:
             if node.endswith(tag):

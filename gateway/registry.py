@@ -70,11 +70,14 @@ class Registry:
         self._drop(worker, (FUNCTION, worker.namespace, message.id))
 
     def revoke_function(self, worker: Worker, namespace: str, function: str, stamp: int) -> bool:
-        """The shard refused it: forget it without telling the shard. False when a newer one crossed the refusal."""
+        """The shard refused it. False when a newer one crossed the refusal.
+
+        It is dropped there all the same, and below: an announcement may have crossed the refusal on its way.
+        """
         registration = self._revoked(worker, (FUNCTION, namespace, function), stamp)
         if registration is None:
             return False
-        self._announcer.forget(registration)
+        self._announcer.drop(registration)
         self._routes.withdraw(namespace, function, worker.target)
         return True
 
@@ -132,10 +135,10 @@ class Registry:
             self._effects.send(shard, RemoveTrigger(trigger_id, self._announcer.map.epoch))
 
     def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int) -> None:
-        """Somebody else removed or replaced it: the store forgot it already, the binding is still ours to take back."""
+        """Somebody else removed or replaced it."""
         registration = self._revoked(worker, (TRIGGER, "", trigger_id), stamp)
         if registration is not None:
-            self._announcer.forget(registration)
+            self._announcer.drop(registration)
             self._drop(worker, (BINDING, "", trigger_id))
 
     # -- services ----------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class Worker:
         "announced",
         "calling",
         "connected_ms",
+        "dropped",
         "feeders",
         "gone",
         "held",
@@ -68,6 +69,7 @@ class Worker:
         self.known = False  # the coordinator was told of it: it sent a protocol message
         self.announced = False
         self.gone = False
+        self.dropped = 0  # bad frames
         self.held: list[bytes] | None = None  # frames that wait until the old connection is retired
         self.info: dict[str, Any] = {}  # what it announced of itself
         self.max_frame = 0  # largest message it accepts, bytes; 0: no limit known

@@ -19,6 +19,7 @@ from iii_cluster.bus.envelopes import (
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.config.settings import Duplicates
+from iii_cluster.routing.keys import TRIGGERS, parse_function_key, slot_of_key
 
 from .bindings import Bindings
 from .effects import Effects
@@ -29,7 +30,7 @@ from .pushes import Pushes
 from .services import Services
 from .slots import SlotTable
 from .triggers import Triggers
-from .watches import TRIGGERS, Watches, parse_function_key, slot_of_key
+from .watches import Watches
 
 # Cleaned-up connections and deleted durable triggers remembered: a registration that was overtaken by its end on
 # another link does not come back.

@@ -1,11 +1,12 @@
 """Answering watches and pushing changes: once per key and event, however many registrations the event touched."""
 
 from iii_cluster.bus.envelopes import FunctionOwners, Trigger, TriggerChange, TriggerSnapshot
+from iii_cluster.routing.keys import TRIGGERS, function_key, parse_function_key, triggers_key
 
 from .bindings import Bindings
 from .effects import Effects
 from .functions import Functions
-from .watches import TRIGGERS, Watches, function_key, parse_function_key, triggers_key
+from .watches import Watches
 
 
 class Pushes:

@@ -4,33 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from iii_cluster.bus.envelopes import Owner
-from iii_cluster.cluster.slots import slot_of
-
-FUNCTION = "function:"
-TRIGGERS = "triggers:"
-
-
-def function_key(namespace: str, id: str) -> str:
-    return f"{FUNCTION}{namespace}/{id}"
-
-
-def triggers_key(type: str) -> str:
-    return f"{TRIGGERS}{type}"
-
-
-def parse_function_key(key: str) -> tuple[str, str]:
-    """Namespace and id; the namespace ends at the first slash."""
-    namespace, _, id = key.removeprefix(FUNCTION).partition("/")
-    return namespace, id
-
-
-def slot_of_key(key: str) -> int | None:
-    """The slot of a watch key, None if it is no key of this version."""
-    if key.startswith(FUNCTION):
-        return slot_of(parse_function_key(key)[1])
-    if key.startswith(TRIGGERS):
-        return slot_of(key.removeprefix(TRIGGERS))
-    return None
 
 
 @dataclass(slots=True, eq=False)

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from iii_cluster.protocol import errors
+from iii_cluster.protocol import errors, messages
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.protocol.listing import FunctionRow, function_row
 
 from . import arguments
 from .arguments import parse
-from .survey import Row, Rows, Survey, first_segment, internal, matches, pick_namespace, reply
+from .survey import Row, Rows, Survey, internal, matches, pick_namespace, reply
 
 LIST = "engine::functions::list"
 INFO = "engine::functions::info"
@@ -18,73 +19,46 @@ INFO = "engine::functions::info"
 _MAX_BATCH = 32
 
 
-def function_row(row: Row, names: dict[str, str]) -> Row:
-    """A listing row: members of the older and of the newer clients' shapes together."""
-    definition = msgspec.json.decode(row["definition"]) if row["definition"] else {}
-    owners = row["owners"]
-    name = next((names[owner] for owner in owners if owner in names), first_segment(row["id"]))
-    return {
-        "function_id": row["id"],
-        "namespace": row["namespace"],
-        "worker_name": name,
-        "description": definition.get("description"),
-        "request_format": definition.get("request_format"),
-        "response_format": definition.get("response_format"),
-        "metadata": definition.get("metadata"),
-        "worker_ids": owners,
-    }
-
-
-def engine_rows(builtins: Iterable[str]) -> list[Row]:
+def engine_rows(builtins: Iterable[str]) -> list[FunctionRow]:
     """The engine's own functions, listed like everybody's."""
-    return [
-        {
-            "function_id": name,
-            "namespace": "default",
-            "worker_name": "engine",
-            "description": None,
-            "request_format": None,
-            "response_format": None,
-            "metadata": None,
-            "worker_ids": [],
-        }
-        for name in builtins
-    ]
+    return [FunctionRow(name, "default", "engine") for name in builtins]
 
 
-async def listing(survey: Survey, builtins: Iterable[str], data: bytes) -> bytes:
+async def listing(survey: Survey, builtins: Iterable[str], data: bytes, *, oldest_formats: bool) -> bytes:
     """All functions of the cluster, sorted by id; a search ranks id prefixes, then ids, then descriptions."""
     asked = parse(LIST, data, arguments.ListFunctions)
     rows = await survey.shards("functions.list")
     names = await survey.worker_names()
-    functions = [function_row(row, names) for row in rows]
+    functions = [function_row(row, names, oldest_formats=oldest_formats) for row in rows]
     if asked.include_internal:
         functions += engine_rows(builtins)
     chosen = [row for row in functions if _wanted(row, asked)]
-    chosen.sort(key=lambda row: (_rank(row, asked.search), row["function_id"], row["namespace"]))
+    chosen.sort(key=lambda row: (_rank(row, asked.search), row.function_id, row.namespace))
     return reply({"functions": chosen}, rows)
 
 
-def _wanted(row: Row, asked: arguments.ListFunctions) -> bool:
-    if not asked.include_internal and (internal(row["function_id"]) or _marked_internal(row)):
+def _wanted(row: FunctionRow, asked: arguments.ListFunctions) -> bool:
+    if not asked.include_internal and (internal(row.function_id) or _marked_internal(row)):
         return False
-    if asked.prefix is not None and not row["function_id"].startswith(asked.prefix):
+    if asked.prefix is not None and not row.function_id.startswith(asked.prefix):
         return False
     workers = {*(asked.workers or ()), *([asked.worker] if asked.worker is not None else ())}
-    if workers and row["worker_name"] not in workers:
+    if workers and row.worker_name not in workers:
         return False
-    return matches(asked.search, row["function_id"], row["description"])
+    return matches(asked.search, row.function_id, row.description)
 
 
-def _marked_internal(row: Row) -> bool:
-    metadata = row["metadata"]
+def _marked_internal(row: FunctionRow) -> bool:
+    if messages.is_null(row.metadata):
+        return False
+    metadata = msgspec.json.decode(row.metadata)
     return isinstance(metadata, dict) and metadata.get("internal") is True
 
 
-def _rank(row: Row, search: str | None) -> int:
+def _rank(row: FunctionRow, search: str | None) -> int:
     if search is None:
         return 0
-    name, wanted = row["function_id"].lower(), search.lower()
+    name, wanted = row.function_id.lower(), search.lower()
     return 0 if name.startswith(wanted) else 1 if wanted in name else 2
 
 
@@ -114,18 +88,22 @@ async def _detail_or_error(survey: Survey, name: str, namespace: str | None, nam
 
 async def detail(survey: Survey, name: str, namespace: str | None, names: dict[str, str]) -> Row:
     found = pick_namespace("Function", name, namespace, await survey.owner(name, "functions.get", {"id": name}))
-    row = function_row(found, names)
-    triggers: Rows = await survey.shards("triggers.of_function", {"function": name, "namespace": row["namespace"]})
-    body = {
+    row = function_row(found, names, oldest_formats=False)
+    triggers: Rows = await survey.shards("triggers.of_function", {"function": name, "namespace": row.namespace})
+    members = {
         "function_id": name,
-        "namespace": row["namespace"],
-        "worker_name": row["worker_name"],
-        "description": row["description"],
-        "request_schema": row["request_format"],
-        "response_schema": row["response_format"],
-        "metadata": row["metadata"],
+        "namespace": row.namespace,
+        "worker_name": row.worker_name,
+        "description": row.description,
+        "request_schema": row.request_format,
+        "response_schema": row.response_format,
+        "metadata": row.metadata,
     }
-    body = {key: value for key, value in body.items() if value is not None}
+    body: Row = {
+        key: value
+        for key, value in members.items()
+        if value is not None and not (isinstance(value, msgspec.Raw) and messages.is_null(value))
+    }
     body["registered_triggers"] = [
         {"id": t["id"], "trigger_type": t["type"], "config": msgspec.Raw(t["config"])} for t in triggers
     ]

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 Done = Callable[[bytes, bytes], None]
 Answer = Callable[[Worker, bytes], Awaitable[bytes]]
 
-# Clients older than this mean instances when they list triggers, (major, minor).
+# Clients older than this mean instances when they list triggers, and know only their own kind of formats.
 _TYPES_SINCE = (0, 13)
 
 
@@ -38,10 +38,14 @@ class Builtins:
                 return await triggers.old_listing(survey, data)
             return await triggers.types_listing(survey, data)
 
+        async def list_functions(worker: Worker, data: bytes) -> bytes:
+            oldest = workers.sdk_older_than(worker, *_TYPES_SINCE)
+            return await functions.listing(survey, names, data, oldest_formats=oldest)
+
         answers: dict[str, Answer] = {
             workers.LIST: lambda _, data: workers.listing(survey, data),
             workers.INFO: lambda _, data: workers.info(survey, data),
-            functions.LIST: lambda _, data: functions.listing(survey, names, data),
+            functions.LIST: list_functions,
             functions.INFO: lambda _, data: functions.info(survey, data),
             triggers.TYPES_LIST: list_triggers,
             triggers.TYPES_INFO: lambda _, data: triggers.type_info(survey, data),

@@ -79,10 +79,6 @@ def internal(name: str) -> bool:
     return name.startswith("engine::") and not name.startswith("engine::queue::")
 
 
-def first_segment(name: str) -> str:
-    return name.partition("::")[0]
-
-
 def matches(search: str | None, *texts: str | None) -> bool:
     """Case-insensitive substring in any of the texts."""
     return search is None or any(search.lower() in text.lower() for text in texts if text)

@@ -5,10 +5,11 @@ import msgspec
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.protocol.listing import first_segment
 
 from . import arguments, functions
 from .arguments import parse
-from .survey import Row, Rows, Survey, first_segment, internal, matches, pick_namespace, reply
+from .survey import Row, Rows, Survey, internal, matches, pick_namespace, reply
 
 TYPES_LIST = "engine::triggers::list"
 TYPES_INFO = "engine::triggers::info"

@@ -10,10 +10,10 @@ from gateway.registrations import FUNCTION
 from gateway.worker import Worker
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.protocol.listing import function_row
 
 from . import arguments
 from .arguments import parse
-from .functions import function_row
 from .survey import Row, Rows, Survey, matches, pick_namespace, reply
 from .triggers import trigger_row, type_row
 
@@ -128,7 +128,7 @@ async def info(survey: Survey, data: bytes) -> bytes:
     own = worker["id"]
     body: dict[str, Any] = {
         "worker": {**worker, "internal": False},
-        "functions": [function_row(row, names) for row in functions if own in row["owners"]],
+        "functions": [function_row(row, names, oldest_formats=False) for row in functions if own in row["owners"]],
         "trigger_types": [type_row(row, names) for row in types if row["owner"] == own],
         "registered_triggers": [trigger_row(row, names) for row in triggers if row["owner"] == own],
     }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from iii_cluster.bus.envelopes import Trigger, TriggerChange, TriggerSnapshot, Watch
 from iii_cluster.cluster.map import ClusterMap
 
+from .keys import TRIGGERS, triggers_key
 from .table import Effects
 
 
@@ -78,8 +79,8 @@ class Subscriptions:
     def _ask(self, subscription: Subscription) -> None:
         subscription.asked = self.map.owner(subscription.type)
         if subscription.asked:
-            self._effects.send(subscription.asked, Watch(self.map.epoch, [f"triggers:{subscription.type}"]))
+            self._effects.send(subscription.asked, Watch(self.map.epoch, [triggers_key(subscription.type)]))
 
     def _of(self, key: str, shard: str) -> Subscription | None:
-        subscription = self._types.get(key.removeprefix("triggers:"))
+        subscription = self._types.get(key.removeprefix(TRIGGERS))
         return subscription if subscription is not None and subscription.asked == shard else None

@@ -10,6 +10,8 @@ from typing import Protocol
 from iii_cluster.bus.envelopes import Envelope, FunctionOwners, Owner, Unwatch, Watch
 from iii_cluster.cluster.map import ClusterMap
 
+from .keys import function_key, parse_function_key
+
 # How many owners one choice looks at: the work per call must not grow with the number of replicas.
 CHOICE_WINDOW = 4
 
@@ -79,7 +81,7 @@ class Route:
 
     @property
     def key(self) -> str:
-        return f"function:{self.namespace}/{self.function}"
+        return function_key(self.namespace, self.function)
 
     def choose(self) -> Target | None:
         """The target of the next call, None without owners."""
@@ -184,7 +186,7 @@ class RouteTable:
     # -- what shards say ---------------------------------------------------------------------------
 
     def on_owners(self, shard: str, said: FunctionOwners) -> None:
-        namespace, _, function = said.key.removeprefix("function:").partition("/")
+        namespace, function = parse_function_key(said.key)
         route = self._routes.get((namespace, function))
         if route is None:
             if said.owners:

@@ -31,9 +31,9 @@ from iii_cluster.bus.envelopes import (
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.config.settings import Duplicates
+from iii_cluster.routing.keys import parse_function_key
 from shard.core import ShardCore
 from shard.ownership import DURABLE
-from shard.watches import parse_function_key
 from tests.support.gateway_model import FunctionKey, Gateway, subject
 from tests.support.registry_truth import Truth
 

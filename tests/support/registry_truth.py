@@ -8,9 +8,9 @@ from iii_cluster.bus.envelopes import BindTrigger, Owner
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.config.settings import Duplicates
+from iii_cluster.routing.keys import parse_function_key
 from shard.core import ShardCore
 from shard.ownership import DURABLE
-from shard.watches import parse_function_key
 
 from .gateway_model import Gateway
 

@@ -20,8 +20,9 @@ def test_there_is_no_digest_of_a_part_of_the_registry() -> None:
     assert cluster_digest({}, set()) is None
 
 
-def test_functions_changed_carries_every_function_as_it_was_registered() -> None:
-    definition = b'{"description":"adds","request_format":{"type":"object"},"metadata":{"n":1.50}}'
+def test_functions_changed_carries_every_function_without_formats_that_upset_the_oldest_clients() -> None:
+    definition = b'{"description":"adds","request_format":{"name":"in","type":"object"},'
+    definition += b'"response_format":{"type":"object"},"metadata":{"n":1.50}}'
     body = functions_changed(
         [
             {"id": "math::add", "namespace": "default", "owners": ["w"], "definition": definition},
@@ -33,15 +34,16 @@ def test_functions_changed_carries_every_function_as_it_was_registered() -> None
     assert json.loads(body) == {
         "event": "functions_changed",
         "functions": [
-            {"function_id": "echo", "namespace": "default", "worker_name": "echo", **nothing},
+            {"function_id": "echo", "namespace": "default", "worker_name": "echo", "worker_ids": ["w"], **nothing},
             {
                 "function_id": "math::add",
                 "namespace": "default",
                 "worker_name": "math",
                 "description": "adds",
-                "request_format": {"type": "object"},
+                "request_format": {"name": "in", "type": "object"},
                 "response_format": None,
                 "metadata": {"n": 1.5},
+                "worker_ids": ["w"],
             },
         ],
     }

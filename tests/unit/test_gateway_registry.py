@@ -213,7 +213,10 @@ def test_a_revoked_trigger_is_forgotten_and_unbound() -> None:
     _trigger(gateway, worker)
     gateway.effects.take()
     gateway.core.on_revoke(SHARD, RevokeTrigger(worker.number, "t-1"))
-    assert [e for _, e in gateway.effects.take()] == [UnbindTrigger(worker.owner, "t-1", "webhook")]
+    assert [e for _, e in gateway.effects.take()] == [
+        DropTrigger(worker.owner, "t-1"),
+        UnbindTrigger(worker.owner, "t-1", "webhook"),
+    ]
     assert not worker.registrations
     assert gateway.core.announcer.count == 0
 
@@ -329,7 +332,7 @@ def test_a_refused_function_is_forgotten_and_the_worker_told() -> None:
         "owner_worker_id": "w-9",
     }
     assert not worker.registrations
-    assert not gateway.effects.take()
+    assert gateway.effects.take(DropFunction) == [DropFunction(worker.owner, "default", "f")]
 
 
 def test_a_retired_connection_is_withdrawn_at_once_and_only_with_its_token() -> None:

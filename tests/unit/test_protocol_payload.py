@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iii_cluster.protocol.payload import BadPayload, caller_suffix, check_text, with_caller
+from iii_cluster.protocol.payload import BadPayload, _deeper_than, caller_suffix, check_text, with_caller
 
 SUFFIX = caller_suffix("w-1")
 
@@ -58,6 +58,34 @@ def test_nesting_is_limited_to_128(depth: int, fits: bool, brackets: str) -> Non
 
 def test_brackets_in_strings_do_not_count() -> None:
     check_text(json.dumps({"a": "[" * 500, "b": '\\"{' * 500}).encode())
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
+
+
+tricky_text = st.text(alphabet='[]{}"\\,: a', max_size=8)
+tricky_json = st.recursive(
+    tricky_text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(tricky_text, inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(tricky_json, st.integers(0, 16), st.integers(8, 14))
+def test_depth_is_exact_whatever_strings_hold(value: object, wraps: int, limit: int) -> None:
+    for wrap in range(wraps):
+        value = [value, "]"] if wrap % 2 else {"}": value}
+    assert _deeper_than(json.dumps(value).encode(), limit) == (_depth(value) > limit)
+
+
+def test_a_message_of_nothing_but_brackets_is_judged_in_linear_time() -> None:
+    with pytest.raises(BadPayload, match="brackets"):
+        check_text(b"[" * (8 * 2**20) + b"]" * (8 * 2**20))
 
 
 def test_wide_data_is_not_deep_data() -> None:
