@@ -1,15 +1,23 @@
 """Fixtures every kind of test may use, and the logs of a failed test's processes."""
 
+import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support import cluster as clusters
 from tests.support import sdk_worker
 from tests.support.cluster import Cluster
+
+
+# No test asserts a duration, and what CI finds must be found again by whoever repeats it.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 @pytest.fixture(scope="session")

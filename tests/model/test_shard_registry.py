@@ -317,6 +317,9 @@ class Registry(RuleBasedStateMachine):
 
     @invariant()
     def shards_are_consistent(self) -> None:
+        # What was dropped is not sure any more, even if it is registered again at once.
+        alive = {(name, key) for name, gateway in self.gateways.items() for key in gateway.functions}
+        self.sure &= alive
         for core in self.cores.values():
             core.invariants()
 
