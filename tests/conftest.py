@@ -13,7 +13,6 @@ from tests.support import cluster as clusters
 from tests.support import sdk_worker
 from tests.support.cluster import Cluster
 
-
 # No test asserts a duration, and what CI finds must be found again by whoever repeats it.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
