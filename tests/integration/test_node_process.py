@@ -140,7 +140,7 @@ def test_a_port_in_use_ends_it_with_a_clear_line(coordinator: Coordinator) -> No
     with socket.create_server(("127.0.0.1", coordinator.admin_port)):
         coordinator.start()
         assert coordinator.wait() == EXIT_FAILED
-    assert "action=start_failed" in coordinator.tail()
+    assert f"port {coordinator.admin_port} is already in use" in coordinator.tail()
 
 
 def test_a_process_declared_dead_ends_so_that_a_new_one_can_join(
