@@ -66,7 +66,7 @@ class GatewayCore:
         self.routes = RouteTable(node, effects, trust_local=duplicates is Duplicates.BALANCE, released=target_released)
         self.backpressure = Backpressure(self.routes, effects)
         self.invocations = Invocations(node, self.ids, self.routes, self.workers, self.backpressure, effects)
-        self.announcer = Announcer(effects)
+        self.announcer = Announcer(effects, self._offers)
         self.registry = Registry(
             self.announcer, self.routes, self.builtins, self.backpressure, effects, max_registrations
         )
@@ -263,6 +263,10 @@ class GatewayCore:
             return  # the type's slot changed hands, the provider has it
         worker.offers[trigger.id] = trigger
         worker.outlet.send(frames.register_trigger(trigger, offer.provider_namespace))
+
+    def _offers(self, provider: Owner, trigger_type: str) -> list[str]:
+        worker = self.workers.get(provider.conn)
+        return [t.id for t in worker.offers.values() if t.type == trigger_type] if worker is not None else []
 
     def on_withdraw(self, _node: str, said: WithdrawTrigger) -> None:
         worker = self.workers.get(said.conn)

@@ -1,6 +1,6 @@
 """What this gateway's workers registered, by slot, and its announcement to the shards that own the slots. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from iii_cluster.bus.envelopes import (
     DropTrigger,
     DropTriggerType,
     Envelope,
+    Offered,
     Owner,
     PutFunction,
     PutService,
@@ -81,9 +82,10 @@ class Registration(Struct, frozen=True, gc=False):
 class Announcer:
     """Every registration of this gateway, and what each shard has to be told."""
 
-    def __init__(self, effects: Effects) -> None:
+    def __init__(self, effects: Effects, offers: Callable[[Owner, str], list[str]]) -> None:
         self.map = ClusterMap()
         self._effects = effects
+        self._offers = offers  # ids of the triggers of a type that a provider of ours was told of
         self._slots: list[dict[tuple[int, str, str, str], Registration]] = [{} for _ in range(SLOTS)]
         self.count = 0
 
@@ -134,3 +136,10 @@ class Announcer:
             if shard:
                 for registration in self._slots[slot].values():
                     self._effects.send(shard, registration.put(self.map.epoch))
+                    if registration.kind == TRIGGER_TYPE:
+                        self._tell_offers(shard, registration)
+
+    def _tell_offers(self, shard: str, provided: Registration) -> None:
+        ids = self._offers(provided.owner, provided.id)
+        if ids:
+            self._effects.send(shard, Offered(self.map.epoch, provided.owner, provided.id, ids))

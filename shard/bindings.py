@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from iii_cluster.bus.envelopes import (
     BindTrigger,
     DropTriggerType,
+    Offered,
     OfferTrigger,
     Owner,
     ProviderAnswer,
@@ -175,6 +176,16 @@ class Bindings:
         provider = None if providers is None else providers.stack.get(drop.owner)
         if provider is not None:
             self._drop_providers([provider])
+
+    def take_back_strays(self, offered: Offered) -> None:
+        """Take from a provider what the slot's former owner had given it and what it has no more."""
+        provider = offered.provider
+        if all(known.at.type.id != offered.type for known in self.providers.of_owner(provider)):
+            return
+        for id in offered.ids:
+            binding = self._ids.get(id)
+            if binding is None or binding.provider != provider or binding.type.id != offered.type:
+                self._effects.send(provider.node, WithdrawTrigger(provider.conn, id, offered.type))
 
     def _serve(self, providers: Providers) -> None:
         """A provider (re)registered: it gets what is bound here, then what was waiting."""

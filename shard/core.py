@@ -9,6 +9,7 @@ from iii_cluster.bus import envelopes
 from iii_cluster.bus.envelopes import (
     BindTrigger,
     Envelope,
+    Offered,
     Owner,
     PutTrigger,
     RemoveTrigger,
@@ -24,7 +25,7 @@ from iii_cluster.routing.keys import TRIGGERS, parse_function_key, slot_of_key
 from .bindings import Bindings
 from .effects import Effects
 from .functions import Functions
-from .holds import Holds, Lookup, Removal
+from .holds import Holds, Lookup
 from .ownership import DURABLE, Ownership
 from .pushes import Pushes
 from .services import Services
@@ -76,6 +77,7 @@ class ShardCore:
             envelopes.UnbindTrigger: self._unbind_trigger,
             envelopes.ProviderAnswer: lambda _, answer: self.bindings.answer(answer),
             envelopes.PutService: self._put_service,
+            envelopes.Offered: self._offered,
             envelopes.Announced: lambda src, announced: self._fill(self.slots.announced(src, announced.epoch)),
             envelopes.Watch: self._watch,
             envelopes.Unwatch: self._unwatch,
@@ -224,7 +226,15 @@ class ShardCore:
             _remember(self._forgotten, [unbind.id])
             self.bindings.unbind(unbind)
 
-    def _is_here(self, src: str, key: str, removal: Removal) -> bool:
+    def _offered(self, src: str, offered: Offered) -> None:
+        """Whether a trigger is bound can only be told when the slot is settled."""
+        slot = slot_of(offered.type)
+        if self.slots.settled(slot):
+            self.bindings.take_back_strays(offered)
+        elif self.slots.owns(slot) or offered.epoch > self.map.epoch:
+            self.holds.removal(slot, src, offered)
+
+    def _is_here(self, src: str, key: str, removal: RemoveTrigger | UnbindTrigger) -> bool:
         """Whether `removal` can be judged now; if not it is held, or sent on to who can."""
         slot = slot_of(key)
         if self.slots.settled(slot):

@@ -6,7 +6,7 @@ The core takes everything held of a slot and looks at it again whenever the slot
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from iii_cluster.bus.envelopes import RemoveTrigger, UnbindTrigger
+from iii_cluster.bus.envelopes import Offered, RemoveTrigger, UnbindTrigger
 
 
 @dataclass(slots=True, frozen=True)
@@ -17,7 +17,7 @@ class Lookup:
     done: Callable[[bool], None]
 
 
-Removal = RemoveTrigger | UnbindTrigger
+Removal = RemoveTrigger | UnbindTrigger | Offered  # what of its triggers a provider has no more
 
 
 class Holds:

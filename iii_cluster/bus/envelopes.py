@@ -185,6 +185,15 @@ class Announced(Envelope, tag=21):
     epoch: int
 
 
+class Offered(Envelope, tag=22):
+    """To the new owner of a type's slot: what the provider was told of so far. What it has no more is withdrawn."""
+
+    epoch: int
+    provider: Owner
+    type: str
+    ids: list[str]
+
+
 # -- registry: shard -> gateway ----------------------------------------------------------------------
 
 
@@ -360,6 +369,7 @@ AnyEnvelope = Union[  # noqa: UP007 - msgspec reads it at run time
     ProviderAnswer,
     PutService,
     Announced,
+    Offered,
     OfferTrigger,
     WithdrawTrigger,
     TriggerFailed,

@@ -62,7 +62,6 @@ class Registry(RuleBasedStateMachine):
         self.links: dict[tuple[str, str], deque[Envelope]] = defaultdict(deque)
         self.storage: dict[str, BindTrigger] = {}
         self.sure: set[tuple[str, FunctionKey]] = set()  # registrations every shard can know of: (gateway, key)
-        self.disturbed = False  # a hand-over or a reset: providers may hold triggers nobody remembers
         self.cores: dict[str, ShardCore] = {}
         for name in SHARDS:
             self.cores[name] = ShardCore(
@@ -112,7 +111,6 @@ class Registry(RuleBasedStateMachine):
         for slot in range(group, SLOTS, GROUPS):
             if slots[slot].node != shard:
                 slots[slot] = SlotOwner(shard, epoch)
-        self.disturbed = True
         self.new_map(tuple(slots))
 
     @rule(data=st.data(), shard=st.sampled_from(SHARDS), key=st.sampled_from(KEYS))
@@ -122,7 +120,6 @@ class Registry(RuleBasedStateMachine):
         self.everything_settles()
         epoch = self.maps[-1].epoch + 1
         (heir,) = set(SHARDS) - {shard}
-        self.disturbed = True
         self.new_map(tuple(SlotOwner(heir, epoch) if o.node == shard else o for o in self.maps[-1].slots))
         for node in self.epochs():
             self.advance(node, epoch)
@@ -181,7 +178,6 @@ class Registry(RuleBasedStateMachine):
         gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
         self.links[gateway.id, shard].clear()
         self.links[shard, gateway.id].clear()
-        self.disturbed = True
         self.sure = {(name, key) for name, key in self.sure if name != gateway.id}
         self.cores[shard].link_reset(gateway.id, self.clock)
         self.load(shard)
@@ -340,7 +336,7 @@ class Registry(RuleBasedStateMachine):
         truth = Truth(self.duplicates, self.maps[-1], self.gateways, self.storage, self.cores)
         truth.check_functions(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS)
         truth.check_trigger_store()
-        truth.check_bindings(TYPES, BUILTIN, nothing_lost=not self.disturbed)
+        truth.check_bindings(TYPES, BUILTIN)
 
     def check_not_found(self, namespace: str, id: str) -> None:
         """No hand-over makes a shard deny a function that was there all the time."""

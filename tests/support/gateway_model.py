@@ -11,6 +11,7 @@ from iii_cluster.bus.envelopes import (
     DropTrigger,
     Envelope,
     FunctionOwners,
+    Offered,
     OfferTrigger,
     Owner,
     PutFunction,
@@ -69,7 +70,10 @@ class Gateway:
                 self.tell(id, PutFunction(epoch, self.owner(conn), namespace, id, stamp, b"{}"))
         for (conn, namespace, id), stamp in self.types.items():
             if slot_of(id) in slots:
-                self.tell(id, PutTriggerType(epoch, self.owner(conn), namespace, id, stamp, b"{}"))
+                owner = self.owner(conn)
+                self.tell(id, PutTriggerType(epoch, owner, namespace, id, stamp, b"{}"))
+                held = [trigger for provider, type, trigger in self.held if (provider, type) == (owner, id)]
+                self.tell(id, Offered(epoch, owner, id, held))
         for (conn, id), (stamp, trigger) in self.triggers.items():
             if slot_of(id) in slots:
                 self.tell(id, PutTrigger(epoch, self.owner(conn), stamp, trigger))

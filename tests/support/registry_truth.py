@@ -69,7 +69,7 @@ class Truth:
         assert stored == claims
         assert bound == claims
 
-    def check_bindings(self, types: Collection[str], builtin: str, nothing_lost: bool) -> None:
+    def check_bindings(self, types: Collection[str], builtin: str) -> None:
         providers: dict[tuple[str, str], tuple[int, Owner]] = {}
         for gateway in self.gateways.values():
             for (conn, namespace, type), stamp in gateway.types.items():
@@ -96,10 +96,9 @@ class Truth:
             for gateway in self.gateways.values():
                 if f"triggers:{type}" in gateway.watched:
                     assert gateway.watched[f"triggers:{type}"] == live
-        if nothing_lost:
-            bindings = [b for core in self.cores.values() for t in types for b in core.bindings.in_slot(slot_of(t))]
-            # A refusal may have crossed a repeated offer that nothing was said to yet.
-            assert held.keys() <= {(b.provider, b.type.id, b.trigger.id) for b in bindings if b.provider}
+        bindings = [b for core in self.cores.values() for t in types for b in core.bindings.in_slot(slot_of(t))]
+        # A refusal may have crossed a repeated offer that nothing was said to yet.
+        assert held.keys() <= {(b.provider, b.type.id, b.trigger.id) for b in bindings if b.provider}
 
 
 def sorted_owners(owners: list[Owner]) -> list[Owner]:

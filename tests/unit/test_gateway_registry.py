@@ -11,6 +11,7 @@ from iii_cluster.bus.envelopes import (
     CleanupDone,
     DropFunction,
     DropTrigger,
+    Offered,
     OfferTrigger,
     Owner,
     ProviderAnswer,
@@ -299,6 +300,21 @@ def test_a_provider_is_not_told_again_what_it_has_when_a_slot_changed_hands() ->
     )
     gateway.core.on_offer(NEW_SHARD, OfferTrigger(provider.number, changed, again=True))
     assert len(out.take()) == 1
+
+
+def test_the_next_owner_of_a_types_slot_hears_what_its_provider_was_told_of() -> None:
+    gateway = FakeGateway(SHARD)
+    provider, _ = gateway.connect()
+    gateway.say(provider, type="registertriggertype", id="webhook")
+    for number, kind in enumerate(("webhook", "webhook", "other")):
+        gateway.core.on_offer(SHARD, OfferTrigger(provider.number, Trigger(f"t-{number}", kind, "f")))
+    gateway.core.on_withdraw(SHARD, WithdrawTrigger(provider.number, "t-0", "webhook"))
+    gateway.effects.take()
+    gateway.use(cluster_map(ME, NEW_SHARD, epoch=2, since=2))
+    sent = [envelope for _, envelope in gateway.effects.take()]
+    assert [type(e) for e in sent[:2]] == [PutTriggerType, Offered]
+    assert sent[1] == Offered(2, provider.owner, "webhook", ["t-1"])
+    assert sent[-1] == Announced(2)
 
 
 def test_a_failed_trigger_is_told_to_its_owner_verbatim() -> None:

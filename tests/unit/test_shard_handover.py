@@ -2,6 +2,7 @@ from iii_cluster.bus.envelopes import (
     Announced,
     BindTrigger,
     FunctionOwners,
+    Offered,
     OfferTrigger,
     Owner,
     PutTrigger,
@@ -13,6 +14,7 @@ from iii_cluster.bus.envelopes import (
     UnbindTrigger,
     Unwatch,
     Watch,
+    WithdrawTrigger,
 )
 from iii_cluster.cluster.slots import slot_of
 from shard.ownership import DURABLE
@@ -279,6 +281,24 @@ def test_nothing_is_offered_until_the_best_provider_can_be_known() -> None:
     assert lab.effects.take(OfferTrigger) == []
     lab.get(B, Announced(5))
     assert lab.effects.take(OfferTrigger, B) == [OfferTrigger(3, trigger, "shop", again=True)]
+
+
+def test_a_provider_gives_back_what_was_removed_while_the_slot_changed_hands() -> None:
+    lab = gaining()
+    trigger = Trigger("kept", "webhook", ID)
+    lab.provide(owner(2), "webhook", epoch=5)
+    lab.get(A, Offered(5, owner(2), "webhook", ["kept", "gone"]), Announced(5))
+    lab.bind(owner(1, B), trigger, epoch=5)
+    assert lab.effects.take(WithdrawTrigger) == []
+    lab.get(B, Announced(5))
+    assert lab.effects.take(WithdrawTrigger, A) == [WithdrawTrigger(2, "gone", "webhook")]
+
+
+def test_a_provider_that_is_gone_gives_nothing_back() -> None:
+    lab = gaining()
+    lab.get(A, Offered(5, owner(2), "webhook", ["gone"]), Announced(5))
+    lab.get(B, Announced(5))
+    assert lab.effects.take(WithdrawTrigger) == []
 
 
 def test_a_removal_waits_for_the_slot_to_be_filled() -> None:
