@@ -2,24 +2,23 @@
 
 from typing import Protocol
 
-from iii_cluster.bus.envelopes import Congested, Envelope
+from iii_cluster.bus.envelopes import Congested
+from iii_cluster.bus.outbox import Outbox
 from iii_cluster.routing.table import Feeder, RouteTable, Target
 
 from .worker import Worker
 
 
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None: ...
-
+class Links(Outbox, Protocol):
     def congested(self, node: str) -> bool: ...
 
 
 class Backpressure:
     """Stops reading the sockets that feed a full buffer, instead of growing it."""
 
-    def __init__(self, routes: RouteTable, effects: Effects) -> None:
+    def __init__(self, routes: RouteTable, links: Links) -> None:
         self._routes = routes
-        self._effects = effects
+        self._links = links
         self._link_feeders: dict[str, set[Feeder]] = {}
 
     # -- what a worker sent went to ... ------------------------------------------------------------
@@ -37,14 +36,14 @@ class Backpressure:
 
     def to_node(self, feeder: Worker, node: str) -> None:
         """... another node."""
-        if self._effects.congested(node):
+        if self._links.congested(node):
             _pause(feeder, self._link_feeders.setdefault(node, set()))
 
     def from_node(self, node: str, worker: Worker) -> None:
         """What `node` sent went to a worker of ours: tell it to pause its own if that one does not keep up."""
         if worker.outlet.congested and node not in worker.remote_feeders:
             worker.remote_feeders.add(node)
-            self._effects.send(node, Congested(worker.number, True))
+            self._links.send(node, Congested(worker.number, True))
 
     # -- ... which keeps up again, or is gone ------------------------------------------------------
 
@@ -52,7 +51,7 @@ class Backpressure:
         feeders, worker.feeders = worker.feeders, set()
         _resume(feeders)
         for node in worker.remote_feeders:
-            self._effects.send(node, Congested(worker.number, False))
+            self._links.send(node, Congested(worker.number, False))
         worker.remote_feeders.clear()
 
     def on_congested(self, node: str, said: Congested) -> None:

@@ -9,7 +9,6 @@ import msgspec
 from iii_cluster.bus.envelopes import (
     Cleanup,
     CleanupDone,
-    Envelope,
     OfferTrigger,
     Owner,
     ProviderAnswer,
@@ -24,7 +23,7 @@ from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.protocol.payload import BadPayload, check_text, with_caller
 from iii_cluster.routing.table import RouteTable
 
-from .backpressure import Backpressure, target_released
+from .backpressure import Backpressure, Links, target_released
 from .ids import Ids
 from .invocations import Call, Invocations
 from .membership import WorkerMembership
@@ -38,11 +37,7 @@ log = logging.getLogger(__name__)
 _LOGGED = 120
 
 
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None: ...
-
-    def congested(self, node: str) -> bool: ...
-
+class Effects(Links, Protocol):
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         """Retire the old connection, wherever it is; hold the new one's frames until that is done."""
 

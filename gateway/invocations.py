@@ -5,9 +5,9 @@ remembers in `Worker.serving` whom to tell. A local call has both, on the same g
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
-from iii_cluster.bus.envelopes import Envelope, Invoke, Refused, Result
+from iii_cluster.bus.envelopes import Invoke, Refused, Result
+from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.table import Route, RouteTable, Target
 
@@ -19,10 +19,6 @@ STOPPED = errors.error_body(errors.INVOCATION_STOPPED, "Invocation stopped")
 CHANNEL_CLOSED = errors.error_body(errors.INVOCATION_ERROR, "channel closed")
 
 Done = Callable[[bytes, bytes], None]  # (result, error)
-
-
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None: ...
 
 
 class Call:
@@ -89,14 +85,14 @@ class Invocations:
         routes: RouteTable,
         workers: dict[int, Worker],
         backpressure: Backpressure,
-        effects: Effects,
+        outbox: Outbox,
     ) -> None:
         self._node = node
         self._ids = ids
         self._routes = routes
         self._workers = workers  # by connection number
         self._backpressure = backpressure
-        self._effects = effects
+        self._outbox = outbox
         self._pending: dict[str, Call] = {}
         self._serving: dict[str, Worker] = {}
         self.completed = 0
@@ -146,7 +142,7 @@ class Invocations:
 
     def _deliver_there(self, invocation_id: str, call: Call, target: Target) -> None:
         trace, baggage = call.trace
-        self._effects.send(
+        self._outbox.send(
             target.node,
             Invoke(invocation_id, target.conn, call.function, call.data, call.namespace, trace, baggage, call.metadata),
         )
@@ -174,7 +170,7 @@ class Invocations:
     def on_invoke(self, node: str, invoke: Invoke) -> None:
         worker = self._workers.get(invoke.conn)
         if worker is None or ("function", invoke.namespace, invoke.function) not in worker.registrations:
-            self._effects.send(node, Refused(invoke))
+            self._outbox.send(node, Refused(invoke))
             return
         worker.serving[invoke.id] = node
         self._serving[invoke.id] = worker
@@ -212,7 +208,7 @@ class Invocations:
             if call is not None:
                 call.finish(result, error)
         elif origin:
-            self._effects.send(origin, Result(invocation_id, result, error))
+            self._outbox.send(origin, Result(invocation_id, result, error))
 
     def on_remote_result(self, _node: str, said: Result) -> None:
         server = self._serving.pop(said.id, None)
@@ -232,7 +228,7 @@ class Invocations:
             return
         for node in self._routes.map.nodes:
             if node.endswith(tag):
-                self._effects.send(node, Result(invocation_id, result, error))
+                self._outbox.send(node, Result(invocation_id, result, error))
                 return
 
     def _end(self, invocation_id: str) -> Call | None:
@@ -265,7 +261,7 @@ class Invocations:
                 if call is not None:
                     call.finish(b"", STOPPED)
             elif origin:
-                self._effects.send(origin, Result(invocation_id, b"", STOPPED))
+                self._outbox.send(origin, Result(invocation_id, b"", STOPPED))
         worker.serving.clear()
         for invocation_id in worker.calling.values():
             self._pending[invocation_id].caller = None

@@ -1,24 +1,20 @@
 """Telling the leading coordinator which workers this gateway has. Pure."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from iii_cluster.bus.envelopes import Envelope, Owner, WorkerChanged, WorkerDown, WorkersAnnounced, WorkerUp
+from iii_cluster.bus.outbox import Outbox
 from iii_cluster.cluster.map import ClusterMap
 
 from .worker import Worker
 
 
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None: ...
-
-
 class WorkerMembership:
     """Reports to the leader. A lost connection is reported to every new leader until its clean-up was seen."""
 
-    def __init__(self, workers: dict[int, Worker], effects: Effects) -> None:
+    def __init__(self, workers: dict[int, Worker], outbox: Outbox) -> None:
         self._workers = workers
-        self._effects = effects
+        self._outbox = outbox
         self._leader = ""
         self._epoch = 0
         self._departed: dict[int, WorkerDown] = {}
@@ -61,4 +57,4 @@ class WorkerMembership:
 
     def _tell(self, envelope: Envelope) -> None:
         if self._leader:
-            self._effects.send(self._leader, envelope)
+            self._outbox.send(self._leader, envelope)

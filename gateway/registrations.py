@@ -1,7 +1,6 @@
 """What this gateway's workers registered, by slot, and its announcement to the shards that own the slots. Pure."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -21,6 +20,7 @@ from iii_cluster.bus.envelopes import (
     Trigger,
     UnbindTrigger,
 )
+from iii_cluster.bus.outbox import Outbox
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.cluster.slots import SLOTS, slot_of
 
@@ -29,10 +29,6 @@ TRIGGER_TYPE = "trigger type"
 TRIGGER = "trigger"  # kept by the owner of the trigger id's slot
 BINDING = "binding"  # the same trigger, bound by the owner of its type's slot
 SERVICE = "service"
-
-
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None: ...
 
 
 class Registration(Struct, frozen=True, gc=False):
@@ -82,9 +78,9 @@ class Registration(Struct, frozen=True, gc=False):
 class Announcer:
     """Every registration of this gateway, and what each shard has to be told."""
 
-    def __init__(self, effects: Effects, offers: Callable[[Owner, str], list[str]]) -> None:
+    def __init__(self, outbox: Outbox, offers: Callable[[Owner, str], list[str]]) -> None:
         self.map = ClusterMap()
-        self._effects = effects
+        self._outbox = outbox
         self._offers = offers  # ids of the triggers of a type that a provider of ours was told of
         self._slots: list[dict[tuple[int, str, str, str], Registration]] = [{} for _ in range(SLOTS)]
         self.count = 0
@@ -98,7 +94,7 @@ class Announcer:
         entries[key] = registration
         shard = self.map.slots[slot].node
         if shard:
-            self._effects.send(shard, registration.put(self.map.epoch))
+            self._outbox.send(shard, registration.put(self.map.epoch))
         return shard
 
     def drop(self, registration: Registration) -> None:
@@ -107,7 +103,7 @@ class Announcer:
             shard = self.map.owner(registration.slot_key)
             envelope = registration.drop()
             if shard and envelope is not None:
-                self._effects.send(shard, envelope)
+                self._outbox.send(shard, envelope)
 
     def forget(self, registration: Registration) -> bool:
         """Forget it: the coordinator's clean-up, or the shard itself, takes it off the shard."""
@@ -122,24 +118,24 @@ class Announcer:
         moved = [slot for slot in range(SLOTS) if old.slots[slot] != new.slots[slot]]
         self._announce(moved)
         for shard in new.of_role(Role.SHARD):
-            self._effects.send(shard, Announced(new.epoch))
+            self._outbox.send(shard, Announced(new.epoch))
 
     def on_reset(self, shard: str) -> None:
         """The link to a shard was reset: it released all we had announced."""
         if shard in self.map.nodes:
             self._announce(slot for slot in range(SLOTS) if self.map.slots[slot].node == shard)
-            self._effects.send(shard, Announced(self.map.epoch))
+            self._outbox.send(shard, Announced(self.map.epoch))
 
     def _announce(self, slots: Iterable[int]) -> None:
         for slot in slots:
             shard = self.map.slots[slot].node
             if shard:
                 for registration in self._slots[slot].values():
-                    self._effects.send(shard, registration.put(self.map.epoch))
+                    self._outbox.send(shard, registration.put(self.map.epoch))
                     if registration.kind == TRIGGER_TYPE:
                         self._tell_offers(shard, registration)
 
     def _tell_offers(self, shard: str, provided: Registration) -> None:
         ids = self._offers(provided.owner, provided.id)
         if ids:
-            self._effects.send(shard, Offered(self.map.epoch, provided.owner, provided.id, ids))
+            self._outbox.send(shard, Offered(self.map.epoch, provided.owner, provided.id, ids))

@@ -3,11 +3,11 @@
 import logging
 import time
 from collections.abc import Container
-from typing import Protocol
 
 import msgspec
 
-from iii_cluster.bus.envelopes import Envelope, RemoveTrigger, Trigger
+from iii_cluster.bus.envelopes import RemoveTrigger, Trigger
+from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.routing.table import RouteTable
 
@@ -16,10 +16,6 @@ from .registrations import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, An
 from .worker import Worker
 
 log = logging.getLogger(__name__)
-
-
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None: ...
 
 
 class Registry:
@@ -31,14 +27,14 @@ class Registry:
         routes: RouteTable,
         builtins: Container[str],
         backpressure: Backpressure,
-        effects: Effects,
+        outbox: Outbox,
         max_registrations: int = 0,
     ) -> None:
         self._announcer = announcer
         self._routes = routes
         self._builtins = builtins
         self._backpressure = backpressure
-        self._effects = effects
+        self._outbox = outbox
         self._max = max_registrations  # per connection; 0: unlimited
 
     # -- functions ---------------------------------------------------------------------------------
@@ -132,7 +128,7 @@ class Registry:
     def remove_trigger(self, trigger_id: str) -> None:
         shard = self._announcer.map.owner(trigger_id)
         if shard:
-            self._effects.send(shard, RemoveTrigger(trigger_id, self._announcer.map.epoch))
+            self._outbox.send(shard, RemoveTrigger(trigger_id, self._announcer.map.epoch))
 
     def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int) -> None:
         """Somebody else removed or replaced it."""

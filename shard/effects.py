@@ -2,13 +2,11 @@
 
 from typing import Protocol
 
-from iii_cluster.bus.envelopes import Envelope, Trigger
+from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.bus.outbox import Outbox
 
 
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None:
-        """Put `envelope` on the link to `node`; never blocks."""
-
+class Effects(Outbox, Protocol):
     def forget_durable(self, trigger: Trigger) -> None:
         """Delete a durable trigger from storage, then call `ShardCore.durable_forgotten` with it."""
 

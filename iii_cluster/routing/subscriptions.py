@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection
 
 from iii_cluster.bus.envelopes import Trigger, TriggerChange, TriggerSnapshot, Watch
+from iii_cluster.bus.outbox import Outbox
 from iii_cluster.cluster.map import ClusterMap
 
 from .keys import TRIGGERS, triggers_key
-from .table import Effects
 
 
 class Subscription:
@@ -25,9 +25,9 @@ class Subscription:
 class Subscriptions:
     """Watched trigger types of a node; `changed` is called with the type after every change."""
 
-    def __init__(self, effects: Effects, changed: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, outbox: Outbox, changed: Callable[[str], None] = lambda _: None) -> None:
         self.map = ClusterMap()
-        self._effects = effects
+        self._outbox = outbox
         self._changed = changed
         self._types: dict[str, Subscription] = {}
 
@@ -79,7 +79,7 @@ class Subscriptions:
     def _ask(self, subscription: Subscription) -> None:
         subscription.asked = self.map.owner(subscription.type)
         if subscription.asked:
-            self._effects.send(subscription.asked, Watch(self.map.epoch, [triggers_key(subscription.type)]))
+            self._outbox.send(subscription.asked, Watch(self.map.epoch, [triggers_key(subscription.type)]))
 
     def _of(self, key: str, shard: str) -> Subscription | None:
         subscription = self._types.get(key.removeprefix(TRIGGERS))

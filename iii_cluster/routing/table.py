@@ -7,7 +7,8 @@ from here, ties to the own node, then round robin.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from iii_cluster.bus.envelopes import Envelope, FunctionOwners, Owner, Unwatch, Watch
+from iii_cluster.bus.envelopes import FunctionOwners, Owner, Unwatch, Watch
+from iii_cluster.bus.outbox import Outbox
 from iii_cluster.cluster.map import ClusterMap
 
 from .keys import function_key, parse_function_key
@@ -16,10 +17,6 @@ from .keys import function_key, parse_function_key
 CHOICE_WINDOW = 4
 
 Key = tuple[str, str]  # namespace, function id
-
-
-class Effects(Protocol):
-    def send(self, node: str, envelope: Envelope) -> None: ...
 
 
 class Feeder(Protocol):
@@ -130,7 +127,7 @@ class RouteTable:
     def __init__(
         self,
         node: str,
-        effects: Effects,
+        outbox: Outbox,
         *,
         trust_local: bool = True,
         released: Callable[[Target], None] = lambda _: None,
@@ -138,7 +135,7 @@ class RouteTable:
         self.node = node
         self.map = ClusterMap()
         self.now = 0.0  # seconds, moved by expire()
-        self._effects = effects
+        self._outbox = outbox
         self._trust_local = trust_local
         self._released = released  # told of a target that no route lists any more
         self._routes: dict[Key, Route] = {}
@@ -181,7 +178,7 @@ class RouteTable:
         shard = self.map.owner(route.function)
         route.asked = shard
         if shard:
-            self._effects.send(shard, Watch(self.map.epoch, [route.key]))
+            self._outbox.send(shard, Watch(self.map.epoch, [route.key]))
 
     # -- what shards say ---------------------------------------------------------------------------
 
@@ -190,7 +187,7 @@ class RouteTable:
         route = self._routes.get((namespace, function))
         if route is None:
             if said.owners:
-                self._effects.send(shard, Unwatch([said.key]))
+                self._outbox.send(shard, Unwatch([said.key]))
             return
         if route.asked != shard:
             return  # a former owner of the slot
