@@ -6,6 +6,7 @@ redis-py's parser under an asyncio protocol, without a task or a future per comm
 import asyncio
 import logging
 import random
+from abc import ABC, abstractmethod
 from asyncio import Future, Task, Transport
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ class _Wire(asyncio.Protocol):
             self._owner.lost()
 
 
-class Connection:
+class Connection(ABC):
     """Keeps one connection alive; `on_up` and `on_down` say when it can be used. Made by its subclasses."""
 
     def __init__(self, endpoint: Endpoint, label: str, on_up: Callable[[], None], on_down: Callable[[], None]) -> None:
@@ -172,13 +173,13 @@ class Connection:
             self.up = False
             self._on_down()
 
+    @abstractmethod
     def _greeting(self) -> list[tuple[bytes, ...]]:
         """Commands, with one reply each, that make a fresh connection usable."""
-        raise NotImplementedError
 
+    @abstractmethod
     def received(self, wire: _Wire, replies: list[Reply]) -> None:
         """Replies that arrived together."""
-        raise NotImplementedError
 
 
 class Publisher(Connection):
