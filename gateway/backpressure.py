@@ -9,6 +9,10 @@ from iii_cluster.routing.table import Feeder, RouteTable, Target
 from .worker import Worker
 
 
+# Calls that may wait for the answer of a shard before their callers are paused.
+MAX_LOOKUPS = 1000
+
+
 class Links(Outbox, Protocol):
     def congested(self, node: str) -> bool: ...
 
@@ -20,6 +24,8 @@ class Backpressure:
         self._routes = routes
         self._links = links
         self._link_feeders: dict[str, set[Feeder]] = {}
+        self._lookups = 0
+        self._lookup_feeders: set[Feeder] = set()
 
     # -- what a worker sent went to ... ------------------------------------------------------------
 
@@ -39,6 +45,12 @@ class Backpressure:
         if self._links.congested(node):
             _pause(feeder, self._link_feeders.setdefault(node, set()))
 
+    def to_lookup(self, feeder: Worker | None) -> None:
+        """... nowhere yet: a shard is asked first."""
+        self._lookups += 1
+        if self._lookups > MAX_LOOKUPS and feeder is not None:
+            _pause(feeder, self._lookup_feeders)
+
     def from_node(self, node: str, worker: Worker) -> None:
         """What `node` sent went to a worker of ours: tell it to pause its own if that one does not keep up."""
         if worker.outlet.congested and node not in worker.remote_feeders:
@@ -53,6 +65,12 @@ class Backpressure:
         for node in worker.remote_feeders:
             self._links.send(node, Congested(worker.number, False))
         worker.remote_feeders.clear()
+
+    def looked_up(self) -> None:
+        self._lookups -= 1
+        if self._lookups < MAX_LOOKUPS // 2 and self._lookup_feeders:
+            feeders, self._lookup_feeders = self._lookup_feeders, set()
+            _resume(feeders)
 
     def on_congested(self, node: str, said: Congested) -> None:
         target = self._routes.target(node, said.conn)

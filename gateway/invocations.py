@@ -106,9 +106,14 @@ class Invocations:
     def start(self, call: Call) -> None:
         route = self._routes.ready(call.namespace, call.function)
         if route is None:
-            self._routes.lookup(call.namespace, call.function, lambda found: self._dispatch(call, found))
+            self._backpressure.to_lookup(call.caller)
+            self._routes.lookup(call.namespace, call.function, lambda found: self._looked_up(call, found))
         else:
             self._dispatch(call, route)
+
+    def _looked_up(self, call: Call, route: Route) -> None:
+        self._backpressure.looked_up()
+        self._dispatch(call, route)
 
     def _dispatch(self, call: Call, route: Route) -> None:
         target = route.choose()

@@ -2,6 +2,7 @@ import json
 import uuid
 from typing import Any
 
+from gateway.backpressure import MAX_LOOKUPS
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Congested, FunctionOwners, Invoke, Owner, Refused, Result
 from tests.support.gateway import FakeGateway, FakeOutlet, cluster_map
@@ -325,6 +326,17 @@ def test_callers_are_paused_while_the_link_is_full() -> None:
     assert out.paused == 1
     gateway.core.backpressure.link_writable(OTHER)
     assert out.paused == 0
+
+
+def test_callers_are_paused_while_too_many_calls_wait_for_a_shard() -> None:
+    gateway = _gateway()
+    caller, out = gateway.connect()
+    for _ in range(MAX_LOOKUPS + 10):
+        _call(gateway, caller)
+    assert out.paused == 1
+    _remote(gateway)
+    assert out.paused == 0
+    assert len(out.take()) == MAX_LOOKUPS + 10
 
 
 def test_enqueue_without_a_provider_says_so() -> None:
