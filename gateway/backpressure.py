@@ -8,7 +8,6 @@ from iii_cluster.routing.table import Feeder, RouteTable, Target
 
 from .worker import Worker
 
-
 # Calls that may wait for the answer of a shard before their callers are paused.
 MAX_LOOKUPS = 1000
 
