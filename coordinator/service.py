@@ -146,6 +146,7 @@ class CoordinatorService:
                     taken_over = True
                 async with asyncio.timeout(self._command_timeout):
                     await self._keep_map(term)
+                self._firing.expire(time.monotonic())
                 self._outage.worked(time.monotonic())
             except REDIS_ERRORS as error:
                 self._keeper.reachability.contact(time.monotonic(), None)

@@ -1,19 +1,14 @@
 """Who is paused because somebody does not keep up: a worker here, a worker elsewhere, the link to a node. Pure."""
 
-from typing import Protocol
-
 from iii_cluster.bus.envelopes import Congested
-from iii_cluster.bus.outbox import Outbox
+from iii_cluster.bus.outbox import Links
 from iii_cluster.routing.table import Feeder, RouteTable, Target
 
 from .worker import Worker
 
-# Calls that may wait for the answer of a shard before their callers are paused.
+# Calls, and bytes of their payloads, that may wait for the answers of shards before their callers are paused.
 MAX_LOOKUPS = 1000
-
-
-class Links(Outbox, Protocol):
-    def congested(self, node: str) -> bool: ...
+MAX_LOOKUP_BYTES = 32 * 2**20
 
 
 class Backpressure:
@@ -24,6 +19,7 @@ class Backpressure:
         self._links = links
         self._link_feeders: dict[str, set[Feeder]] = {}
         self._lookups = 0
+        self._lookup_bytes = 0
         self._lookup_feeders: set[Feeder] = set()
 
     # -- what a worker sent went to ... ------------------------------------------------------------
@@ -44,10 +40,11 @@ class Backpressure:
         if self._links.congested(node):
             _pause(feeder, self._link_feeders.setdefault(node, set()))
 
-    def to_lookup(self, feeder: Worker | None) -> None:
+    def to_lookup(self, feeder: Worker | None, size: int) -> None:
         """... nowhere yet: a shard is asked first."""
         self._lookups += 1
-        if self._lookups > MAX_LOOKUPS and feeder is not None:
+        self._lookup_bytes += size
+        if feeder is not None and (self._lookups > MAX_LOOKUPS or self._lookup_bytes > MAX_LOOKUP_BYTES):
             _pause(feeder, self._lookup_feeders)
 
     def from_node(self, node: str, worker: Worker) -> None:
@@ -65,9 +62,10 @@ class Backpressure:
             self._links.send(node, Congested(worker.number, False))
         worker.remote_feeders.clear()
 
-    def looked_up(self) -> None:
+    def looked_up(self, size: int) -> None:
         self._lookups -= 1
-        if self._lookups < MAX_LOOKUPS // 2 and self._lookup_feeders:
+        self._lookup_bytes -= size
+        if self._lookups <= MAX_LOOKUPS // 2 and self._lookup_bytes <= MAX_LOOKUP_BYTES // 2:
             feeders, self._lookup_feeders = self._lookup_feeders, set()
             _resume(feeders)
 
@@ -77,6 +75,13 @@ class Backpressure:
             target.congested = said.on
             if not said.on:
                 target_released(target)
+
+    def node_reset(self, node: str) -> None:
+        """The node is gone, or the link was reset: it says anew who does not keep up."""
+        for target in self._routes.targets_of(node):
+            target.congested = False
+            target_released(target)
+        self.link_writable(node)
 
     def link_writable(self, node: str) -> None:
         _resume(self._link_feeders.pop(node, set()))

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from websockets.exceptions import InvalidState
+from websockets.exceptions import InvalidState, PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
@@ -36,6 +36,8 @@ TELEMETRY_PATH = "/otel"
 
 # Largest frame sent; published clients refuse frames above 16 MiB, so larger messages are fragmented.
 _FRAGMENT = 8 * 2**20
+# What a slow peer has to read within the limit to be waited for, bytes.
+_PROGRESS = 64 * 2**10
 # After a read of this many bytes others get their turn; the loop would go on reading a flooding socket for megabytes.
 _LONG_READ = 64 * 2**10
 # How long a peer may take to answer our Close before the socket is cut, seconds.
@@ -49,14 +51,12 @@ class Connection(asyncio.Protocol):
         "_dirty",
         "_listener",
         "_parts",
-        "_parts_size",
         "_pauses",
         "_transport",
         "_ws",
         "address",
         "congested",
         "last_seen",
-        "opened",
         "pinged",
         "stalled_since",
         "stalled_size",
@@ -74,8 +74,7 @@ class Connection(asyncio.Protocol):
         self.worker: Worker | None = None
         self.telemetry = False
         self.congested = False
-        self.opened = 0.0
-        self.last_seen = 0.0
+        self.last_seen = listener.now
         self.pinged = False
         self.stalled_since = 0.0
         self.stalled_size = 0
@@ -102,6 +101,9 @@ class Connection(asyncio.Protocol):
         if ws.writes and not self._dirty:
             self._mark()
         if ws.state is State.CLOSING or ws.eof_sent:
+            if isinstance(ws.parser_exc, PayloadTooBig | ProtocolError):
+                worker = self.worker.id if self.worker is not None else "none"
+                log.warning("action=connection_cut worker=%s address=%s reason=%s", worker, self.address, ws.parser_exc)
             self._listener.closing(self, _CLOSE_TIMEOUT)
         elif len(data) >= _LONG_READ:
             self._listener.breathe(self)
@@ -166,7 +168,8 @@ class Connection(asyncio.Protocol):
         elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             self._parts = [b"t" if opcode is Opcode.TEXT else b"b", bytes(frame.data)]
         elif opcode is Opcode.CONT and self._parts is not None:
-            self._parts.append(bytes(frame.data))
+            if frame.data:  # empty ones would count towards no limit
+                self._parts.append(bytes(frame.data))
             if frame.fin:
                 parts, self._parts = self._parts, None
                 self._on_message(b"".join(parts[1:]), text=parts[0] == b"t")
@@ -178,10 +181,7 @@ class Connection(asyncio.Protocol):
             return  # accepted and discarded
         worker = self.worker
         if worker is not None:
-            try:
-                self._listener.on_text(worker, payload)
-            except Exception:
-                log.exception("action=frame_failed worker=%s", worker.id)
+            self._listener.on_text(worker, payload)
 
     # -- Outlet ------------------------------------------------------------------------------------
 
@@ -216,7 +216,12 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         self._pauses -= 1
         if self._pauses == 0 and self._transport is not None:
+            self.last_seen = self._listener.now  # its silence was ours
             self._transport.resume_reading()
+
+    @property
+    def paused(self) -> bool:
+        return self._pauses > 0
 
     def close(self, code: int, reason: str) -> None:
         try:
@@ -253,9 +258,9 @@ class Connection(asyncio.Protocol):
             transport.close()
 
     def stalled(self, now: float, limit: float) -> bool:
-        """True when the peer has read nothing for `limit` seconds while more is queued than it keeps up with."""
+        """True when the peer has read next to nothing for `limit` seconds while it is congested."""
         size = self._buffered()
-        if size < self.stalled_size:
+        if size <= self.stalled_size - _PROGRESS:
             self.stalled_size = size
             self.stalled_since = now
         return now - self.stalled_since > limit

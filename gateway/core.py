@@ -17,24 +17,22 @@ from iii_cluster.bus.envelopes import (
     TriggerFailed,
     WithdrawTrigger,
 )
+from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.config.settings import Duplicates
 from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.protocol.payload import BadPayload, check_text, with_caller
 from iii_cluster.routing.table import RouteTable
 
-from .backpressure import Backpressure, Links, target_released
+from .announcer import Announcer
+from .backpressure import Backpressure, target_released
 from .ids import Ids
 from .invocations import Call, Invocations
 from .membership import WorkerMembership
-from .registrations import Announcer
 from .registry import Registry
 from .worker import Outlet, Worker
 
 log = logging.getLogger(__name__)
-
-# Longest part of a bad frame that is logged, characters.
-_LOGGED = 120
 
 
 class Effects(Links, Protocol):
@@ -113,6 +111,10 @@ class GatewayCore:
         self.backpressure.worker_reads_again(worker)
         self.membership.down(worker)
 
+    def send_away(self, worker: Worker) -> None:
+        """The connection is about to be closed: no new calls for it."""
+        self.registry.withdraw_all(worker)
+
     def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
         """Evict a connection whose worker proved to be back on another one; `same` compares secrets."""
         worker = self.by_id.get(worker_id)
@@ -132,11 +134,11 @@ class GatewayCore:
 
     def unhold(self, worker: Worker) -> None:
         """Go on with what waited, in order."""
-        held, worker.held = worker.held, None
-        for at, text in enumerate(held or ()):
+        held, worker.held = worker.held or [], None
+        for at, text in enumerate(held):
             self.on_text(worker, text)
             if worker.held is not None:  # one of them made it wait again
-                worker.held += (held or [])[at + 1 :]
+                worker.held += held[at + 1 :]
                 break
         worker.outlet.resume()
 
@@ -154,27 +156,22 @@ class GatewayCore:
             message = messages.decode(text)
         except (msgspec.MsgspecError, RecursionError, BadPayload) as error:
             if text.strip():
-                self._dropped(worker, str(error))
+                worker.drop("any", str(error))
             return
         if not worker.known:
             worker.known = True
             self.membership.up(worker)
-        self._handlers[type(message)](worker, message)
-
-    def _dropped(self, worker: Worker, reason: str) -> None:
-        """Log a bad frame; of a stream of them, ever fewer."""
-        worker.dropped += 1
-        if worker.dropped.bit_count() == 1:
-            log.warning(
-                "action=frame_dropped worker=%s count=%d reason=%s", worker.id, worker.dropped, reason[:_LOGGED]
-            )
+        try:
+            self._handlers[type(message)](worker, message)
+        except Exception:
+            log.exception("action=frame_failed worker=%s frame=%s", worker.id, type(message).__name__)
 
     def _on_invoke(self, worker: Worker, message: messages.InvokeFunction) -> None:
         raw_id = bytes(message.invocation_id)
         if raw_id == b"null":
             raw_id = b""
         elif raw_id and (len(raw_id) != 38 or raw_id[0] != 0x22):
-            self._dropped(worker, "invocation_id is not a UUID")
+            worker.drop("invokefunction", "invocation_id is not a UUID")
             return
         action = message.action
         if type(action) is messages.Void:
@@ -184,6 +181,11 @@ class GatewayCore:
             namespace = "default"
         elif not namespace.strip():
             self._refuse(worker, raw_id, message, errors.INVALID_NAMESPACE, "the namespace is blank")
+            return
+        if len(message.function_id) > messages.MAX_ID or len(namespace) > messages.MAX_ID:
+            self._refuse(
+                worker, raw_id, message, errors.FUNCTION_NOT_FOUND, f"ids have at most {messages.MAX_ID} characters"
+            )
             return
         metadata = bytes(message.metadata)
         trace = (bytes(message.traceparent), bytes(message.baggage))
@@ -226,17 +228,15 @@ class GatewayCore:
             else:
                 reply.finish(msgspec.json.encode({"messageReceiptId": receipt}), b"")
 
-        provider = Call(None, b"", "default", ENQUEUE, msgspec.json.encode(job), trace, done=done)
+        provider = Call(None, b"", "default", ENQUEUE, msgspec.json.encode(job), trace, done=done, feeder=worker)
         self.invocations.start(provider)
 
     def _on_result(self, worker: Worker, message: messages.InvocationResult) -> None:
-        error = bytes(message.error)
-        if error == b"null":
-            error = b""
+        error = errors.regular(bytes(message.error))
         self.invocations.on_result(worker, message.invocation_id, bytes(message.result), error)
 
     def _on_trigger_result(self, worker: Worker, message: messages.TriggerRegistrationResult) -> None:
-        error = b"" if messages.is_null(message.error) else bytes(message.error)
+        error = errors.regular(bytes(message.error))
         if error:
             worker.offers.pop(message.id, None)
         shard = self.map.owner(message.trigger_type)
@@ -249,15 +249,25 @@ class GatewayCore:
 
     # -- envelopes ---------------------------------------------------------------------------------
 
-    def on_offer(self, _node: str, offer: OfferTrigger) -> None:
+    def on_offer(self, node: str, offer: OfferTrigger) -> None:
         worker = self.workers.get(offer.conn)
-        if worker is None:
-            return
         trigger = offer.trigger
+        if worker is None or self._outdated(trigger.type, offer.epoch):
+            return
         if offer.again and worker.offers.get(trigger.id) == trigger:
             return  # the type's slot changed hands, the provider has it
+        frame = frames.register_trigger(trigger, offer.provider_namespace)
+        if worker.max_frame and len(frame) > worker.max_frame:
+            reason = f"the trigger has {len(frame)} bytes, its provider accepts {worker.max_frame}"
+            error = errors.error_body(errors.PAYLOAD_TOO_LARGE, reason)
+            self.effects.send(node, ProviderAnswer(worker.owner, trigger.type, trigger.id, error))
+            return
         worker.offers[trigger.id] = trigger
-        worker.outlet.send(frames.register_trigger(trigger, offer.provider_namespace))
+        worker.outlet.send(frame)
+
+    def _outdated(self, trigger_type: str, epoch: int) -> bool:
+        """Sent by a former owner of the type's slot; the present one was told what the provider has."""
+        return 0 < epoch < self.map.slot(trigger_type).since
 
     def _offers(self, provider: Owner, trigger_type: str) -> list[str]:
         worker = self.workers.get(provider.conn)
@@ -265,7 +275,9 @@ class GatewayCore:
 
     def on_withdraw(self, _node: str, said: WithdrawTrigger) -> None:
         worker = self.workers.get(said.conn)
-        if worker is not None and worker.offers.pop(said.id, None) is not None:
+        if worker is None or self._outdated(said.type, said.epoch):
+            return
+        if worker.offers.pop(said.id, None) is not None:
             worker.outlet.send(frames.unregister_trigger(said.id, said.type))
 
     def on_trigger_failed(self, _node: str, said: TriggerFailed) -> None:
@@ -303,7 +315,13 @@ class GatewayCore:
 
     def _node_lost(self, node: str, why: str) -> None:
         self.invocations.node_lost(node, why)
-        self.backpressure.link_writable(node)
+        self.backpressure.node_reset(node)
+
+    def link_writable(self, node: str) -> None:
+        """The link to a node takes mail again."""
+        self.announcer.resume(node)
+        if not self.effects.congested(node):
+            self.backpressure.link_writable(node)
 
     def on_reset(self, node: str) -> None:
         """The link to a node was reset: what was under way is lost, what is registered is said again."""

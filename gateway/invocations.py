@@ -28,6 +28,7 @@ class Call:
         "caller",
         "data",
         "done",
+        "feeder",
         "function",
         "function_json",
         "metadata",
@@ -47,8 +48,10 @@ class Call:
         trace: tuple[bytes, bytes] = (b"", b""),
         metadata: bytes = b"",
         done: Done | None = None,
+        feeder: Worker | None = None,
     ) -> None:
         self.caller = caller  # None: the engine itself
+        self.feeder = feeder or caller  # whom to pause when the call's way is full
         self.raw_id = raw_id  # the caller's id as it wrote it, quotes included; empty: no reply wanted
         self.namespace = namespace
         self.function = function
@@ -106,17 +109,31 @@ class Invocations:
     def start(self, call: Call) -> None:
         route = self._routes.ready(call.namespace, call.function)
         if route is None:
-            self._backpressure.to_lookup(call.caller)
-            self._routes.lookup(call.namespace, call.function, lambda found: self._looked_up(call, found))
+            size = len(call.data) + len(call.metadata)
+            self._backpressure.to_lookup(call.feeder, size)
+            shard = self._routes.lookup(call.namespace, call.function, lambda found: self._looked_up(call, found, size))
+            if call.feeder is not None and shard:
+                self._backpressure.to_node(call.feeder, shard)
         else:
             self._dispatch(call, route)
 
-    def _looked_up(self, call: Call, route: Route) -> None:
-        self._backpressure.looked_up()
+    def _looked_up(self, call: Call, route: Route, size: int) -> None:
+        self._backpressure.looked_up(size)
         self._dispatch(call, route)
 
+    def _choose(self, route: Route) -> Target | None:
+        """The next target that can be delivered to, as far as can be known here."""
+        while True:
+            target = route.choose()
+            if target is None or target.node != self._node:
+                return target
+            worker = self._workers.get(target.conn)
+            if worker is not None and worker.outlet.open:
+                return target
+            self._routes.disown(route, target)  # closed; the shard has not heard of it yet
+
     def _dispatch(self, call: Call, route: Route) -> None:
-        target = route.choose()
+        target = self._choose(route)
         if target is None:
             call.finish(b"", _unreachable(route))
             return
@@ -136,14 +153,15 @@ class Invocations:
             self._deliver_here(invocation_id, call, target)
         else:
             self._deliver_there(invocation_id, call, target)
+        call.data = call.metadata = b""  # on its way; a refusal brings them back
 
     def _deliver_here(self, invocation_id: str, call: Call, target: Target) -> None:
         worker = self._workers[target.conn]
         worker.serving[invocation_id] = self._node
         self._serving[invocation_id] = worker
         self._send_call(worker, invocation_id, call.function_json, call.data, call.trace, call.metadata)
-        if call.caller is not None:
-            self._backpressure.to_worker(call.caller, worker)
+        if call.feeder is not None:
+            self._backpressure.to_worker(call.feeder, worker)
 
     def _deliver_there(self, invocation_id: str, call: Call, target: Target) -> None:
         trace, baggage = call.trace
@@ -151,8 +169,8 @@ class Invocations:
             target.node,
             Invoke(invocation_id, target.conn, call.function, call.data, call.namespace, trace, baggage, call.metadata),
         )
-        if call.caller is not None:
-            self._backpressure.to_target(call.caller, target)
+        if call.feeder is not None:
+            self._backpressure.to_target(call.feeder, target)
 
     def _send_call(
         self,
@@ -174,7 +192,11 @@ class Invocations:
 
     def on_invoke(self, node: str, invoke: Invoke) -> None:
         worker = self._workers.get(invoke.conn)
-        if worker is None or ("function", invoke.namespace, invoke.function) not in worker.registrations:
+        if (
+            worker is None
+            or not worker.outlet.open
+            or ("function", invoke.namespace, invoke.function) not in worker.registrations
+        ):
             self._outbox.send(node, Refused(invoke))
             return
         worker.serving[invoke.id] = node
@@ -190,6 +212,7 @@ class Invocations:
         call = self._end(invoke.id)
         if call is None:
             return
+        call.data, call.metadata = invoke.data, invoke.metadata
         route = self._routes.get(call.namespace, call.function)
         if route is None:
             call.finish(b"", not_found(call.namespace, call.function, []))
@@ -201,7 +224,7 @@ class Invocations:
 
     # -- results -----------------------------------------------------------------------------------
 
-    def on_result(self, worker: Worker | None, invocation_id: str, result: bytes, error: bytes) -> None:
+    def on_result(self, worker: Worker, invocation_id: str, result: bytes, error: bytes) -> None:
         """A worker answered. Whoever answers first ends the call: it may have reconnected since it was called."""
         server = self._serving.pop(invocation_id, None)
         if server is None:
@@ -214,6 +237,7 @@ class Invocations:
                 call.finish(result, error)
         elif origin:
             self._outbox.send(origin, Result(invocation_id, result, error))
+            self._backpressure.to_node(worker, origin)
 
     def on_remote_result(self, _node: str, said: Result) -> None:
         server = self._serving.pop(said.id, None)
@@ -274,21 +298,24 @@ class Invocations:
 
     def node_lost(self, node: str, why: str) -> None:
         """End the calls that were sent to a node; forget who called from there."""
-        body = errors.error_body(errors.INVOCATION_STOPPED, f"Invocation stopped: {why}")
-        for invocation_id in [i for i, call in self._pending.items() if call.target and call.target.node == node]:
-            call = self._end(invocation_id)
-            if call is not None:
-                call.finish(b"", body)
+        self._end_calls_to(node, why)
         for worker in self._workers.values():
             worker.remote_feeders.discard(node)
             for invocation_id, origin in worker.serving.items():
                 if origin == node:
                     worker.serving[invocation_id] = ""
 
+    def _end_calls_to(self, node: str, why: str) -> None:
+        body = errors.error_body(errors.INVOCATION_STOPPED, f"Invocation stopped: {why}")
+        for invocation_id in [i for i, call in self._pending.items() if call.target and call.target.node == node]:
+            call = self._end(invocation_id)
+            if call is not None:
+                call.finish(b"", body)
+
     def cut_off(self, why: str) -> None:
         """Redis is gone for too long: end every call that waits for another node."""
         for node in {call.target.node for call in self._pending.values() if call.target} - {self._node}:
-            self.node_lost(node, why)
+            self._end_calls_to(node, why)
 
 
 def _unreachable(route: Route) -> bytes:

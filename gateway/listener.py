@@ -64,6 +64,8 @@ class Listener:
         """Close connections without calls in flight, or all; True while busy ones are left."""
         for connection in list(self._connections):
             if everybody or not connection.busy:
+                if connection.worker is not None:
+                    self._core.send_away(connection.worker)
                 connection.close(SERVICE_RESTART, "service restart")
         return not everybody and bool(self._connections)
 
@@ -136,7 +138,7 @@ class Listener:
             log.warning("action=connection_cut address=%s reason=it does not read", connection.address)
             connection.abort()
         ping, pong = self.settings.ping_interval, self.settings.ping_timeout
-        for connection in list(self._connections):
+        for connection in [c for c in self._connections if not c.paused]:
             silent = now - connection.last_seen
             if silent > ping + pong and connection.pinged:
                 log.info("action=connection_cut address=%s reason=no pong", connection.address)

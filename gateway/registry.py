@@ -1,6 +1,5 @@
 """Registrations of this gateway's workers: taken from frames, kept per connection, announced to shards. Pure."""
 
-import logging
 import time
 from collections.abc import Container
 
@@ -9,13 +8,15 @@ import msgspec
 from iii_cluster.bus.envelopes import RemoveTrigger, Trigger
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames, messages
+from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
 from iii_cluster.routing.table import RouteTable
 
+from .announcer import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, Announcer, Registration
 from .backpressure import Backpressure
-from .registrations import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, Announcer, Registration
 from .worker import Worker
 
-log = logging.getLogger(__name__)
+# Largest definition of a function, or configuration of a trigger, bytes: less than any client's message limit.
+MAX_DEFINITION = 1_000_000
 
 
 class Registry:
@@ -41,17 +42,10 @@ class Registry:
 
     def register_function(self, worker: Worker, message: messages.RegisterFunction) -> None:
         if not messages.is_null(message.invocation):
-            log.warning(
-                "action=registration_dropped worker=%s function=%s reason=HTTP functions are not supported yet",
-                worker.id,
-                message.id,
-            )
+            worker.drop(f"registerfunction {message.id}", "HTTP functions are not supported yet")
             return
-        if message.id in self._builtins or (message.id.startswith("engine::") and worker.namespace != "default"):
-            log.warning("action=registration_dropped worker=%s function=%s reason=reserved", worker.id, message.id)
-            worker.outlet.send(
-                frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, worker.namespace, message.id, "")
-            )
+        if self._reserved(message.id, worker.namespace):
+            self._refuse_reserved(worker, message.id, worker.namespace)
             return
         definition = _definition(
             description=_text(message.description),
@@ -61,6 +55,13 @@ class Registry:
         )
         if self._put(worker, FUNCTION, worker.namespace, message.id, definition):
             self._routes.export(worker.namespace, message.id, worker.target)
+
+    def _reserved(self, function: str, namespace: str) -> bool:
+        return function in self._builtins or (function.startswith("engine::") and namespace != "default")
+
+    def _refuse_reserved(self, worker: Worker, function: str, namespace: str) -> None:
+        worker.drop(f"registerfunction {function}", "the id is reserved")
+        worker.outlet.send(frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, namespace, function, ""))
 
     def unregister_function(self, worker: Worker, message: messages.UnregisterFunction) -> None:
         self._drop(worker, (FUNCTION, worker.namespace, message.id))
@@ -82,7 +83,10 @@ class Registry:
     def register_trigger_type(self, worker: Worker, message: messages.RegisterTriggerType) -> None:
         namespace = worker.namespace if message.namespace is None else message.namespace
         if not namespace.strip():
-            log.warning("action=registration_dropped worker=%s type=%s reason=blank namespace", worker.id, message.id)
+            worker.drop(f"registertriggertype {message.id}", "the namespace is blank")
+            return
+        if message.id in BUILTIN_TRIGGER_TYPES:
+            worker.drop(f"registertriggertype {message.id}", "the engine provides this type")
             return
         definition = _definition(
             description=_text(message.description),
@@ -100,9 +104,12 @@ class Registry:
     def register_trigger(self, worker: Worker, message: messages.RegisterTrigger) -> None:
         for namespace in (message.namespace, message.trigger_namespace):
             if namespace is not None and not namespace.strip():
-                error = errors.error_body(errors.INVALID_NAMESPACE, "the namespace is blank")
-                worker.outlet.send(frames.trigger_failed(message.id, message.trigger_type, message.function_id, error))
+                self._refuse_trigger(worker, message, errors.INVALID_NAMESPACE, "the namespace is blank")
                 return
+        if len(bytes(message.config)) + len(bytes(message.metadata)) > MAX_DEFINITION:
+            reason = f"config and metadata may have {MAX_DEFINITION} bytes together"
+            self._refuse_trigger(worker, message, errors.PAYLOAD_TOO_LARGE, reason)
+            return
         trigger = Trigger(
             message.id,
             message.trigger_type,
@@ -119,16 +126,18 @@ class Registry:
         if self._put(worker, TRIGGER, "", trigger.id, trigger):
             self._put(worker, BINDING, "", trigger.id, trigger)
 
+    def _refuse_trigger(self, worker: Worker, message: messages.RegisterTrigger, code: str, reason: str) -> None:
+        error = errors.error_body(code, reason)
+        worker.outlet.send(frames.trigger_failed(message.id, message.trigger_type, message.function_id, error))
+
     def unregister_trigger(self, worker: Worker, message: messages.UnregisterTrigger) -> None:
         """By id only; the trigger may belong to any connection of the cluster."""
         if not self._drop(worker, (TRIGGER, "", message.id)):
-            self.remove_trigger(message.id)
+            shard = self._announcer.map.owner(message.id)
+            if shard:
+                self._outbox.send(shard, RemoveTrigger(message.id, self._announcer.map.epoch))
+                self._backpressure.to_node(worker, shard)
         self._drop(worker, (BINDING, "", message.id))
-
-    def remove_trigger(self, trigger_id: str) -> None:
-        shard = self._announcer.map.owner(trigger_id)
-        if shard:
-            self._outbox.send(shard, RemoveTrigger(trigger_id, self._announcer.map.epoch))
 
     def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int) -> None:
         """Somebody else removed or replaced it."""
@@ -159,6 +168,9 @@ class Registry:
                 self._put(worker, registration.kind, "", registration.id, moved)
             elif registration.namespace == old:
                 self._drop(worker, registration.key)
+                if registration.kind == FUNCTION and self._reserved(registration.id, namespace):
+                    self._refuse_reserved(worker, registration.id, namespace)
+                    continue
                 put = self._put(worker, registration.kind, namespace, registration.id, body)
                 if put and registration.kind == FUNCTION:
                     self._routes.export(namespace, registration.id, worker.target)
@@ -181,7 +193,10 @@ class Registry:
         registration = Registration(kind, worker.owner, namespace, name, stamp, body)
         known = registration.key in worker.registrations
         if not known and self._max and len(worker.registrations) >= self._max:
-            log.warning("action=registration_dropped worker=%s id=%s reason=limit of %d", worker.id, name, self._max)
+            worker.drop(f"{kind} {name}", f"a connection may register {self._max} things")
+            return False
+        if not isinstance(body, Trigger) and len(body) > MAX_DEFINITION:
+            worker.drop(f"{kind} {name}", f"a definition may have {MAX_DEFINITION} bytes")
             return False
         worker.registrations[registration.key] = registration
         shard = self._announcer.put(registration)

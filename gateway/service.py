@@ -11,6 +11,7 @@ from iii_cluster.node.node import Node
 from .builtins.install import Builtins
 from .core import GatewayCore
 from .listener import Listener
+from .neighbours import check_port
 from .reattach import Reattach
 from .worker import Worker
 
@@ -52,7 +53,7 @@ class GatewayService:
         bus.on(envelopes.RejectFunction, core.on_reject)
         bus.on(envelopes.Cleanup, core.on_cleanup)
         bus.on_reset = self._on_reset
-        bus.on_congestion = lambda node, on: None if on else core.backpressure.link_writable(node)
+        bus.on_congestion = lambda node, on: None if on else core.link_writable(node)
         self._node.membership.subscribe(core.on_map)
         core.on_map(core.map, self._node.membership.map)
 
@@ -75,6 +76,8 @@ class GatewayService:
 
     async def start(self) -> None:
         """Open the worker port; the node is in the map by now."""
+        node = self._node
+        await check_port(node.settings.host, node.settings.worker_port, node.info.id, node.membership)
         self._tick()
         await self._listener.start()
         log.info("action=listening host=%s port=%d", self._node.settings.host, self._listener.port)

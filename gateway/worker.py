@@ -1,5 +1,6 @@
 """What a gateway knows of one worker connection. The socket itself is behind `Outlet`."""
 
+import logging
 import time
 from typing import Any, Protocol
 
@@ -7,7 +8,12 @@ from iii_cluster.bus.envelopes import Owner, Trigger
 from iii_cluster.protocol.payload import caller_suffix
 from iii_cluster.routing.table import Feeder, Target
 
-from .registrations import Registration
+from .announcer import Registration
+
+log = logging.getLogger(__name__)
+
+# Longest part of a bad frame that is logged, characters.
+_LOGGED = 120
 
 
 class Outlet(Protocol):
@@ -21,9 +27,11 @@ class Outlet(Protocol):
 
     def resume(self) -> None: ...
 
-    def close(self, code: int, reason: str) -> None: ...
-
     def abort(self) -> None: ...
+
+    @property
+    def open(self) -> bool:
+        """What is sent reaches the worker, as far as can be known here."""
 
     @property
     def congested(self) -> bool:
@@ -69,7 +77,7 @@ class Worker:
         self.known = False  # the coordinator was told of it: it sent a protocol message
         self.announced = False
         self.gone = False
-        self.dropped = 0  # bad frames
+        self.dropped = 0  # frames that came to nothing
         self.held: list[bytes] | None = None  # frames that wait until the old connection is retired
         self.info: dict[str, Any] = {}  # what it announced of itself
         self.max_frame = 0  # largest message it accepts, bytes; 0: no limit known
@@ -87,6 +95,18 @@ class Worker:
     @property
     def number(self) -> int:
         return self.owner.conn
+
+    def drop(self, what: str, reason: str) -> None:
+        """Log that a frame came to nothing; of a stream of them, ever fewer. Both texts may be the worker's."""
+        self.dropped += 1
+        if self.dropped.bit_count() == 1:
+            log.warning(
+                "action=frame_dropped worker=%s count=%d frame=%s reason=%s",
+                self.id,
+                self.dropped,
+                what[:_LOGGED],
+                reason[:_LOGGED],
+            )
 
     def __repr__(self) -> str:
         return f"Worker({self.id})"

@@ -15,11 +15,12 @@ from iii_cluster.bus.envelopes import (
     UnbindTrigger,
     WithdrawTrigger,
 )
+from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.slots import slot_of
 
 from .effects import Effects
 from .outcomes import Done, Outcomes
-from .ownership import DURABLE, Ownership
+from .ownership import Ownership
 from .trigger_types import Binding, Provider, Providers, State, TriggerType
 
 Changed = Callable[[str, str, Trigger | None], None]  # type id, trigger id, the trigger if it is bound
@@ -35,13 +36,19 @@ class Bindings:
     """
 
     def __init__(
-        self, effects: Effects, builtin: Collection[str], ready: Callable[[int], bool], changed: Changed
+        self,
+        effects: Effects,
+        builtin: Collection[str],
+        ready: Callable[[int], bool],
+        epoch: Callable[[], int],
+        changed: Changed,
     ) -> None:
         self.index: Ownership[Binding] = Ownership()
         self.providers: Ownership[Provider] = Ownership()
         self._effects = effects
         self._builtin = builtin
         self._ready = ready
+        self._epoch = epoch  # of our map
         self._changed = changed
         self._ids: dict[str, Binding] = {}
         self._claims: dict[str, dict[Owner, Binding]] = {}  # superseded ones; do not count
@@ -185,7 +192,7 @@ class Bindings:
         for id in offered.ids:
             binding = self._ids.get(id)
             if binding is None or binding.provider != provider or binding.type.id != offered.type:
-                self._effects.send(provider.node, WithdrawTrigger(provider.conn, id, offered.type))
+                self._effects.send(provider.node, WithdrawTrigger(provider.conn, id, offered.type, self._epoch()))
 
     def _serve(self, providers: Providers) -> None:
         """A provider (re)registered: it gets what is bound here, then what was waiting."""
@@ -271,17 +278,17 @@ class Bindings:
             return
         if moves:
             binding.told = False
-            if binding.state is State.LIVE:
-                self._withdraw(binding)
+            self._withdraw(binding)
         binding.answered, binding.error = False, b""
         binding.type.set_state(binding, State.LIVE, target, provider)
-        self._effects.send(provider.node, OfferTrigger(provider.conn, binding.trigger, target.namespace, again))
+        self._effects.send(
+            provider.node, OfferTrigger(provider.conn, binding.trigger, target.namespace, again, self._epoch())
+        )
         self._changed(binding.type.id, binding.trigger.id, binding.trigger)
 
     def _park(self, binding: Binding) -> None:
         was = binding.state
-        if was is State.LIVE:
-            self._withdraw(binding)
+        self._withdraw(binding)
         binding.answered, binding.error = False, b""
         binding.type.set_state(binding, State.PARKED, None, None)
         self.outcomes.conclude(binding.trigger.id, b"")
@@ -289,12 +296,17 @@ class Bindings:
             self._changed(binding.type.id, binding.trigger.id, None)
 
     def _withdraw(self, binding: Binding) -> None:
-        """Take a live trigger from its provider, if that one still is there."""
+        """Take a trigger from its provider, if that one still is there.
+
+        A refused one too: the refusal may have crossed a repeated offer. Its gateway knows whether it has it.
+        """
         at, provider = binding.at, binding.provider
         if at is None or provider is None or provider not in at.stack:
             return
-        self._effects.send(provider.node, WithdrawTrigger(provider.conn, binding.trigger.id, binding.type.id))
-        if at.refused:
+        self._effects.send(
+            provider.node, WithdrawTrigger(provider.conn, binding.trigger.id, binding.type.id, self._epoch())
+        )
+        if binding.state is State.LIVE and at.refused:
             if not self._freed:
                 self._effects.settle_soon()
             self._freed[at] = None
@@ -334,9 +346,9 @@ class Bindings:
         self._forget_empty(old.type)
 
     def _take_back(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
+        if binding.provider not in leaving:
+            self._withdraw(binding)
         if binding.state is State.LIVE:
-            if binding.provider not in leaving:
-                self._withdraw(binding)
             self._changed(binding.type.id, binding.trigger.id, None)
 
     def _install(self, binding: Binding, at: Providers | None = None, provider: Owner | None = None) -> None:

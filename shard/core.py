@@ -17,6 +17,7 @@ from iii_cluster.bus.envelopes import (
     UnbindTrigger,
     Watch,
 )
+from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.config.settings import Duplicates
@@ -26,7 +27,7 @@ from .bindings import Bindings
 from .effects import Effects
 from .functions import Functions
 from .holds import Holds, Lookup
-from .ownership import DURABLE, Ownership
+from .ownership import Ownership
 from .pushes import Pushes
 from .services import Services
 from .slots import SlotTable
@@ -60,7 +61,9 @@ class ShardCore:
         self.functions = Functions(effects, duplicates, self._pushes.function_changed)
         self.services = Services()
         self.triggers = Triggers(effects, self.slots.ready, self._forget_durable)
-        self.bindings = Bindings(effects, builtin_types, self.slots.ready, self._pushes.trigger_changed)
+        self.bindings = Bindings(
+            effects, builtin_types, self.slots.ready, lambda: self.map.epoch, self._pushes.trigger_changed
+        )
         self.holds = Holds()
         self._seen: dict[str, int] = {}  # node -> newest epoch it spoke of
         self._departed: dict[Owner, None] = {}  # connections that were cleaned up

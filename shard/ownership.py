@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from iii_cluster.bus.envelopes import Owner
-
-DURABLE = Owner("", 0, "")  # owns what no connection owns; never released
+from iii_cluster.cluster.durable import DURABLE
 
 
 @dataclass(slots=True, eq=False)

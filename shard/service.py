@@ -15,6 +15,7 @@ from aiorwlock import RWLock
 
 from iii_cluster.bus.ask import AskError
 from iii_cluster.bus.envelopes import Announced, Envelope, Trigger
+from iii_cluster.cluster.durable import RETRY_DELAY, DurableTriggers
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
@@ -23,7 +24,6 @@ from iii_cluster.node.node import Node
 from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
 
 from .core import ShardCore
-from .durable import RETRY_DELAY, DurableTriggers
 from .questions import Questions, Row
 
 ROWS_PER_TURN = 500  # rows of a listing made before other work gets a turn

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iii_cluster.bus.envelopes import DropTrigger, Owner, PutTrigger, RevokeTrigger, Trigger
+from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.slots import slot_of
 
 from .effects import Effects
-from .ownership import DURABLE, Ownership, Record
+from .ownership import Ownership, Record
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,7 @@
 """A worker that serves one function. `III_URL` names a gateway; the default is ws://127.0.0.1:49134."""
 
 import os
-import signal
+import threading
 
 from iii import InitOptions, register_worker
 
@@ -14,4 +14,7 @@ async def greet(data: dict) -> dict:
 
 iii.register_function("greeter::greet", greet)
 print("serving greeter::greet", flush=True)
-signal.pause()
+try:
+    threading.Event().wait()
+except KeyboardInterrupt:
+    iii.shutdown()

@@ -4,12 +4,12 @@ import time
 from uuid import uuid4
 
 import msgspec
-from redis.asyncio import Redis
 
+from gateway.registry import MAX_DEFINITION
 from iii_cluster.bus.ask import Asker, AskError
-from iii_cluster.bus.envelopes import BindTrigger, Owner, PutTrigger, RemoveTrigger, Trigger, encode_envelope
+from iii_cluster.bus.envelopes import BindTrigger, PutTrigger, RemoveTrigger, Trigger
 from iii_cluster.bus.service import Bus
-from iii_cluster.cluster.keys import Keys
+from iii_cluster.cluster.durable import DURABLE, DurableTriggers
 from iii_cluster.protocol import errors, messages
 from iii_cluster.protocol.errors import EngineError
 
@@ -23,21 +23,20 @@ UNREGISTER = "engine::unregister_trigger"
 # How long a provider may take to answer before its silence counts as consent, seconds.
 PROVIDER_PATIENCE = 10.0
 
-NOBODY = Owner("", 0, "")
 
-
-class DurableTriggers:
+class DurableRegistrations:
     """Keeps the trigger in Redis first, then tells the shards; they load it again when slots move."""
 
-    def __init__(self, redis: Redis, keys: Keys, bus: Bus, asker: Asker, survey: Survey) -> None:
-        self._redis = redis
-        self._keys = keys
+    def __init__(self, stored: DurableTriggers, bus: Bus, asker: Asker, survey: Survey) -> None:
+        self._stored = stored
         self._bus = bus
         self._asker = asker
         self._survey = survey
 
     async def register(self, data: bytes) -> bytes:
         asked = parse(REGISTER, data, arguments.RegisterTriggerInput)
+        if len(data) > MAX_DEFINITION:
+            raise EngineError(errors.PAYLOAD_TOO_LARGE, f"a trigger may have {MAX_DEFINITION} bytes")
         if asked.trigger_namespace is not None and not asked.trigger_namespace.strip():
             raise EngineError(errors.INVALID_NAMESPACE, "the namespace is blank")
         trigger = Trigger(
@@ -49,13 +48,14 @@ class DurableTriggers:
             provider_namespace=asked.trigger_namespace,
         )
         epoch, stamp = self._survey.map.epoch, time.time_ns() // 1_000_000
-        bind = BindTrigger(epoch, NOBODY, stamp, trigger)
-        await self._redis.hset(self._keys.durable_triggers, trigger.id, encode_envelope(bind))
-        self._send(trigger.id, PutTrigger(epoch, NOBODY, stamp, trigger))
+        bind = BindTrigger(epoch, DURABLE, stamp, trigger)
+        if not await self._stored.add(bind):
+            raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, "there are too many durable triggers")
+        self._send(trigger.id, PutTrigger(epoch, DURABLE, stamp, trigger))
         self._send(trigger.type, bind)
         error = await self._provider_error(trigger)
         if error:
-            self._send(trigger.id, RemoveTrigger(trigger.id))
+            self._send(trigger.id, RemoveTrigger(trigger.id, epoch))
             body = msgspec.json.decode(error, type=errors.ErrorBody)
             raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, f"{body.code}: {body.message}")
         return msgspec.json.encode({"id": trigger.id})
@@ -63,6 +63,8 @@ class DurableTriggers:
     async def _provider_error(self, trigger: Trigger) -> bytes:
         """What the provider answered: empty for success, for silence, and while there is no provider."""
         shard = self._survey.map.owner(trigger.type)
+        if not shard:
+            return b""
         try:
             answer: bytes = await self._asker.ask(
                 shard, "bindings.outcome", {"id": trigger.id, "type": trigger.type}, timeout=PROVIDER_PATIENCE
@@ -75,7 +77,7 @@ class DurableTriggers:
         asked = parse(UNREGISTER, data, arguments.UnregisterTriggerInput)
         known = await self._survey.owner(asked.id, "triggers.get", {"id": asked.id})
         if known:
-            self._send(asked.id, RemoveTrigger(asked.id))
+            self._send(asked.id, RemoveTrigger(asked.id, self._survey.map.epoch))
         return msgspec.json.encode({"removed": bool(known)})
 
     def _send(self, key: str, envelope: PutTrigger | BindTrigger | RemoveTrigger) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.core import GatewayCore
 from gateway.worker import Worker
+from iii_cluster.cluster.durable import DurableTriggers
 from iii_cluster.node.node import Node
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
@@ -29,7 +30,7 @@ class Builtins:
         self._core = core
         self._running: set[asyncio.Task[None]] = set()
         survey = Survey(node.asker, node.membership)
-        kept = durable.DurableTriggers(node.redis, node.keys, node.bus, node.asker, survey)
+        kept = durable.DurableRegistrations(DurableTriggers(node.redis, node.keys), node.bus, node.asker, survey)
         names = core.builtins
         names[workers.REGISTER] = self._register_worker
 

@@ -5,8 +5,8 @@ import time
 import unicodedata
 from typing import Any
 
+from gateway.announcer import FUNCTION
 from gateway.core import GatewayCore
-from gateway.registrations import FUNCTION
 from gateway.worker import Worker
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError

@@ -136,7 +136,7 @@ class Connection(ABC):
                     )
                 reported = True
             else:
-                log.info("action=redis_connected server=%s use=%s", self.endpoint.name, self._label)
+                log.debug("action=redis_connected server=%s use=%s", self.endpoint.name, self._label)
                 delay, reported = FIRST_RETRY, False
                 reason = await wire.closed
                 log.warning("action=redis_lost server=%s use=%s reason=%r", self.endpoint.name, self._label, reason)

@@ -202,20 +202,23 @@ class OfferTrigger(Envelope, tag=30):
     """Send `registertrigger` to the provider on `conn`.
 
     `again`: the type's slot changed hands, so the provider may have it already; a gateway that knows may skip it.
+    `epoch` is the shard's map epoch: what a former owner of the slot sent does not count any more.
     """
 
     conn: int
     trigger: Trigger
     provider_namespace: str = "default"
     again: bool = False
+    epoch: int = 0
 
 
 class WithdrawTrigger(Envelope, tag=31):
-    """Send `unregistertrigger` to the provider on `conn`."""
+    """Send `unregistertrigger` to the provider on `conn`. `epoch` as in `OfferTrigger`."""
 
     conn: int
     id: str
     type: str
+    epoch: int = 0
 
 
 class TriggerFailed(Envelope, tag=32):

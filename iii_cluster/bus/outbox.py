@@ -8,3 +8,10 @@ from iii_cluster.bus.envelopes import Envelope
 class Outbox(Protocol):
     def send(self, node: str, envelope: Envelope) -> None:
         """Put `envelope` on the link to `node`; never blocks."""
+
+
+class Links(Outbox, Protocol):
+    """An outbox that can be full."""
+
+    def congested(self, node: str) -> bool:
+        """Whoever feeds the link to `node` should pause."""

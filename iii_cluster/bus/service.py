@@ -6,7 +6,7 @@ one flush, and the flush writes one PUBLISH per packet, one write per server.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 TICK = 0.02  # seconds between looks at links that owe something
 IDLE_TICK = 0.25  # seconds between looks at the connections
 STOP_TIMEOUT = 1.0  # seconds `stop` waits for acknowledgements
-STRANGER_LIFETIME = 60.0  # seconds a link is kept over which nothing was ever sent or delivered
+STRANGER_LIFETIME = 60.0  # seconds a silent link is kept that was never used, or to a node outside the cluster
 INBOX_BYTES = 16 * 2**20  # in flight from all peers to one inbox: half of what Redis allows a subscriber
 
 E = TypeVar("E", bound=Envelope)
@@ -37,12 +37,12 @@ class _Peer:
 
     __slots__ = ("dirty", "forgotten", "heard_at", "link", "node", "prefix", "publisher", "watched")
 
-    def __init__(self, node: str, link: Link, prefix: bytes, publisher: Publisher) -> None:
+    def __init__(self, node: str, link: Link, prefix: bytes, publisher: Publisher, now: float) -> None:
         self.node = node
         self.link = link
         self.prefix = prefix
         self.publisher = publisher
-        self.heard_at = 0.0
+        self.heard_at = now
         self.dirty = False  # in the list of the next flush
         self.watched = False  # looked at by the timer
         self.forgotten = False
@@ -65,6 +65,7 @@ class Bus:
         self._peers: dict[str, _Peer] = {}
         self._births = count(1)
         self._window = MAX_WINDOW
+        self._members: frozenset[str] = frozenset()
         self._dirty: list[_Peer] = []
         self._watched: dict[_Peer, None] = {}
         self._local: list[Envelope] = []
@@ -152,15 +153,18 @@ class Bus:
         self._uplink.publish_to_all(body)
         self._schedule_flush()
 
-    def set_peer_count(self, n: int) -> None:
-        """Share what Redis may hold for one subscriber among `n` peers."""
-        self._window = min(max(INBOX_BYTES // max(n, 1), MIN_WINDOW), MAX_WINDOW)
+    def set_members(self, nodes: Collection[str]) -> None:
+        """The other nodes of the cluster: what Redis may hold for one subscriber is shared among them."""
+        self._members = frozenset(nodes)
+        self._window = min(max(INBOX_BYTES // max(len(nodes), 1), MIN_WINDOW), MAX_WINDOW)
         for peer in self._peers.values():
             peer.link.set_window(self._window)
 
     def _meet(self, node: str) -> _Peer:
         link = Link(self.node_id, next(self._births), self.stats, self._window)
-        peer = _Peer(node, link, publish_prefix(self._keys.inbox(node)), self._uplink.publisher_for(node))
+        peer = _Peer(
+            node, link, publish_prefix(self._keys.inbox(node)), self._uplink.publisher_for(node), self._loop.time()
+        )
         self._peers[node] = peer
         return peer
 
@@ -296,10 +300,11 @@ class Bus:
         self._schedule_tick(TICK if self._watched else IDLE_TICK)
 
     def _drop_strangers(self, now: float) -> None:
-        """Late packets of a forgotten peer make links that nobody would ever forget again."""
-        old = [peer for peer in self._peers.values() if peer.link.blank and now - peer.heard_at > STRANGER_LIFETIME]
-        for peer in old:
-            self.forget(peer.node)
+        """Late mail of, or to, a forgotten peer makes links that nobody would ever forget again."""
+        for peer in list(self._peers.values()):
+            known = peer.node in self._members or not self._members
+            if now - peer.heard_at > STRANGER_LIFETIME and (peer.link.blank or not known):
+                self.forget(peer.node)
 
     def publisher_up(self, publisher: Publisher) -> None:
         """A server can be published to again; called by the uplink."""

@@ -18,12 +18,16 @@ from .connection import connection_options, one_line_errors
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 LISTS = {
-    "workers": ("engine::workers::list", "workers", ("name", "id", "runtime", "version", "status", "function_count")),
+    "workers": (
+        "engine::workers::list",
+        "workers",
+        ("name", "id", "namespace", "runtime", "version", "gateway", "function_count"),
+    ),
     "functions": ("engine::functions::list", "functions", ("function_id", "namespace", "worker_name", "description")),
     "triggers": (
         "engine::registered-triggers::list",
         "registered_triggers",
-        ("id", "trigger_type", "function_id", "worker_name", "config_summary"),
+        ("id", "trigger_type", "function_id", "worker_name", "state", "config_summary"),
     ),
 }
 
@@ -44,9 +48,14 @@ def status(admin: str, as_json: bool) -> None:
 
     Nodes on other machines serve their admin port to themselves: their readiness shows as "?".
     """
+    admin = admin if "://" in admin else f"http://{admin}"
     code, cluster = ask_admin(admin, "/cluster")
     if code != 200 or not isinstance(cluster, dict) or "nodes" not in cluster:
         raise Unreachable(f"what answers at {admin} is not a node of a cluster")
+    if not cluster["nodes"]:
+        _, readiness = ask_admin(admin, "/readyz")
+        reasons = readiness.get("reasons", []) if isinstance(readiness, dict) else []
+        raise Unreachable(f"the node at {admin} has not joined a cluster: {'; '.join(reasons)}")
     nodes = [_with_readiness(node, cluster) for node in cluster["nodes"]]
     nodes.sort(key=lambda node: (node["role"], node["id"]))
     if as_json:
@@ -100,7 +109,11 @@ def _list_command(name: str) -> click.Command:
                 result = client.invoke(function, {})
         except (RemoteError, TimeoutError) as error:
             raise Unreachable(str(error)) from None
-        rows = result.get(member, []) if isinstance(result, dict) else []
+        answer = result if isinstance(result, dict) else {}
+        rows = answer.get(member, [])
+        if answer.get("partial"):
+            missing = ", ".join(map(str, answer.get("missing_nodes", [])))
+            click.echo(f"warning: the list is incomplete, these nodes did not answer: {missing}", err=True)
         if as_json:
             click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         else:

@@ -21,6 +21,7 @@ from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
 from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
 from iii_cluster.cluster.tasks import end
+from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings
 
 from . import logs, status
@@ -94,14 +95,14 @@ class Node:
                 if time.monotonic() >= next_log:
                     next_log = time.monotonic() + REDIS_WAIT_LOG_INTERVAL
                     url = self.settings.redis_urls[0]
-                    logger.warning("action=waiting_for_redis url=%s error=%s", logs.redact(url), error)
+                    logger.warning("action=waiting_for_redis url=%s error=%s", redact_url(url), error)
             await asyncio.sleep(REDIS_WAIT_INTERVAL)
 
     def _on_map(self, old: ClusterMap, new: ClusterMap) -> None:
         for node in old.nodes.keys() - new.nodes.keys() - {self.info.id}:
             self.bus.forget(node)
             self.asker.node_lost(node)
-        self.bus.set_peer_count(max(1, len(new.nodes.keys() - {self.info.id})))
+        self.bus.set_members(new.nodes.keys() - {self.info.id})
 
 
 def _redis_client(name: str, settings: Settings) -> Redis:
@@ -210,7 +211,7 @@ class RoleProcess:
 
 def _node_info(role: Role, settings: Settings, admin_port: int) -> NodeInfo:
     ports = {"admin": admin_port}
-    if role is Role.GATEWAY:
+    if role is Role.GATEWAY and settings.worker_port:  # a free one is only known when it is bound
         ports["worker"] = settings.worker_port
     return NodeInfo(
         id=f"{role}-{secrets.token_hex(4)}",

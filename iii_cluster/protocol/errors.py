@@ -27,6 +27,34 @@ class ErrorBody(msgspec.Struct, omit_defaults=True, frozen=True):
     stacktrace: str | None = None
 
 
+class _Complete(msgspec.Struct):
+    code: str
+    message: str
+
+
+_decode_complete = msgspec.json.Decoder(_Complete).decode
+_decode_body = msgspec.json.Decoder(ErrorBody).decode
+
+
+def regular(raw: bytes) -> bytes:
+    """An error as a worker sent it, or b"" for none (null). What clients could not read is put into a body."""
+    if raw in (b"", b"null"):
+        return b""
+    try:
+        _decode_complete(raw)
+    except msgspec.MsgspecError:
+        return _completed(raw)
+    return raw
+
+
+def _completed(raw: bytes) -> bytes:
+    try:
+        body = _decode_body(raw)
+    except msgspec.MsgspecError:
+        return error_body("UNKNOWN", raw.decode(errors="replace"))
+    return error_body(body.code, body.message)
+
+
 class EngineError(Exception):
     """Raised inside the engine; becomes the error body of the call that caused it."""
 

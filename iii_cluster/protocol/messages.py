@@ -5,12 +5,16 @@ fields are ignored) and never touches user payloads: `Raw` fields keep the bytes
 An absent `Raw` is empty; `is_null` treats it like a JSON null.
 """
 
-from typing import Union
+from typing import Annotated, Union
 
 import msgspec
 from msgspec import Raw, Struct
 
 ABSENT = Raw(b"")
+
+# Longest id or namespace of what is registered, characters: they are kept, announced and logged.
+MAX_ID = 1024
+Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
 
 
 def is_null(raw: Raw | bytes) -> bool:
@@ -23,7 +27,7 @@ class Message(Struct, tag_field="type", gc=False):
 
 
 class RegisterFunction(Message, tag="registerfunction"):
-    id: str
+    id: Id
     description: str | None = None
     request_format: Raw = ABSENT
     response_format: Raw = ABSENT
@@ -32,46 +36,46 @@ class RegisterFunction(Message, tag="registerfunction"):
 
 
 class UnregisterFunction(Message, tag="unregisterfunction"):
-    id: str
+    id: Id
 
 
 class RegisterTriggerType(Message, tag="registertriggertype"):
-    id: str
+    id: Id
     description: str = ""
     trigger_request_format: Raw = ABSENT
     call_request_format: Raw = ABSENT
-    namespace: str | None = None
+    namespace: Id | None = None
 
 
 class UnregisterTriggerType(Message, tag="unregistertriggertype"):
-    id: str
-    namespace: str | None = None
+    id: Id
+    namespace: Id | None = None
 
 
 class RegisterTrigger(Message, tag="registertrigger"):
-    id: str
-    trigger_type: str
-    function_id: str
+    id: Id
+    trigger_type: Id
+    function_id: Id
     config: Raw = ABSENT
     metadata: Raw = ABSENT
-    namespace: str | None = None
-    trigger_namespace: str | None = None
+    namespace: Id | None = None
+    trigger_namespace: Id | None = None
 
 
 class UnregisterTrigger(Message, tag="unregistertrigger"):
-    id: str
+    id: Id
     trigger_type: str | None = None
 
 
 class TriggerRegistrationResult(Message, tag="triggerregistrationresult"):
-    id: str
-    trigger_type: str
-    function_id: str
+    id: Id
+    trigger_type: Id
+    function_id: Id
     error: Raw = ABSENT
 
 
 class RegisterService(Message, tag="registerservice"):
-    id: str
+    id: Id
     name: str | None = None
     description: str | None = None
     parent_service_id: str | None = None

@@ -11,6 +11,9 @@ from iii_cluster.cluster.membership import Membership
 from .subscriptions import Subscriptions
 from .table import Route, RouteTable
 
+# How long an event waits for the owners of its target, seconds.
+LOOKUP_PATIENCE = 10.0
+
 
 class Firing:
     """Fires events at functions, wherever they are; nobody waits for the results.
@@ -49,6 +52,10 @@ class Firing:
                     metadata=trigger.metadata,
                 )
             )
+
+    def expire(self, now: float) -> None:
+        """Give up events whose target no shard could name in time; call it now and then."""
+        self._routes.expire(now, LOOKUP_PATIENCE)
 
     def on_reset(self, node: str) -> None:
         """The link to `node` was reset: watches there are gone."""

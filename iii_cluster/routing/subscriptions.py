@@ -40,10 +40,6 @@ class Subscriptions:
         subscription = self._types.get(trigger_type)
         return subscription.triggers.values() if subscription else ()
 
-    def known(self, trigger_type: str) -> bool:
-        subscription = self._types.get(trigger_type)
-        return subscription is not None and subscription.known
-
     def on_snapshot(self, shard: str, said: TriggerSnapshot) -> None:
         subscription = self._of(said.key, shard)
         if subscription is not None:

@@ -4,6 +4,7 @@ A route holds the function's owners as `Target`s. Calls go to the one with the f
 from here, ties to the own node, then round robin.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from iii_cluster.bus.outbox import Outbox
 from iii_cluster.cluster.map import ClusterMap
 
 from .keys import function_key, parse_function_key
+
+log = logging.getLogger(__name__)
 
 # How many owners one choice looks at: the work per call must not grow with the number of replicas.
 CHOICE_WINDOW = 4
@@ -151,6 +154,9 @@ class RouteTable:
     def target(self, node: str, conn: int) -> Target | None:
         return self._targets.get((node, conn))
 
+    def targets_of(self, node: str) -> list[Target]:
+        return [target for target in self._targets.values() if target.node == node]
+
     # -- lookups -----------------------------------------------------------------------------------
 
     def ready(self, namespace: str, function: str) -> Route | None:
@@ -162,8 +168,11 @@ class RouteTable:
             self._watch(route)
         return route
 
-    def lookup(self, namespace: str, function: str, then: Callable[[Route], None]) -> None:
-        """Call `then(route)` when the owners are known; a route without owners means not found."""
+    def lookup(self, namespace: str, function: str, then: Callable[[Route], None]) -> str:
+        """Call `then(route)` when the owners are known; a route without owners means not found.
+
+        Returns the shard that was asked, "" while nobody owns the slot.
+        """
         route = self._routes.get((namespace, function))
         if route is None:
             route = self._routes[namespace, function] = Route(namespace, function)
@@ -173,6 +182,7 @@ class RouteTable:
             self._held.add(route)
             self._watch(route)
         route.waiting.append(then)
+        return route.asked
 
     def _watch(self, route: Route) -> None:
         shard = self.map.owner(route.function)
@@ -220,7 +230,10 @@ class RouteTable:
             waiting, route.waiting = route.waiting, None
             self._held.discard(route)
             for then in waiting:
-                then(route)
+                try:
+                    then(route)
+                except Exception:
+                    log.exception("action=lookup_failed function=%s", route.function)
 
     def _forget_if_empty(self, route: Route) -> None:
         if not route.local and not route.remote and route.waiting is None and not route.asked:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,10 @@ async def test_the_caller_in_node_greets_through_the_worker_in_python(own_cluste
             output, _ = await caller.communicate()
         assert output.decode().strip().endswith("Hello, Ada!")
         assert caller.returncode == 0
+        worker.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            assert await worker.wait() == 0
     finally:
-        worker.kill()
-        await worker.wait()
+        if worker.returncode is None:
+            worker.kill()
+            await worker.wait()

@@ -173,7 +173,7 @@ async def test_many_senders_do_not_disturb_each_other(server: ValkeyServer, make
     inbox = Inbox(target)
     senders = [await make_bus(f"sender-{i}", server.url) for i in range(12)]
     for bus in (target, *senders):
-        bus.set_peer_count(12)
+        bus.set_members([str(n) for n in range(12)])
     await asyncio.gather(*(send_numbers(bus, "target", 0, 1000) for bus in senders))
     await eventually(lambda: all(len(inbox.of(bus.node_id)) >= 1000 for bus in senders))
     assert all(inbox.of(bus.node_id) == list(range(1000)) for bus in senders)

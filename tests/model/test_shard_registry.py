@@ -28,12 +28,12 @@ from iii_cluster.bus.envelopes import (
     UnbindTrigger,
     Watch,
 )
+from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.config.settings import Duplicates
 from iii_cluster.routing.keys import parse_function_key
 from shard.core import ShardCore
-from shard.ownership import DURABLE
 from tests.support.gateway_model import FunctionKey, Gateway, subject
 from tests.support.registry_truth import Truth
 

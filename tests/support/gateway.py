@@ -18,9 +18,9 @@ class FakeOutlet:
         self.frames: list[dict[str, Any]] = []
         self.raw: list[bytes] = []
         self.paused = 0
+        self.open = True
         self.congested = False
         self.aborted = False
-        self.closed_with: int | None = None
 
     def send(self, frame: bytes) -> None:
         self.raw.append(frame)
@@ -35,9 +35,6 @@ class FakeOutlet:
 
     def resume(self) -> None:
         self.paused -= 1
-
-    def close(self, code: int, reason: str) -> None:
-        self.closed_with = code
 
     def abort(self) -> None:
         self.aborted = True

@@ -101,6 +101,10 @@ class Gateway:
             case RejectFunction(conn, namespace, id, _, stamp):
                 if self.functions.get((conn, namespace, id), stamp + 1) <= stamp:
                     self.forget_function((conn, namespace, id))
+            case OfferTrigger(trigger=Trigger(type=type)) | WithdrawTrigger(type=type) if (
+                said.epoch < self.map.slot(type).since
+            ):
+                pass  # of a former owner of the slot
             case OfferTrigger(conn, trigger, namespace):
                 if (conn, namespace, trigger.type) in self.types:
                     self.held[self.owner(conn), trigger.type, trigger.id] = (trigger, namespace)

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from iii_cluster.bus.envelopes import BindTrigger, Owner
+from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.config.settings import Duplicates
 from iii_cluster.routing.keys import parse_function_key
 from shard.core import ShardCore
-from shard.ownership import DURABLE
 
 from .gateway_model import Gateway
 

@@ -3,14 +3,18 @@
 from itertools import count
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from iii_cluster.bus.envelopes import (
     BindTrigger,
     Envelope,
+    OfferTrigger,
     Owner,
     PutFunction,
     PutTrigger,
     PutTriggerType,
     Trigger,
+    WithdrawTrigger,
 )
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.slots import SLOTS
@@ -48,7 +52,8 @@ class Recorder:
         """Sent envelopes of one kind (to one node), which are then forgotten."""
         taken = [e for to, e in self.sent if isinstance(e, kind) and node in (None, to)]
         self.sent = [(to, e) for to, e in self.sent if not (isinstance(e, kind) and node in (None, to))]
-        return taken
+        # Whether the shard's epoch is told right is the model's business.
+        return [replace(e, epoch=0) if isinstance(e, OfferTrigger | WithdrawTrigger) else e for e in taken]
 
 
 def cluster_map(

@@ -2,9 +2,12 @@ import json
 import uuid
 from typing import Any
 
+import pytest
+
 from gateway.backpressure import MAX_LOOKUPS
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Congested, FunctionOwners, Invoke, Owner, Refused, Result
+from iii_cluster.config.settings import Duplicates
 from tests.support.gateway import FakeGateway, FakeOutlet, cluster_map
 
 GATEWAY = "gateway-aaaaaaaa"
@@ -328,6 +331,122 @@ def test_callers_are_paused_while_the_link_is_full() -> None:
     assert out.paused == 0
 
 
+def test_a_closed_local_owner_that_the_shard_still_names_is_passed_over() -> None:
+    gateway = FakeGateway(OTHER, SHARD, COORDINATOR, duplicates=Duplicates.REPLACE)
+    callee, _ = _serve(gateway)
+    caller, out = gateway.connect()
+    _call(gateway, caller)
+    _call(gateway, caller)
+    gateway.core.disconnect(callee)
+    said = FunctionOwners("function:default/f", 1, [callee.owner])
+    gateway.core.routes.on_owners(SHARD, said)
+    assert [frame["error"]["code"] for frame in out.take()] == ["function_not_found"] * 2
+    assert gateway.core.invocations.in_flight == 0
+
+
+def test_a_connection_that_is_closing_gets_no_calls() -> None:
+    gateway = _gateway()
+    callee, callee_out = _serve(gateway)
+    caller, out = gateway.connect()
+    callee_out.open = False
+    invoke = Invoke("i-1", callee.number, "f", b"{}")
+    gateway.core.invocations.on_invoke(OTHER, invoke)
+    assert gateway.effects.take(Refused) == [Refused(invoke)]
+    _call(gateway, caller)
+    _remote(gateway)
+    assert not callee_out.take()
+    assert out.take()[0]["error"]["code"] == "function_not_found"
+
+
+def test_a_reset_link_forgets_who_did_not_keep_up_behind_it() -> None:
+    gateway = _gateway()
+    caller, out = gateway.connect()
+    _call(gateway, caller)
+    _remote(gateway, 5)
+    gateway.core.backpressure.on_congested(OTHER, Congested(5, True))
+    _call(gateway, caller)
+    assert out.paused == 1
+    gateway.core.on_reset(OTHER)
+    assert out.paused == 0
+    _call(gateway, caller)
+    assert out.paused == 0
+
+
+def test_a_callee_is_paused_while_the_link_for_its_answers_is_full() -> None:
+    gateway = _gateway()
+    callee, callee_out = _serve(gateway)
+    gateway.core.invocations.on_invoke(OTHER, Invoke("i-1", callee.number, "f", b"{}"))
+    gateway.effects.congested_nodes.add(OTHER)
+    gateway.say(callee, type="invocationresult", invocation_id="i-1", function_id="f", result=1)
+    assert callee_out.paused == 1
+    gateway.effects.congested_nodes.clear()
+    gateway.core.link_writable(OTHER)
+    assert callee_out.paused == 0
+
+
+def test_whoever_enqueues_is_paused_while_the_provider_does_not_keep_up() -> None:
+    gateway = _gateway()
+    _, provider_out = _serve(gateway, "engine::queue::enqueue")
+    provider_out.congested = True
+    caller, out = gateway.connect()
+    _call(gateway, caller, action={"type": "enqueue", "queue": "mail"})
+    assert out.paused == 1
+
+
+def test_a_refused_call_brings_its_payload_back() -> None:
+    gateway = _gateway()
+    caller, _ = gateway.connect()
+    _call(gateway, caller, metadata={"m": 1})
+    _remote(gateway, 5, 6)
+    (first,) = gateway.effects.take(Invoke)
+    assert not any(call.data or call.metadata for call in gateway.core.invocations._pending.values())
+    gateway.core.invocations.on_refused(OTHER, Refused(first))
+    (second,) = gateway.effects.take(Invoke)
+    assert (second.data, second.metadata) == (first.data, first.metadata)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("boom", {"code": "UNKNOWN", "message": '"boom"'}),
+        ({}, {"code": "UNKNOWN", "message": ""}),
+        ({"message": "m"}, {"code": "UNKNOWN", "message": "m"}),
+        ({"code": "c", "message": "m", "more": [1]}, {"code": "c", "message": "m", "more": [1]}),
+    ],
+)
+def test_errors_clients_could_not_read_are_put_into_a_body(given: Any, told: Any) -> None:
+    gateway = _gateway()
+    callee, callee_out = _serve(gateway)
+    caller, out = gateway.connect()
+    _call(gateway, caller)
+    (frame,) = callee_out.take()
+    answer = {"invocation_id": frame["invocation_id"], "function_id": "f"}
+    gateway.say(callee, type="invocationresult", **answer, error=given)
+    assert out.take()[0]["error"] == told
+
+
+def test_an_odd_error_of_the_queue_provider_still_ends_the_call() -> None:
+    gateway = _gateway()
+    provider, provider_out = _serve(gateway, "engine::queue::enqueue")
+    caller, out = gateway.connect()
+    _call(gateway, caller, action={"type": "enqueue", "queue": "mail"})
+    (job,) = provider_out.take()
+    answer = {"invocation_id": job["invocation_id"], "function_id": "engine::queue::enqueue"}
+    gateway.say(provider, type="invocationresult", **answer, error="full")
+    assert out.take()[0]["error"]["code"] == "enqueue_error"
+
+
+def test_an_id_that_is_too_long_is_not_found() -> None:
+    gateway = _gateway()
+    caller, out = gateway.connect()
+    gateway.say(caller, type="ping")
+    out.take()
+    gateway.effects.take()
+    _call(gateway, caller, function="f" * 2000)
+    assert out.take()[0]["error"]["code"] == "function_not_found"
+    assert not gateway.effects.take()
+
+
 def test_callers_are_paused_while_too_many_calls_wait_for_a_shard() -> None:
     gateway = _gateway()
     caller, out = gateway.connect()
@@ -380,3 +499,12 @@ def test_calls_waiting_for_another_node_end_when_redis_stays_away() -> None:
     (answer,) = out.take()
     assert answer["function_id"] == "f"
     assert gateway.core.invocations.in_flight == 1
+
+
+def test_answers_for_others_wait_for_redis() -> None:
+    gateway = _gateway()
+    callee, _callee_out = _serve(gateway)
+    gateway.core.invocations.on_invoke(OTHER, Invoke("i-1", callee.number, "f", b"{}"))
+    gateway.core.invocations.cut_off("Redis is unreachable")
+    gateway.say(callee, type="invocationresult", invocation_id="i-1", function_id="f", result=1)
+    assert gateway.effects.take(Result) == [Result("i-1", b"1")]

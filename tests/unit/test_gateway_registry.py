@@ -160,6 +160,73 @@ def test_engine_functions_cannot_be_registered() -> None:
     assert len(worker.registrations) == 1
 
 
+def test_an_announced_namespace_does_not_take_engine_ids_along() -> None:
+    gateway = FakeGateway()
+    worker, out = gateway.connect()
+    gateway.say(worker, type="registerfunction", id="engine::queue::enqueue")
+    register(gateway.core, worker, b'{"namespace":"shop"}')
+    assert [frame["type"] for frame in out.take()] == ["registrationrejected"]
+    assert not worker.registrations
+
+
+def test_types_of_the_engine_have_no_other_provider() -> None:
+    gateway = FakeGateway()
+    worker, _ = gateway.connect()
+    gateway.say(worker, type="registertriggertype", id="engine::workers-available", description="")
+    assert not worker.registrations
+
+
+def test_large_definitions_and_long_ids_are_not_kept() -> None:
+    gateway = FakeGateway()
+    worker, out = gateway.connect()
+    large = "x" * 1_100_000
+    gateway.say(worker, type="registerfunction", id="f", metadata=large)
+    gateway.say(worker, type="registerfunction", id="f" * 2000)
+    _trigger(gateway, worker, config=large)
+    assert out.take()[0]["error"]["code"] == "payload_too_large"
+    assert not worker.registrations
+
+
+def test_a_trigger_too_large_for_its_provider_is_refused_in_its_name() -> None:
+    gateway = FakeGateway()
+    provider, out = gateway.connect()
+    provider.max_frame = 1000
+    trigger = Trigger("t-1", "webhook", "f", b'"' + b"x" * 2000 + b'"')
+    gateway.effects.take()
+    gateway.core.on_offer(SHARD, OfferTrigger(provider.number, trigger))
+    (answer,) = gateway.effects.take(ProviderAnswer)
+    assert json.loads(answer.error)["code"] == "payload_too_large"
+    assert not out.take()
+
+
+def test_announcing_waits_for_a_full_link_and_its_closing_word_comes_last() -> None:
+    gateway = FakeGateway()
+    worker, _ = gateway.connect()
+    for number in range(20):
+        gateway.say(worker, type="registerfunction", id=f"f-{number}")
+    gateway.effects.take()
+    gateway.effects.congested_nodes.add(NEW_SHARD)
+    gateway.use(cluster_map(ME, NEW_SHARD, epoch=2, since=2))
+    assert not gateway.effects.take()
+    gateway.effects.congested_nodes.clear()
+    gateway.core.link_writable(NEW_SHARD)
+    sent = [envelope for _, envelope in gateway.effects.take()]
+    assert [type(e) for e in sent] == [PutFunction] * 20 + [Announced]
+    gateway.core.link_writable(NEW_SHARD)
+    assert not gateway.effects.take()
+
+
+def test_an_evicted_worker_that_was_still_waiting_registers_nothing() -> None:
+    gateway = FakeGateway()
+    worker, _ = gateway.connect()
+    gateway.core.hold(worker)
+    gateway.say(worker, type="registerfunction", id="f")
+    gateway.core.disconnect(worker)
+    gateway.core.unhold(worker)
+    assert not worker.registrations
+    assert gateway.core.routes.get("default", "f") is None
+
+
 def test_registrations_of_one_connection_are_limited() -> None:
     gateway = FakeGateway(max_registrations=2)
     worker, _ = gateway.connect()
@@ -299,6 +366,20 @@ def test_a_provider_is_not_told_again_what_it_has_when_a_slot_changed_hands() ->
         provider, type="triggerregistrationresult", id="t-1", trigger_type="webhook", function_id="g", error=error
     )
     gateway.core.on_offer(NEW_SHARD, OfferTrigger(provider.number, changed, again=True))
+    assert len(out.take()) == 1
+
+
+def test_what_a_former_owner_of_a_types_slot_sent_comes_too_late() -> None:
+    gateway = FakeGateway()
+    provider, out = gateway.connect()
+    kept = Trigger("t-1", "webhook", "f")
+    gateway.core.on_offer(SHARD, OfferTrigger(provider.number, kept, epoch=1))
+    gateway.use(cluster_map(ME, NEW_SHARD, epoch=2, since=2))
+    out.take()
+    gateway.core.on_offer(SHARD, OfferTrigger(provider.number, Trigger("t-2", "webhook", "f"), epoch=1))
+    gateway.core.on_withdraw(SHARD, WithdrawTrigger(provider.number, "t-1", "webhook", epoch=1))
+    assert not out.take()
+    gateway.core.on_withdraw(NEW_SHARD, WithdrawTrigger(provider.number, "t-1", "webhook", epoch=2))
     assert len(out.take()) == 1
 
 

@@ -13,7 +13,7 @@ from iii_cluster.bus.envelopes import (
     Watch,
     WithdrawTrigger,
 )
-from shard.ownership import DURABLE
+from iii_cluster.cluster.durable import DURABLE
 from shard.questions import Questions
 from tests.support.shard import BUILTIN, GATEWAYS, LEADER, Lab, cluster_map, owner
 
@@ -218,7 +218,7 @@ def test_removing_a_refused_trigger_frees_nothing(lab: Lab) -> None:
     refuse(lab)
     lab.effects.sent.clear()
     lab.get(A, UnbindTrigger(W, "t", "webhook"))
-    assert (lab.effects.sent, lab.effects.settles) == ([], 0)
+    assert (withdrawals(lab), lab.effects.sent, lab.effects.settles) == ([(91, "t")], [], 0)
 
 
 def test_binding_again_offers_again_without_withdrawing(lab: Lab) -> None:

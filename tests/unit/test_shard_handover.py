@@ -16,8 +16,8 @@ from iii_cluster.bus.envelopes import (
     Watch,
     WithdrawTrigger,
 )
+from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.slots import slot_of
-from shard.ownership import DURABLE
 from tests.support.shard import BARRIER, BUILTIN, GATEWAYS, ME, OTHER, Lab, cluster_map, owner
 
 A, B = GATEWAYS

@@ -21,12 +21,13 @@ from iii_cluster.bus.envelopes import (
     Watch,
     encode_envelope,
 )
+from iii_cluster.cluster import durable
+from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
 from iii_cluster.config.settings import Settings
 from iii_cluster.node.node import Node
-from shard import durable, service
-from shard.ownership import DURABLE
+from shard import service
 from shard.service import ShardService, serve
 from tests.support.eventually import eventually
 from tests.support.shard import GATEWAYS, ME, OTHER, cluster_map, owner

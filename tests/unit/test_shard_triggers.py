@@ -1,7 +1,7 @@
 import pytest
 
 from iii_cluster.bus.envelopes import Cleanup, DropTrigger, PutService, RemoveTrigger, RevokeTrigger, Trigger
-from shard.ownership import DURABLE
+from iii_cluster.cluster.durable import DURABLE
 from shard.questions import Questions
 from tests.support.shard import GATEWAYS, LEADER, Lab, cluster_map, owner
 

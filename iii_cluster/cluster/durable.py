@@ -7,11 +7,13 @@ import time
 from msgspec import DecodeError
 from redis.asyncio import Redis
 
-from iii_cluster.bus.envelopes import BindTrigger, decode_envelope
+from iii_cluster.bus.envelopes import BindTrigger, Owner, decode_envelope, encode_envelope
 from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
 
+DURABLE = Owner("", 0, "")  # owns what no connection owns; never released
+MAX_DURABLE = 10_000  # triggers; a hand-over reads all of them
 RETRY_DELAY = 0.5  # seconds
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,13 @@ class DurableTriggers:
         self._redis = redis
         self._key = keys.durable_triggers
         self._outage = Outage(logger, "durable_triggers")
+
+    async def add(self, bind: BindTrigger) -> bool:
+        """Store one; False when there are too many. Raises one of REDIS_ERRORS."""
+        if await self._redis.hlen(self._key) >= MAX_DURABLE:
+            return False
+        await self._redis.hset(self._key, bind.trigger.id, encode_envelope(bind))
+        return True
 
     async def load(self) -> list[BindTrigger]:
         """Everything stored; what cannot be read is left out and logged. Raises one of REDIS_ERRORS."""

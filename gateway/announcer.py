@@ -1,6 +1,7 @@
 """What this gateway's workers registered, by slot, and its announcement to the shards that own the slots. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ from iii_cluster.bus.envelopes import (
     Trigger,
     UnbindTrigger,
 )
-from iii_cluster.bus.outbox import Outbox
+from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.cluster.slots import SLOTS, slot_of
 
@@ -78,12 +79,13 @@ class Registration(Struct, frozen=True, gc=False):
 class Announcer:
     """Every registration of this gateway, and what each shard has to be told."""
 
-    def __init__(self, outbox: Outbox, offers: Callable[[Owner, str], list[str]]) -> None:
+    def __init__(self, links: Links, offers: Callable[[Owner, str], list[str]]) -> None:
         self.map = ClusterMap()
-        self._outbox = outbox
+        self._links = links
         self._offers = offers  # ids of the triggers of a type that a provider of ours was told of
         self._slots: list[dict[tuple[int, str, str, str], Registration]] = [{} for _ in range(SLOTS)]
         self.count = 0
+        self._todo: dict[str, deque[int]] = {}  # slots to be announced, by shard; empty: only the closing word
 
     def put(self, registration: Registration) -> str:
         """Keep and announce it; returns the shard that was told, "" while there is none."""
@@ -94,7 +96,7 @@ class Announcer:
         entries[key] = registration
         shard = self.map.slots[slot].node
         if shard:
-            self._outbox.send(shard, registration.put(self.map.epoch))
+            self._links.send(shard, registration.put(self.map.epoch))
         return shard
 
     def drop(self, registration: Registration) -> None:
@@ -103,7 +105,7 @@ class Announcer:
             shard = self.map.owner(registration.slot_key)
             envelope = registration.drop()
             if shard and envelope is not None:
-                self._outbox.send(shard, envelope)
+                self._links.send(shard, envelope)
 
     def forget(self, registration: Registration) -> bool:
         """Forget it: the coordinator's clean-up, or the shard itself, takes it off the shard."""
@@ -115,27 +117,43 @@ class Announcer:
     def on_map(self, new: ClusterMap) -> None:
         """Announce what lies in slots that changed hands, then say that this epoch is complete."""
         old, self.map = self.map, new
-        moved = [slot for slot in range(SLOTS) if old.slots[slot] != new.slots[slot]]
-        self._announce(moved)
-        for shard in new.of_role(Role.SHARD):
-            self._outbox.send(shard, Announced(new.epoch))
+        shards = set(new.of_role(Role.SHARD))
+        self._todo = {shard: slots for shard, slots in self._todo.items() if shard in shards}
+        for shard in shards:
+            self._todo.setdefault(shard, deque())
+        for slot in range(SLOTS):
+            if old.slots[slot] != new.slots[slot] and new.slots[slot].node in shards:
+                self._todo[new.slots[slot].node].append(slot)
+        for shard in shards:
+            self.resume(shard)
 
     def on_reset(self, shard: str) -> None:
         """The link to a shard was reset: it released all we had announced."""
         if shard in self.map.nodes:
-            self._announce(slot for slot in range(SLOTS) if self.map.slots[slot].node == shard)
-            self._outbox.send(shard, Announced(self.map.epoch))
+            self._todo[shard] = deque(slot for slot in range(SLOTS) if self.map.slots[slot].node == shard)
+            self.resume(shard)
 
-    def _announce(self, slots: Iterable[int]) -> None:
-        for slot in slots:
-            shard = self.map.slots[slot].node
-            if shard:
-                for registration in self._slots[slot].values():
-                    self._outbox.send(shard, registration.put(self.map.epoch))
-                    if registration.kind == TRIGGER_TYPE:
-                        self._tell_offers(shard, registration)
+    def resume(self, shard: str) -> None:
+        """Announce what is left for `shard`, as long as the link takes it."""
+        slots = self._todo.get(shard)
+        if slots is None:
+            return
+        while slots:
+            if self._links.congested(shard):
+                return
+            self._announce(slots.popleft(), shard)
+        del self._todo[shard]
+        self._links.send(shard, Announced(self.map.epoch))
+
+    def _announce(self, slot: int, shard: str) -> None:
+        if self.map.slots[slot].node != shard:
+            return
+        for registration in self._slots[slot].values():
+            self._links.send(shard, registration.put(self.map.epoch))
+            if registration.kind == TRIGGER_TYPE:
+                self._tell_offers(shard, registration)
 
     def _tell_offers(self, shard: str, provided: Registration) -> None:
         ids = self._offers(provided.owner, provided.id)
         if ids:
-            self._outbox.send(shard, Offered(self.map.epoch, provided.owner, provided.id, ids))
+            self._links.send(shard, Offered(self.map.epoch, provided.owner, provided.id, ids))

@@ -1,0 +1,44 @@
+"""Gateways of one cluster share the worker port of a host; those of two would take each other's workers."""
+
+import asyncio
+import errno
+import socket
+
+from iii_cluster.cluster.map import ClusterMap, Role
+from iii_cluster.cluster.membership import Membership
+
+# How long a listening neighbour may take to show in the map, seconds.
+_PATIENCE = 3.0
+_STEP = 0.1
+
+
+async def check_port(host: str, port: int, me: str, membership: Membership) -> None:
+    """Raise OSError when somebody outside this cluster listens on the port."""
+    if port == 0 or not await _listening(host, port):
+        return
+    waited = 0.0
+    while not _neighbour(port, me, membership.map):
+        if waited >= _PATIENCE:
+            raise OSError(
+                errno.EADDRINUSE,
+                f"port {port} is used by somebody outside this cluster; choose another one with --worker-port",
+            )
+        await asyncio.sleep(_STEP)
+        waited += _STEP
+
+
+async def _listening(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _neighbour(port: int, me: str, current: ClusterMap) -> bool:
+    here = socket.gethostname()
+    return any(
+        node.role is Role.GATEWAY and node.id != me and node.host == here and node.ports.get("worker") == port
+        for node in current.nodes.values()
+    )
