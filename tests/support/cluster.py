@@ -66,6 +66,11 @@ class ClusterNode(Process):
     def admin_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['admin']}"
 
+    def close(self) -> None:
+        """Ends the process and what this test process holds of it."""
+        self.kill()
+        self._close_ready_fd()
+
     def _close_ready_fd(self) -> None:
         if self._ready_fd >= 0:
             os.close(self._ready_fd)
@@ -102,8 +107,8 @@ class Cluster:
         running.add(self)
         self.valkey.start()
         coordinators, shards, gateways = self._sizes
-        self.coordinators = [self._spawn("coordinator") for _ in range(coordinators)]
-        self.shards = [self._spawn("shard") for _ in range(shards)]
+        self.coordinators = [self.spawn("coordinator") for _ in range(coordinators)]
+        self.shards = [self.spawn("shard") for _ in range(shards)]
         self.gateways = [self._spawn_gateway() for _ in range(gateways)]
         for node in self.nodes:
             node.wait_ready()
@@ -119,12 +124,12 @@ class Cluster:
         return node.wait_ready()
 
     def add_shard(self) -> ClusterNode:
-        node = self._spawn("shard")
+        node = self.spawn("shard")
         self.shards.append(node)
         return node.wait_ready()
 
     def add_coordinator(self) -> ClusterNode:
-        node = self._spawn("coordinator")
+        node = self.spawn("coordinator")
         self.coordinators.append(node)
         return node.wait_ready()
 
@@ -139,8 +144,7 @@ class Cluster:
                 problems += [problem for node in alive if (problem := _unclean_end(node))]
         finally:
             for node in self.nodes:
-                node.kill()
-                node._close_ready_fd()
+                node.close()
             self.valkey.close()
             for port in self._ports:
                 release_port(port)
@@ -156,9 +160,9 @@ class Cluster:
     def _spawn_gateway(self) -> ClusterNode:
         port = reserve_port()
         self._ports.append(port)
-        return self._spawn("gateway", "--worker-port", str(port))
+        return self.spawn("gateway", "--worker-port", str(port))
 
-    def _spawn(self, role: str, *extra: str) -> ClusterNode:
+    def spawn(self, role: str, *extra: str) -> ClusterNode:
         self._count += 1
         options = {"redis-url": self.valkey.url, "cluster": CLUSTER_NAME, "admin-port": "0", **self._options}
         argv = [part for name, value in options.items() for part in (f"--{name}", value)]
