@@ -53,13 +53,14 @@ class Connection(asyncio.Protocol):
         "_parts",
         "_pauses",
         "_transport",
+        "_written",
         "_ws",
         "address",
         "congested",
+        "drained",
         "last_seen",
         "pinged",
         "stalled_since",
-        "stalled_size",
         "telemetry",
         "worker",
     )
@@ -77,7 +78,8 @@ class Connection(asyncio.Protocol):
         self.last_seen = listener.now
         self.pinged = False
         self.stalled_since = 0.0
-        self.stalled_size = 0
+        self.drained = 0  # bytes the peer had taken when it last made progress
+        self._written = 0  # bytes
         self.address = ""
 
     # -- asyncio.Protocol --------------------------------------------------------------------------
@@ -121,7 +123,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.congested = True
         self.stalled_since = self._listener.now
-        self.stalled_size = self._buffered()
+        self.drained = self._written - self._buffered()
         self.pause()  # who does not read its answers asks no more questions
         self._listener.congested(self)
 
@@ -249,19 +251,17 @@ class Connection(asyncio.Protocol):
         writes = self._ws.data_to_send()
         if transport is None or not writes:
             return
-        eof = writes[-1] == b""
-        if len(writes) == 1 and not eof:
-            transport.write(writes[0])
-        else:
-            transport.write(b"".join(writes))
-        if eof:
+        data = writes[0] if len(writes) == 1 else b"".join(writes)
+        self._written += len(data)
+        transport.write(data)
+        if writes[-1] == b"":  # the end of the stream
             transport.close()
 
     def stalled(self, now: float, limit: float) -> bool:
         """True when the peer has read next to nothing for `limit` seconds while it is congested."""
-        size = self._buffered()
-        if size <= self.stalled_size - _PROGRESS:
-            self.stalled_size = size
+        drained = self._written - self._buffered()
+        if drained >= self.drained + _PROGRESS:
+            self.drained = drained
             self.stalled_since = now
         return now - self.stalled_since > limit
 
