@@ -6,11 +6,12 @@ import sys
 import time
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+_PASSWORDS = re.compile(r"(?<=[?&]password=)[^&\s]*")
 
 
 def redact(text: str) -> str:
     """`text` without the user and password of any URL in it."""
-    return _CREDENTIALS.sub("***@", text)
+    return _PASSWORDS.sub("***", _CREDENTIALS.sub("***@", text))
 
 
 class LineFormatter(logging.Formatter):

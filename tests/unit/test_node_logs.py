@@ -15,6 +15,7 @@ def record(message: str, *args: object, exc_info: object = None) -> logging.LogR
     [
         ("url=redis://user:secret@host:6379/0 x=1", "url=redis://***@host:6379/0 x=1"),
         ("rediss://:secret@host and redis://other:x@two", "rediss://***@host and redis://***@two"),
+        ("redis://host/0?db=1&password=secret x", "redis://host/0?db=1&password=*** x"),
         ("redis://host:6379", "redis://host:6379"),
         ("mail=a@b.example", "mail=a@b.example"),
     ],
