@@ -56,8 +56,7 @@ class Backpressure:
     # -- ... which keeps up again, or is gone ------------------------------------------------------
 
     def worker_reads_again(self, worker: Worker) -> None:
-        feeders, worker.feeders = worker.feeders, set()
-        _resume(feeders)
+        _resume(worker.feeders)
         for node in worker.remote_feeders:
             self._links.send(node, Congested(worker.number, False))
         worker.remote_feeders.clear()
@@ -66,8 +65,7 @@ class Backpressure:
         self._lookups -= 1
         self._lookup_bytes -= size
         if self._lookups <= MAX_LOOKUPS // 2 and self._lookup_bytes <= MAX_LOOKUP_BYTES // 2:
-            feeders, self._lookup_feeders = self._lookup_feeders, set()
-            _resume(feeders)
+            _resume(self._lookup_feeders)
 
     def on_congested(self, node: str, said: Congested) -> None:
         target = self._routes.target(node, said.conn)
@@ -89,8 +87,7 @@ class Backpressure:
 
 def target_released(target: Target) -> None:
     """A remote worker keeps up again, or is gone: let its callers go on."""
-    feeders, target.feeders = target.feeders, set()
-    _resume(feeders)
+    _resume(target.feeders)
 
 
 def _pause(feeder: Worker, feeders: set[Feeder]) -> None:
@@ -100,5 +97,6 @@ def _pause(feeder: Worker, feeders: set[Feeder]) -> None:
 
 
 def _resume(feeders: set[Feeder]) -> None:
-    for feeder in feeders:
-        feeder.outlet.resume()
+    """Let all of them go on, and forget them."""
+    while feeders:
+        feeders.pop().outlet.resume()

@@ -103,9 +103,6 @@ class Connection(asyncio.Protocol):
         if ws.writes and not self._dirty:
             self._mark()
         if ws.state is State.CLOSING or ws.eof_sent:
-            if isinstance(ws.parser_exc, PayloadTooBig | ProtocolError):
-                worker = self.worker.id if self.worker is not None else "none"
-                log.warning("action=connection_cut worker=%s address=%s reason=%s", worker, self.address, ws.parser_exc)
             self._listener.closing(self, _CLOSE_TIMEOUT)
         elif len(data) >= _LONG_READ:
             self._listener.breathe(self)
@@ -118,6 +115,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._parts = None
+        reason = self._ws.parser_exc
+        if isinstance(reason, PayloadTooBig | ProtocolError):
+            worker = self.worker.id if self.worker is not None else "none"
+            log.warning("action=connection_cut worker=%s address=%s reason=%s", worker, self.address, reason)
         self._listener.closed(self)
 
     def pause_writing(self) -> None:

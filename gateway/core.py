@@ -179,8 +179,8 @@ class GatewayCore:
         namespace = message.namespace
         if namespace is None:
             namespace = "default"
-        elif not namespace.strip():
-            self._refuse(worker, raw_id, message, errors.INVALID_NAMESPACE, "the namespace is blank")
+        elif messages.is_blank(namespace):
+            self._refuse(worker, raw_id, message, errors.INVALID_NAMESPACE, errors.BLANK_NAMESPACE)
             return
         if len(message.function_id) > messages.MAX_ID or len(namespace) > messages.MAX_ID:
             self._refuse(
@@ -335,7 +335,5 @@ ENQUEUE = "engine::queue::enqueue"
 
 
 def _enqueue_failure(error: bytes) -> str:
-    body = msgspec.json.decode(error, type=errors.ErrorBody)
-    if body.code == errors.FUNCTION_NOT_FOUND:
-        return "no queue provider installed"
-    return f"{body.code}: {body.message}"
+    body = errors.read(error)
+    return "no queue provider installed" if body.code == errors.FUNCTION_NOT_FOUND else str(body)

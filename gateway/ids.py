@@ -5,6 +5,8 @@ A worker may reconnect elsewhere before it answers a call or reattaches: any gat
 
 import os
 
+from iii_cluster.cluster.map import ClusterMap, Role
+
 _POOL_BYTES = 12 * 256
 
 
@@ -12,7 +14,7 @@ class Ids:
     """Ids of the node called `node` ("gateway-" and eight hex digits)."""
 
     def __init__(self, node: str) -> None:
-        self.tag = tag_of_node(node)
+        self._tag = node.rpartition("-")[2]
         self._pool = ""
         self._next = 0
 
@@ -25,12 +27,10 @@ class Ids:
         self._next = at + 24
         digits = self._pool[at : at + 24]
         variant = "89ab"[int(digits[7], 16) & 3]
-        return f"{self.tag}-{digits[:4]}-4{digits[4:7]}-{variant}{digits[8:11]}-{digits[11:23]}"
+        return f"{self._tag}-{digits[:4]}-4{digits[4:7]}-{variant}{digits[8:11]}-{digits[11:23]}"
 
 
-def tag_of_node(node: str) -> str:
-    return node.rpartition("-")[2][:8]
-
-
-def tag_of_id(value: str) -> str:
-    return value[:8]
+def maker_of(value: str, current: ClusterMap) -> str:
+    """The gateway that made an id, "" when it is not in the map (any more)."""
+    tag = value[:8]
+    return next((node for node in current.of_role(Role.GATEWAY) if node.endswith(tag)), "")

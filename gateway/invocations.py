@@ -12,7 +12,7 @@ from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.table import Route, RouteTable, Target
 
 from .backpressure import Backpressure
-from .ids import Ids, tag_of_id
+from .ids import Ids, maker_of
 from .worker import Worker
 
 STOPPED = errors.error_body(errors.INVOCATION_STOPPED, "Invocation stopped")
@@ -232,9 +232,7 @@ class Invocations:
             return
         origin = server.serving.pop(invocation_id)
         if origin == self._node:
-            call = self._end(invocation_id)
-            if call is not None:
-                call.finish(result, error)
+            self._complete(invocation_id, result, error)
         elif origin:
             self._outbox.send(origin, Result(invocation_id, result, error))
             self._backpressure.to_node(worker, origin)
@@ -243,22 +241,21 @@ class Invocations:
         server = self._serving.pop(said.id, None)
         if server is not None:  # our worker was called, but answered through another gateway
             server.serving.pop(said.id, None)
-        call = self._end(said.id)
-        if call is not None:
-            call.finish(said.result, said.error)
+        self._complete(said.id, said.result, said.error)
 
     def _forward(self, invocation_id: str, result: bytes, error: bytes) -> None:
         """Nobody here was asked: the worker was, on a connection to another gateway."""
-        tag = tag_of_id(invocation_id)
-        if tag == self._ids.tag:  # asked from here, answered here, though the call went elsewhere
-            call = self._end(invocation_id)
-            if call is not None:
-                call.finish(result, error)
-            return
-        for node in self._routes.map.nodes:
-            if node.endswith(tag):
-                self._outbox.send(node, Result(invocation_id, result, error))
-                return
+        caller = maker_of(invocation_id, self._routes.map)
+        if caller == self._node:  # asked from here, answered here, though the call went elsewhere
+            self._complete(invocation_id, result, error)
+        elif caller:
+            self._outbox.send(caller, Result(invocation_id, result, error))
+
+    def _complete(self, invocation_id: str, result: bytes, error: bytes) -> None:
+        """End a call and tell its caller; one that has ended already is left alone."""
+        call = self._end(invocation_id)
+        if call is not None:
+            call.finish(result, error)
 
     def _end(self, invocation_id: str) -> Call | None:
         call = self._pending.pop(invocation_id, None)
@@ -286,9 +283,7 @@ class Invocations:
         for invocation_id, origin in list(worker.serving.items()):
             self._serving.pop(invocation_id, None)
             if origin == self._node:
-                call = self._end(invocation_id)
-                if call is not None:
-                    call.finish(b"", STOPPED)
+                self._complete(invocation_id, b"", STOPPED)
             elif origin:
                 self._outbox.send(origin, Result(invocation_id, b"", STOPPED))
         worker.serving.clear()
@@ -308,9 +303,7 @@ class Invocations:
     def _end_calls_to(self, node: str, why: str) -> None:
         body = errors.error_body(errors.INVOCATION_STOPPED, f"Invocation stopped: {why}")
         for invocation_id in [i for i, call in self._pending.items() if call.target and call.target.node == node]:
-            call = self._end(invocation_id)
-            if call is not None:
-                call.finish(b"", body)
+            self._complete(invocation_id, b"", body)
 
     def cut_off(self, why: str) -> None:
         """Redis is gone for too long: end every call that waits for another node."""

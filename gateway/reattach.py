@@ -4,10 +4,9 @@ import asyncio
 import logging
 
 from iii_cluster.bus.ask import Asker, AskError
-from iii_cluster.cluster.map import Role
 
 from .core import GatewayCore
-from .ids import tag_of_id
+from .ids import maker_of
 from .listener import same_secret
 from .worker import Worker
 
@@ -33,14 +32,12 @@ class Reattach:
         """Retire `previous` here, or ask the gateway that made its id while `worker` waits."""
         if self._core.retire(previous, token, same_secret):
             return
-        tag = tag_of_id(previous)
-        for node in self._core.map.of_role(Role.GATEWAY):
-            if node.endswith(tag) and node != self._core.node:
-                self._core.hold(worker)
-                task = asyncio.create_task(self._ask(worker, node, previous, token))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-                return
+        node = maker_of(previous, self._core.map)
+        if node and node != self._core.node:
+            self._core.hold(worker)
+            task = asyncio.create_task(self._ask(worker, node, previous, token))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
     async def _ask(self, worker: Worker, node: str, previous: str, token: str) -> None:
         try:

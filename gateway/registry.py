@@ -82,8 +82,8 @@ class Registry:
 
     def register_trigger_type(self, worker: Worker, message: messages.RegisterTriggerType) -> None:
         namespace = worker.namespace if message.namespace is None else message.namespace
-        if not namespace.strip():
-            worker.drop(f"registertriggertype {message.id}", "the namespace is blank")
+        if messages.is_blank(namespace):
+            worker.drop(f"registertriggertype {message.id}", errors.BLANK_NAMESPACE)
             return
         if message.id in BUILTIN_TRIGGER_TYPES:
             worker.drop(f"registertriggertype {message.id}", "the engine provides this type")
@@ -102,10 +102,9 @@ class Registry:
     # -- triggers ----------------------------------------------------------------------------------
 
     def register_trigger(self, worker: Worker, message: messages.RegisterTrigger) -> None:
-        for namespace in (message.namespace, message.trigger_namespace):
-            if namespace is not None and not namespace.strip():
-                self._refuse_trigger(worker, message, errors.INVALID_NAMESPACE, "the namespace is blank")
-                return
+        if messages.is_blank(message.namespace) or messages.is_blank(message.trigger_namespace):
+            self._refuse_trigger(worker, message, errors.INVALID_NAMESPACE, errors.BLANK_NAMESPACE)
+            return
         if len(bytes(message.config)) + len(bytes(message.metadata)) > MAX_DEFINITION:
             reason = f"config and metadata may have {MAX_DEFINITION} bytes together"
             self._refuse_trigger(worker, message, errors.PAYLOAD_TOO_LARGE, reason)

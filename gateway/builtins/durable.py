@@ -37,8 +37,8 @@ class DurableRegistrations:
         asked = parse(REGISTER, data, arguments.RegisterTriggerInput)
         if len(data) > MAX_DEFINITION:
             raise EngineError(errors.PAYLOAD_TOO_LARGE, f"a trigger may have {MAX_DEFINITION} bytes")
-        if asked.trigger_namespace is not None and not asked.trigger_namespace.strip():
-            raise EngineError(errors.INVALID_NAMESPACE, "the namespace is blank")
+        if messages.is_blank(asked.trigger_namespace):
+            raise EngineError(errors.INVALID_NAMESPACE, errors.BLANK_NAMESPACE)
         trigger = Trigger(
             str(uuid4()),
             asked.trigger_type,
@@ -56,8 +56,7 @@ class DurableRegistrations:
         error = await self._provider_error(trigger)
         if error:
             self._send(trigger.id, RemoveTrigger(trigger.id, epoch))
-            body = msgspec.json.decode(error, type=errors.ErrorBody)
-            raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, f"{body.code}: {body.message}")
+            raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, str(errors.read(error)))
         return msgspec.json.encode({"id": trigger.id})
 
     async def _provider_error(self, trigger: Trigger) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.announcer import FUNCTION
 from gateway.core import GatewayCore
 from gateway.worker import Worker
-from iii_cluster.protocol import errors
+from iii_cluster.protocol import errors, messages
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.protocol.listing import function_row
 
@@ -31,8 +31,8 @@ _LARGE_MESSAGES = "large-messages.v1"
 def register(core: GatewayCore, worker: Worker, data: bytes) -> bytes:
     """A worker says who it is. Its namespace is taken from the first announcement and stays."""
     said = parse(REGISTER, data, arguments.Announce)
-    if said.namespace is not None and not said.namespace.strip():
-        raise EngineError(errors.INVALID_NAMESPACE, "the namespace is blank")
+    if messages.is_blank(said.namespace):
+        raise EngineError(errors.INVALID_NAMESPACE, errors.BLANK_NAMESPACE)
     if not worker.announced:
         worker.announced = True
         namespace = said.namespace or "default"

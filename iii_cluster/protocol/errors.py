@@ -15,6 +15,8 @@ PAYLOAD_TOO_LARGE = "payload_too_large"
 TIMEOUT = "TIMEOUT"
 INTERNAL_ERROR = "internal_error"
 
+BLANK_NAMESPACE = "the namespace is blank"  # message of INVALID_NAMESPACE
+
 # `registrationrejected` codes.
 FUNCTION_NAMESPACE_CONFLICT = "FUNCTION_NAMESPACE_CONFLICT"
 
@@ -25,6 +27,9 @@ class ErrorBody(msgspec.Struct, omit_defaults=True, frozen=True):
     code: str = "UNKNOWN"
     message: str = ""
     stacktrace: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
 
 
 class _Complete(msgspec.Struct):
@@ -45,6 +50,11 @@ def regular(raw: bytes) -> bytes:
     except msgspec.MsgspecError:
         return _completed(raw)
     return raw
+
+
+def read(raw: bytes) -> ErrorBody:
+    """A regular error."""
+    return _decode_body(raw)
 
 
 def _completed(raw: bytes) -> bytes:

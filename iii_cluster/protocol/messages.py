@@ -22,6 +22,11 @@ def is_null(raw: Raw | bytes) -> bool:
     return bytes(raw) in (b"", b"null")
 
 
+def is_blank(namespace: str | None) -> bool:
+    """True for a namespace that was given but names nothing."""
+    return namespace is not None and not namespace.strip()
+
+
 class Message(Struct, tag_field="type", gc=False):
     """Base of every frame a worker sends; `type` is the lower-case class name."""
 

@@ -1,6 +1,6 @@
 """Triggers of the types this node fires, watched at the shard that owns the type. Pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from iii_cluster.bus.envelopes import Trigger, TriggerChange, TriggerSnapshot, Watch
 from iii_cluster.bus.outbox import Outbox
@@ -23,12 +23,11 @@ class Subscription:
 
 
 class Subscriptions:
-    """Watched trigger types of a node; `changed` is called with the type after every change."""
+    """Watched trigger types of a node."""
 
-    def __init__(self, outbox: Outbox, changed: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self.map = ClusterMap()
         self._outbox = outbox
-        self._changed = changed
         self._types: dict[str, Subscription] = {}
 
     def watch(self, trigger_type: str) -> None:
@@ -46,7 +45,6 @@ class Subscriptions:
             subscription.known = True
             subscription.version = said.version
             subscription.triggers = {trigger.id: trigger for trigger in said.triggers}
-            self._changed(subscription.type)
 
     def on_change(self, shard: str, said: TriggerChange) -> None:
         subscription = self._of(said.key, shard)
@@ -59,7 +57,6 @@ class Subscriptions:
             subscription.triggers.pop(trigger_id, None)
         for trigger in said.put:
             subscription.triggers[trigger.id] = trigger
-        self._changed(subscription.type)
 
     def on_map(self, new: ClusterMap) -> None:
         old, self.map = self.map, new
