@@ -5,7 +5,7 @@ A worker may reconnect elsewhere before it answers a call or reattaches: any gat
 
 import os
 
-from iii_cluster.cluster.map import ClusterMap, Role
+from iii_cluster.cluster.map import ClusterMap, Role, tag_of
 
 _POOL_BYTES = 12 * 256
 
@@ -14,7 +14,7 @@ class Ids:
     """Ids of the node called `node` ("gateway-" and eight hex digits)."""
 
     def __init__(self, node: str) -> None:
-        self._tag = node.rpartition("-")[2]
+        self._tag = tag_of(node)
         self._pool = ""
         self._next = 0
 
@@ -31,6 +31,6 @@ class Ids:
 
 
 def maker_of(value: str, current: ClusterMap) -> str:
-    """The gateway that made an id, "" when it is not in the map (any more)."""
+    """The gateway that made an id, in its present incarnation; "" when it is not in the map (any more)."""
     tag = value[:8]
-    return next((node for node in current.of_role(Role.GATEWAY) if node.endswith(tag)), "")
+    return next((node for node in current.of_role(Role.GATEWAY) if tag_of(node) == tag), "")

@@ -22,7 +22,8 @@ class Envelope(Struct, array_like=True, gc=False, tag_field="kind"):
 class Invoke(Envelope, tag=1):
     """Call `function` on connection `conn` of the receiving gateway; `id` is a UUID made by the sender.
 
-    `traceparent` and `baggage` are JSON strings, quotes included.
+    `traceparent` and `baggage` are JSON strings, quotes included. `once` is empty, or names an event that two
+    senders may tell of (a leader and its successor): a gateway that has seen the name drops the call.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Invoke(Envelope, tag=1):
     traceparent: bytes = b""
     baggage: bytes = b""
     metadata: bytes = b""
+    once: str = ""
 
 
 class Result(Envelope, tag=2):
@@ -54,6 +56,13 @@ class Congested(Envelope, tag=4):
 
     conn: int
     on: bool
+
+
+class Deliver(Envelope, tag=5):
+    """Send `frame` to the worker on connection `conn`: the answer to a call it made on an earlier connection."""
+
+    conn: int
+    frame: bytes
 
 
 # -- registry: gateway -> shard ----------------------------------------------------------------------
@@ -82,9 +91,12 @@ class PutFunction(Envelope, tag=10):
 
 
 class DropFunction(Envelope, tag=11):
+    """`back`: the worker was sent to another gateway, so it is expected to register the function again soon."""
+
     owner: Owner
     namespace: str
     id: str
+    back: bool = False
 
 
 class PutTriggerType(Envelope, tag=12):
@@ -314,10 +326,11 @@ class WorkerChanged(Envelope, tag=51):
 
 
 class WorkerDown(Envelope, tag=52):
-    """To the leader: the connection is closed; clean up after it."""
+    """To the leader: the connection is closed; clean up after it. `back`: its worker is expected to connect again."""
 
     conn: int
     worker: str
+    back: bool = False
 
 
 class WorkersAnnounced(Envelope, tag=53):
@@ -327,11 +340,17 @@ class WorkersAnnounced(Envelope, tag=53):
 
 
 class Cleanup(Envelope, tag=54):
-    """From the leader: release everything of these connections. `step`: "functions", "triggers" or "invocations"."""
+    """From the leader: release everything of these connections. `step`: "functions", "triggers" or "invocations".
+
+    `term` is the leader's: what a deposed one says counts for nothing (0: not said). `back` are positions in
+    `owners`: workers that did not leave by themselves and are expected to connect again.
+    """
 
     job: int
     step: str
     owners: list[Owner]
+    term: int = 0
+    back: list[int] = field(default_factory=list)
 
 
 class CleanupDone(Envelope, tag=55):

@@ -24,6 +24,12 @@ class NodeInfo(Struct, frozen=True, kw_only=True):
     started_ms: int = 0
     version: str = ""
     ports: dict[str, int] = field(default_factory=dict)
+    draining: bool = False  # it is about to leave: it gets no slots and no new work
+
+
+def tag_of(node: str) -> str:
+    """The part of a node id that names its process: "<role>-<tag>", then "<role>-<tag>.2" for its second incarnation."""
+    return node.partition("-")[2].partition(".")[0]
 
 
 class SlotOwner(Struct, frozen=True, array_like=True):

@@ -17,6 +17,7 @@ REDIS_PORT = 49139
 # What a value from a file, the environment or a flag must satisfy; plain values for everybody else.
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0)]
+Window = Annotated[float, Meta(ge=0)]  # seconds, 0: none
 Count = Annotated[int, Meta(ge=0)]
 Limit = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -45,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     lease_interval: Seconds = 0.5
     barrier: Seconds = 2.0  # longest hold of lookups in a slot that changed hands
     drain_timeout: Seconds = 10.0  # longest wait for calls in flight at shutdown
+    reattach_window: Window = 2.0  # how long a worker that lost its connection may take to come back for its calls
     redis_outage_limit: Seconds = 10.0  # longest wait for Redis before remote calls fail
     handshake_timeout: Seconds = 10.0
     ping_interval: Seconds = 20.0
@@ -52,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_message_bytes: Limit = 64 * 2**20
     max_frame_bytes: Limit = 16 * 2**20
     max_connections: Limit = 20_000  # worker sockets of one gateway
+    handshake_rate: Limit = 500  # new connections served per second; more wait for their turn
     max_registrations: Limit = 200_000  # functions and triggers of one connection
     send_high_water: Limit = 2**20  # bytes queued for one worker before its callers are paused
     stall_timeout: Seconds = 10.0  # a worker that reads nothing this long while congested is cut off
