@@ -28,7 +28,7 @@ class NodeInfo(Struct, frozen=True, kw_only=True):
 
 
 def tag_of(node: str) -> str:
-    """The part of a node id that names its process: "<role>-<tag>", then "<role>-<tag>.2" for its second incarnation."""
+    """What names the process in a node id: "<role>-<tag>", then "<role>-<tag>.2" for its second incarnation."""
     return node.partition("-")[2].partition(".")[0]
 
 
