@@ -83,9 +83,9 @@ class Bus:
         self._schedule_tick(IDLE_TICK)
         await self._uplink.start()
 
-    async def stop(self) -> None:
-        """Send what is queued, wait up to a second for acknowledgements, close."""
-        deadline = self._loop.time() + STOP_TIMEOUT
+    async def stop(self, *, linger: bool = True) -> None:
+        """Send what is queued, wait up to a second for acknowledgements (unless told not to linger), close."""
+        deadline = self._loop.time() + (STOP_TIMEOUT if linger else 0.0)
         self._flush()
         while self.ready and self._loop.time() < deadline:
             if all(peer.link.settled for peer in self._peers.values()):
