@@ -104,12 +104,19 @@ class CoordinatorService:
     async def start(self) -> None:
         self._poll_task = asyncio.create_task(self.functions_poll.run(), name="functions-poll")
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float) -> None:
         if self._poll_task is not None:
             await end(self._poll_task)
         await self._election.stop()
         await self._records.close()
         self._abandon()
+
+    async def rejoin(self, node: Node) -> "CoordinatorService":
+        await self.stop(0)
+        return await serve(node)
+
+    async def rejoined(self) -> None:
+        await self.start()
 
     def ready(self) -> bool:
         return self._poll_task is not None

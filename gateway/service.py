@@ -82,10 +82,17 @@ class GatewayService:
         await self._listener.start()
         log.info("action=listening host=%s port=%d", self._node.settings.host, self._listener.port)
 
-    async def stop(self) -> None:
-        await self._listener.stop(self._node.settings.drain_timeout)
+    async def stop(self, grace: float) -> None:
+        await self._listener.stop(grace)
         if self._timer is not None:
             self._timer.cancel()
+
+    async def rejoin(self, node: Node) -> "GatewayService":
+        await self.stop(0)
+        return await serve(node)
+
+    async def rejoined(self) -> None:
+        await self.start()
 
     def ready(self) -> bool:
         return self._listener.accepting

@@ -73,7 +73,7 @@ class ShardService:
         """Returns when the first map is adopted: from then on lookups are answered or held."""
         await self._adopted.wait()
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float) -> None:
         """Stop following the map; mail is handled, and held lookups are released, until the bus closes."""
         self._hand_overs.cancel()
         await asyncio.wait([self._hand_overs])
@@ -81,6 +81,13 @@ class ShardService:
             await asyncio.wait(self._tasks, timeout=1.0)
         for task in self._tasks:
             task.cancel()
+
+    async def rejoin(self, node: Node) -> "ShardService":
+        await self.stop(0)
+        return await serve(node)
+
+    async def rejoined(self) -> None:
+        await self.start()
 
     def ready(self) -> bool:
         return self._adopted.is_set() and not self._hand_overs.done()

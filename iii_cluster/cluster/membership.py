@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 
+import msgspec
 from msgspec import DecodeError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -25,6 +26,7 @@ LAG_FACTOR = 2  # a lease is longer by this multiple of the worst recent event l
 LAG_DECAY = 0.9  # per renewal
 MAX_TTL_FACTOR = 5
 LEAVE_TIMEOUT = 1.0  # s
+DRAIN_INTERVALS = 2  # lease intervals that a draining node waits for the leader to say so in the map
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +38,19 @@ class Membership:
 
     def __init__(self, redis: Redis, keys: Keys, node: NodeInfo, settings: Settings) -> None:
         self.map = ClusterMap()
-        self.on_expelled: Callable[[], None] | None = None  # this id was declared dead; a new incarnation is needed
-        self.expelled = False
-        self._node = node
+        self.node = node
         self._ttl = settings.lease_ttl
         self._interval = settings.lease_interval
         self._scripts = Scripts(redis, keys)
         self._subscribers: list[Subscriber] = []
         self._in_map = asyncio.Event()
+        self._drain_shown = asyncio.Event()
+        self._expelled = asyncio.Event()
         self._leased = asyncio.Event()
         self._leased_until = 0.0  # monotonic
+        self._fenced_at: float | None = None
+        self._fence: asyncio.TimerHandle | None = None
+        self._renew_now = asyncio.Event()
         self._lag = 0.0
         self._outage = Outage(logger, "lease_renewal")
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +65,27 @@ class Membership:
         await self._in_map.wait()
         return self.map
 
+    async def until_expelled(self) -> None:
+        """Wait until this id was declared dead. It never comes back; a new incarnation can join."""
+        await self._expelled.wait()
+
+    async def begin_drain(self) -> None:
+        """Tell with the lease that this node is about to leave; returns when the map says so.
+
+        Waits for a few lease intervals at most, and not at all when there is no leader to answer.
+        """
+        if not self.node.draining:
+            self.node = msgspec.structs.replace(self.node, draining=True)
+            logger.info("action=draining node=%s", self.node.id)
+            self._renew_now.set()
+        if self.expelled or self.node.id not in self.map.nodes or self.map.leader not in self.map.nodes:
+            return
+        try:
+            async with asyncio.timeout(DRAIN_INTERVALS * self._interval):
+                await self._drain_shown.wait()
+        except TimeoutError:
+            logger.warning("action=drain_not_shown node=%s", self.node.id)
+
     async def leave(self) -> None:
         """Stop renewing and end the lease, so that the leader need not wait for it to expire."""
         if self._task is None:
@@ -67,18 +93,34 @@ class Membership:
         await end(self._task)
         self._task = None
         self._leased_until = 0.0
+        self._cancel_fence()
         if self.expelled:
             return
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
-                await self._scripts.remove_leases([self._node.id])
+                await self._scripts.remove_leases([self.node.id])
         except REDIS_ERRORS as error:
-            logger.warning("action=leave_failed node=%s error=%s", self._node.id, type(error).__name__)
+            logger.warning("action=leave_failed node=%s error=%s", self.node.id, type(error).__name__)
 
     @property
     def healthy(self) -> bool:
         """The lease was renewed within its time to live, and the node was not declared dead."""
         return not self.expelled and time.monotonic() < self._leased_until
+
+    @property
+    def leased(self) -> bool:
+        """The node has had a lease, if only once."""
+        return self._leased.is_set()
+
+    @property
+    def expelled(self) -> bool:
+        """This id was declared dead."""
+        return self._expelled.is_set()
+
+    @property
+    def draining(self) -> bool:
+        """This node is about to leave."""
+        return self.node.draining
 
     def subscribe(self, fn: Subscriber) -> None:
         """Call fn(old, new) on every newer map, in the order of subscription."""
@@ -97,16 +139,27 @@ class Membership:
         if new.version <= old.version:
             return
         self.map = new
-        if self._node.id in new.nodes:
-            self._in_map.set()
+        self._find_myself(new)
         for subscriber in self._subscribers:
             try:
                 subscriber(old, new)
             except Exception:
                 logger.exception("action=map_subscriber_failed term=%d epoch=%d", new.term, new.epoch)
 
+    def _find_myself(self, new: ClusterMap) -> None:
+        me = new.nodes.get(self.node.id)
+        if me is not None:
+            self._in_map.set()
+            if me.draining:
+                self._drain_shown.set()
+        elif self._in_map.is_set() and self._task is not None:
+            self._expel("not in the map")
+
+    # -- the lease
+
     async def _keep_renewing(self) -> None:
         while not self.expelled:
+            self._renew_now.clear()
             started = time.monotonic()
             ttl = self._lease_ttl()
             try:
@@ -125,25 +178,53 @@ class Membership:
 
     async def _renew(self, ttl: float) -> Renewal:
         known = self.map
-        renewal = await self._scripts.renew_lease(self._node, round(ttl * 1000), known.version)
+        renewal = await self._scripts.renew_lease(self.node, round(ttl * 1000), known.version)
         if renewal.renewed and (renewal.term, renewal.epoch) < known.version and await self._scripts.restore_map(known):
             logger.warning("action=map_restored term=%d epoch=%d", known.term, known.epoch)
         return renewal
 
     def _renewed(self, renewal: Renewal, until: float) -> None:
         if not renewal.renewed:
-            self.expelled = True
-            logger.error("action=expelled node=%s", self._node.id)
-            if self.on_expelled is not None:
-                self.on_expelled()
+            self._expel("lease refused")
             return
-        self._leased_until = until
+        self._extend(until)
         if renewal.body:
             self.offer(renewal.body)
         self._leased.set()
 
+    def _expel(self, reason: str) -> None:
+        if not self.expelled:
+            logger.error("action=expelled node=%s reason=%s", self.node.id, reason)
+            self._expelled.set()
+
     async def _pause(self) -> None:
-        before = time.monotonic()
-        await asyncio.sleep(self._interval)
-        lag = time.monotonic() - before - self._interval
-        self._lag = max(lag, self._lag * LAG_DECAY)
+        """Until the next renewal is due or asked for; measures how late the event loop is."""
+        due = time.monotonic() + self._interval
+        try:
+            async with asyncio.timeout(self._interval):
+                await self._renew_now.wait()
+        except TimeoutError:
+            self._lag = max(time.monotonic() - due, self._lag * LAG_DECAY)
+
+    # -- fencing
+
+    def _extend(self, until: float) -> None:
+        now = time.monotonic()
+        self._leased_until = until
+        if self._fenced_at is not None and now < until:
+            logger.info("action=unfenced node=%s fenced_s=%.1f", self.node.id, now - self._fenced_at)
+            self._fenced_at = None
+        self._cancel_fence()
+        self._fence = asyncio.get_running_loop().call_later(max(until - now, 0.0), self._on_fence)
+
+    def _on_fence(self) -> None:
+        """The lease ran out: whatever has one owner may have another one by now."""
+        self._fence = None
+        if self._fenced_at is None and not self.expelled:
+            self._fenced_at = self._leased_until
+            logger.warning("action=fenced node=%s", self.node.id)
+
+    def _cancel_fence(self) -> None:
+        if self._fence is not None:
+            self._fence.cancel()
+            self._fence = None

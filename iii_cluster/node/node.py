@@ -27,7 +27,7 @@ from iii_cluster.config.settings import Settings
 from . import logs, status
 from .admin import Admin, bind
 from .readiness import report_ready, watch_lifeline
-from .stopping import EXIT_EXPELLED, EXIT_FAILED, StopRequest
+from .stopping import EXIT_FAILED, StopRequest
 
 REDIS_CONNECT_TIMEOUT = 2.0  # s
 REDIS_COMMAND_TIMEOUT = 5.0  # s
@@ -42,8 +42,17 @@ class RoleService(Protocol):
     async def start(self) -> None:
         """Called when the node is in the map; returns when the role serves."""
 
-    async def stop(self) -> None:
-        """Drain and close. Also called when the process ends before `start`."""
+    async def stop(self, grace: float) -> None:
+        """Drain and close within `grace` seconds. Also called when the process ends before `start`."""
+
+    async def rejoin(self, node: "Node") -> "RoleService":
+        """The old incarnation is over: go on with `node`, which has a lease but is not yet in the map.
+
+        Returns who serves from now on. Called again, with a newer node, when that one does not get into the map.
+        """
+
+    async def rejoined(self) -> None:
+        """Called when the new incarnation is in the map."""
 
     def ready(self) -> bool: ...
 
@@ -79,10 +88,16 @@ class Node:
         await self.bus.start()
         await self.membership.start()
 
-    async def stop(self) -> None:
+    async def begin_drain(self) -> None:
+        """Tell the cluster that this node is about to leave; returns when the map says so, or soon."""
+        await self.membership.begin_drain()
+        self.info = self.membership.node
+
+    async def stop(self, *, linger: bool = True) -> None:
+        """Leave the cluster; without `linger`, without waiting until what was sent has arrived."""
         await self.membership.leave()
         if self._bus_started:
-            await self.bus.stop()
+            await self.bus.stop(linger=linger)
         await self.redis.aclose()
 
     async def _wait_for_redis(self) -> None:
@@ -163,7 +178,6 @@ class RoleProcess:
         listener = bind(self._settings.admin_host, self._settings.admin_port)
         admin_port = listener.getsockname()[1]
         node = self._node = Node(_node_info(self._role, self._settings, admin_port), self._settings)
-        node.membership.on_expelled = lambda: self._stop.request("expelled", EXIT_EXPELLED)
         self._admin = Admin(listener, self._pages(node))
         await self._admin.start()
         logger.info("action=node_starting node=%s version=%s admin_port=%d", node.info.id, __version__, admin_port)
@@ -190,7 +204,7 @@ class RoleProcess:
     async def _stop_service(self, service: RoleService) -> None:
         try:
             async with asyncio.timeout(self._settings.drain_timeout + STOP_MARGIN):
-                await service.stop()
+                await service.stop(self._settings.drain_timeout)
         except TimeoutError:
             logger.error("action=service_stop_timed_out role=%s", self._role)
         except Exception:

@@ -60,7 +60,7 @@ class Lab:
     async def coordinator(self, number: int) -> tuple[Node, CoordinatorService]:
         node = await self.node(Role.COORDINATOR, number)
         service = await serve(node)
-        self._stack.push_async_callback(service.stop)
+        self._stack.push_async_callback(service.stop, 0)
         await node.membership.joined()
         await service.start()
         return node, service
@@ -196,7 +196,7 @@ async def test_a_standby_takes_over_with_a_higher_term(lab: Lab) -> None:
     second, standby = await lab.coordinator(2)
     assert standby.describe()["leading"] is False
     before = second.membership.map
-    await service.stop()
+    await service.stop(0)
     await eventually(lambda: standby.describe()["leading"])
     after = second.membership.map
     assert after.leader == "coordinator-2"
@@ -235,7 +235,7 @@ async def test_the_next_leader_finishes_the_clean_up(lab: Lab) -> None:
     await eventually(watching(standby))
     gateway.tell(WorkerUp(1, "kept"), WorkerUp(2, "lost"))
     await eventually(has_records(first, "kept", "lost"))
-    await service.stop()
+    await service.stop(0)
     await eventually(lambda: gateway.node.membership.map.leader == second.info.id)
     gateway.log.clear()
     gateway.tell(WorkerUp(1, "kept", again=True), WorkersAnnounced(gateway.node.membership.map.epoch))

@@ -228,13 +228,10 @@ async def test_a_node_that_leaves_ends_its_lease(scripts: Scripts, member: Calla
 
 
 async def test_a_node_that_was_declared_dead_learns_it(scripts: Scripts, member: Callable[[str], Membership]) -> None:
-    told: list[str] = []
     a = member("a")
-    a.on_expelled = lambda: told.append("a")
     await a.start()
     await scripts.remove_leases(["a"])
-    await eventually(lambda: a.expelled)
-    assert told == ["a"]
+    await a.until_expelled()
     assert not a.healthy
 
 

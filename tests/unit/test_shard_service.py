@@ -147,7 +147,7 @@ async def node(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeNode]:
     fake.service = await serve(cast(Node, fake))
     yield fake
     fake.redis.go_on.set()
-    await fake.service.stop()
+    await fake.service.stop(0)
 
 
 def put(conn: int, id: str = ID, epoch: int = 1) -> PutFunction:
@@ -285,7 +285,7 @@ async def test_a_reset_link_fails_questions_and_is_announced_over_again(node: Fa
 async def test_the_barrier_ends_the_wait_for_a_silent_gateway(node: FakeNode) -> None:
     node.settings = Settings(barrier=0.02)
     assert node.service is not None
-    await node.service.stop()
+    await node.service.stop(0)
     node.bus, node.asker, node.membership = FakeBus(), FakeAsker(), FakeMembership()
     node.service = await serve(cast(Node, node))
     node.take(cluster_map(1))
