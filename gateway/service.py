@@ -69,6 +69,9 @@ class GatewayService:
     def congested(self, node: str) -> bool:
         return self._node.bus.congested(node)
 
+    def unreachable(self, node: str) -> bool:
+        return self._node.bus.unreachable(node)
+
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         self._reattach.request(worker, previous, token)
 

@@ -15,6 +15,8 @@ from iii_cluster.bus.service import Bus
 
 log = logging.getLogger(__name__)
 
+CLOSED = "node closed"  # text of the error of what is asked of a closed Asker
+
 
 class AskError(Exception):
     """The other node answered with an error."""
@@ -36,11 +38,14 @@ class Asker:
         self._waiting: dict[int, tuple[str, Future[Any]]] = {}  # by id: the node asked
         self._responders: dict[str, Responder] = {}
         self._tasks: set[Task[None]] = set()
+        self._closed = False
         bus.on(Ask, self._asked)
         bus.on(Answer, self._answered)
 
     async def ask(self, node: str, op: str, body: object = None, timeout: float = 5.0) -> Any:  # noqa: ASYNC109
         """The answer of `node`; raises AskError, or TimeoutError after `timeout` seconds."""
+        if self._closed:
+            raise AskError(CLOSED)
         id = next(self._ids)
         future: Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[id] = node, future
@@ -83,6 +88,13 @@ class Asker:
         for asked, future in self._waiting.values():
             if asked == node and not future.done():
                 future.set_exception(NodeLost(f"{node} is lost"))
+
+    def close(self) -> None:
+        """Fail everything that waits, and whatever is asked from now on: the bus is closing."""
+        self._closed = True
+        for _, future in self._waiting.values():
+            if not future.done():
+                future.set_exception(AskError(CLOSED))
 
     async def stop(self) -> None:
         """Give up answers that are still being made."""

@@ -1,6 +1,6 @@
-"""Connections of the bus to one Redis server: one that publishes, one that is subscribed.
+"""One connection of the bus to a Redis server that may write: kept, greeted, and made again until it is stopped.
 
-redis-py's parser under an asyncio protocol, without a task or a future per command. Both reconnect until closed.
+redis-py's parser under an asyncio protocol, without a task or a future per command.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import random
 from abc import ABC, abstractmethod
 from asyncio import Future, Task, Transport
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
@@ -22,13 +22,13 @@ FIRST_RETRY = 0.05  # seconds; doubled per failed attempt, with jitter
 SLOWEST_RETRY = 1.0
 CONNECT_TIMEOUT = 2.0  # seconds until a server has answered everything of the greeting
 CLOSE_TIMEOUT = 0.5  # seconds the last writes may take
-REPLY_TIMEOUT = 3.0  # seconds without any reply to published packets until the connection counts as dead
+OPTIONAL = (b"CLIENT", b"ROLE")  # of the greeting: may be forbidden to this user
 
 Reply = Any  # what hiredis makes of the wire: bytes, int, list, error
 
 
 class Refused(ConnectionError):
-    """The server answered the greeting with an error."""
+    """The server answered the greeting with an error, or follows another one."""
 
 
 def command(*words: bytes) -> bytes:
@@ -36,7 +36,13 @@ def command(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
-class _Wire(asyncio.Protocol):
+def is_replica(role: Reply) -> bool:
+    """Whether a reply to ROLE says so; an error (ROLE may be forbidden) does not. What is published to a replica
+    reaches nobody but its own subscribers."""
+    return isinstance(role, list) and role[:1] == [b"slave"]
+
+
+class Wire(asyncio.Protocol):
     """One TCP connection; tells its owner, and is left alone once it is closed."""
 
     def __init__(self, owner: "Connection") -> None:
@@ -67,8 +73,10 @@ class _Wire(asyncio.Protocol):
     def answered(self, reply: Reply) -> None:
         """One reply to the greeting."""
         name = self.awaited.popleft()
-        if isinstance(reply, hiredis.ReplyError) and name != b"CLIENT":  # being called by name is a luxury
+        if isinstance(reply, hiredis.ReplyError) and name not in OPTIONAL:
             self.close(Refused(f"{name.decode()}: {reply}"))
+        elif name == b"ROLE" and is_replica(reply):
+            self.close(Refused("the server is a replica"))
         elif not self.awaited and not self.greeted.done():
             self.greeted.set_result(None)
             self._owner.ready()
@@ -96,15 +104,15 @@ class Connection(ABC):
         self._label = label
         self._on_up = on_up
         self._on_down = on_down
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._task: Task[None] | None = None
 
     def start(self) -> None:
         """Connect, and reconnect until `stop`."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"bus {self._label}")
 
-    async def stop(self) -> None:
-        """Close, after what was written is on its way."""
+    async def stop(self, linger: bool = True) -> None:
+        """Close; with `linger` after what was written is on its way."""
         if self._task is None:
             return
         self.up = False
@@ -112,8 +120,9 @@ class Connection(ABC):
         await asyncio.wait([self._task])
         wire = self._wire
         if wire is not None and wire.transport is not None:
-            wire.transport.close()
-            await asyncio.wait([wire.closed], timeout=CLOSE_TIMEOUT)
+            if linger:
+                wire.transport.close()
+                await asyncio.wait([wire.closed], timeout=CLOSE_TIMEOUT)
             wire.close(ConnectionAbortedError("stopped"))
 
     def drop(self, reason: str) -> None:
@@ -121,11 +130,16 @@ class Connection(ABC):
         if self._wire is not None:
             self._wire.close(ConnectionAbortedError(reason))
 
+    @property
+    def birth(self) -> object:
+        """Another object with every connection that is made."""
+        return self._wire
+
     async def _run(self) -> None:
         delay = FIRST_RETRY
         reported = False
         while True:
-            self._wire = wire = _Wire(self)
+            self._wire = wire = Wire(self)
             try:
                 await self._open(wire)
             except (OSError, TimeoutError) as error:
@@ -143,7 +157,7 @@ class Connection(ABC):
             await asyncio.sleep(delay * (0.5 + random.random() / 2))
             delay = min(delay * 2, SLOWEST_RETRY)
 
-    async def _open(self, wire: _Wire) -> None:
+    async def _open(self, wire: Wire) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await self.endpoint.connect(wire)
             self._greet(wire)
@@ -151,13 +165,13 @@ class Connection(ABC):
         if refusal is not None:
             raise refusal
 
-    def _greet(self, wire: _Wire) -> None:
+    def _greet(self, wire: Wire) -> None:
         assert wire.transport is not None
         commands: list[tuple[bytes, ...]] = []
         if self.endpoint.password is not None:
             user = (self.endpoint.username.encode(),) if self.endpoint.username else ()
             commands.append((b"AUTH", *user, self.endpoint.password.encode()))
-        commands.append((b"CLIENT", b"SETNAME", self._label.encode()))
+        commands += [(b"CLIENT", b"SETNAME", self._label.encode()), (b"ROLE",)]
         commands += self._greeting()
         wire.awaited.extend(words[0] for words in commands)
         wire.transport.write(b"".join(command(*words) for words in commands))
@@ -178,91 +192,5 @@ class Connection(ABC):
         """Commands, with one reply each, that make a fresh connection usable."""
 
     @abstractmethod
-    def received(self, wire: _Wire, replies: list[Reply]) -> None:
+    def received(self, wire: Wire, replies: list[Reply]) -> None:
         """Replies that arrived together."""
-
-
-class Publisher(Connection):
-    """Publishes, or forgets what it is given while it is not connected."""
-
-    def __init__(self, endpoint: Endpoint, label: str, on_up: Callable[[], None], on_down: Callable[[], None]) -> None:
-        super().__init__(endpoint, label, on_up, on_down)
-        self._out: list[bytes] = []
-        self._published = 0
-        self._replied = 0
-        self._refused = False  # whether this connection has logged an error reply
-        self._replied_at_check = 0
-        self._waiting_since = 0.0  # of the check that first saw no progress; 0 if there was some
-
-    def publish(self, prefix: bytes, body: bytes) -> None:
-        """Publish `body` with the next flush. `prefix` is made by `publish_prefix`."""
-        if self.up:
-            self._out.append(b"%b%d\r\n%b\r\n" % (prefix, len(body), body))
-
-    def flush(self) -> None:
-        """Write everything published since the last flush, at once."""
-        if self._out and self.up and self._wire is not None and self._wire.transport is not None:
-            self._published += len(self._out)
-            self._wire.transport.writelines(self._out)
-        self._out = []
-
-    def check(self, now: float) -> None:
-        """To be called now and then: drops a connection that stopped answering."""
-        if not self.up or self._published == self._replied or self._replied != self._replied_at_check:
-            self._replied_at_check = self._replied
-            self._waiting_since = 0.0
-        elif not self._waiting_since:
-            self._waiting_since = now
-        elif now - self._waiting_since > REPLY_TIMEOUT:
-            self.drop("no replies")
-
-    def _greeting(self) -> list[tuple[bytes, ...]]:
-        self._published = self._replied = 0
-        self._refused = False
-        return [(b"PING",)]  # refused before authentication and while the server loads its data
-
-    def received(self, wire: _Wire, replies: list[Reply]) -> None:
-        for reply in replies:
-            if wire.awaited:
-                wire.answered(reply)
-                continue
-            self._replied += 1
-            if isinstance(reply, hiredis.ReplyError) and not self._refused:
-                self._refused = True
-                log.error("action=publish_refused server=%s error=%s", self.endpoint.name, reply)
-
-
-class Subscriber(Connection):
-    """Subscribed to fixed channels. Hands over (channel, body) of everything that arrived together."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        label: str,
-        channels: Sequence[str],
-        on_messages: Callable[[list[tuple[bytes, bytes]]], None],
-        on_up: Callable[[], None],
-        on_down: Callable[[], None],
-    ) -> None:
-        super().__init__(endpoint, label, on_up, on_down)
-        self._channels = [channel.encode() for channel in channels]
-        self._on_messages = on_messages
-
-    def _greeting(self) -> list[tuple[bytes, ...]]:
-        return [(b"SUBSCRIBE", channel) for channel in self._channels]
-
-    def received(self, wire: _Wire, replies: list[Reply]) -> None:
-        messages = []
-        for reply in replies:
-            if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":
-                messages.append((reply[1], reply[2]))
-            elif wire.awaited:
-                wire.answered(reply)
-        if messages:
-            self._on_messages(messages)
-
-
-def publish_prefix(channel: str) -> bytes:
-    """The part of a PUBLISH command before the length of its body."""
-    name = channel.encode()
-    return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$" % (len(name), name)

@@ -103,6 +103,10 @@ class Link:
             self.events.append(Event.CONGESTED if congested else Event.WRITABLE)
         return out
 
+    def call(self) -> bytes:
+        """A packet that makes the peer answer, whether or not anything is owed."""
+        return self._control(PROBE, self._sender.last)
+
     def _control(self, kind: int, seq: int) -> bytes:
         return pack(kind, self._me, self._sender.stream, seq, self._receiver.stream, self._receiver.ack)
 

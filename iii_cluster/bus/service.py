@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from iii_cluster.bus.connection import Publisher, publish_prefix
 from iii_cluster.bus.counters import Counters
 from iii_cluster.bus.envelopes import Envelope, decode_envelope, encode_envelope
 from iii_cluster.bus.link import Event, Link
 from iii_cluster.bus.packets import SELF, MalformedPacket, unpack
+from iii_cluster.bus.publisher import Channel, Publisher
 from iii_cluster.bus.sender import MAX_WINDOW, MIN_WINDOW
 from iii_cluster.bus.uplink import Uplink
 from iii_cluster.cluster.keys import Keys
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 TICK = 0.02  # seconds between looks at links that owe something
 IDLE_TICK = 0.25  # seconds between looks at the connections
 STOP_TIMEOUT = 1.0  # seconds `stop` waits for acknowledgements
+CALL_INTERVAL = 0.25  # seconds between calls to a peer whose inbox nobody listened on
+EXPELLED_KEPT = 10_000  # ids of former members whose mail is ignored
 STRANGER_LIFETIME = 60.0  # seconds a silent link is kept that was never used, or to a node outside the cluster
 INBOX_BYTES = 16 * 2**20  # in flight from all peers to one inbox: half of what Redis allows a subscriber
 
@@ -35,13 +37,14 @@ E = TypeVar("E", bound=Envelope)
 class _Peer:
     """One peer: its link, and where its inbox is."""
 
-    __slots__ = ("dirty", "forgotten", "heard_at", "link", "node", "prefix", "publisher", "watched")
+    __slots__ = ("called_at", "channel", "dirty", "forgotten", "heard_at", "link", "node", "publisher", "watched")
 
-    def __init__(self, node: str, link: Link, prefix: bytes, publisher: Publisher, now: float) -> None:
+    def __init__(self, node: str, link: Link, channel: Channel, publisher: Publisher, now: float) -> None:
         self.node = node
         self.link = link
-        self.prefix = prefix
+        self.channel = channel
         self.publisher = publisher
+        self.called_at = now  # while it is unreachable: when it was last asked for a sign of life
         self.heard_at = now
         self.dirty = False  # in the list of the next flush
         self.watched = False  # looked at by the timer
@@ -58,6 +61,7 @@ class Bus:
         self.on_map: Callable[[bytes], None] | None = None
         self.on_reset: Callable[[str], None] | None = None  # envelopes from or to this node were lost
         self.on_congestion: Callable[[str, bool], None] | None = None
+        self.on_reachable: Callable[[str, bool], None] | None = None  # a hint; a forgotten node is reachable
         self.on_ready: Callable[[bool], None] | None = None
         self._keys = keys
         self._uplink = Uplink(node_id, urls, keys, self)
@@ -66,6 +70,7 @@ class Bus:
         self._births = count(1)
         self._window = MAX_WINDOW
         self._members: frozenset[str] = frozenset()
+        self._expelled: dict[str, None] = {}  # members once; oldest first
         self._dirty: list[_Peer] = []
         self._watched: dict[_Peer, None] = {}
         self._local: list[Envelope] = []
@@ -84,27 +89,33 @@ class Bus:
         await self._uplink.start()
 
     async def stop(self, *, linger: bool = True) -> None:
-        """Send what is queued, wait up to a second for acknowledgements (unless told not to linger), close."""
-        deadline = self._loop.time() + (STOP_TIMEOUT if linger else 0.0)
-        self._flush()
-        while self.ready and self._loop.time() < deadline:
-            if all(peer.link.settled for peer in self._peers.values()):
-                break
-            await asyncio.sleep(TICK / 2)
-        self._hail_all()
-        self._flush()
+        """Close; with `linger`, what is queued is sent before and acknowledgements are waited for, up to a second.
+        No callback runs any more afterwards."""
+        if linger:
+            await self.settle()
+            self._hail_all()
+            self._flush()
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        await self._uplink.stop()
+        await self._uplink.stop(linger)
+
+    async def settle(self, timeout: float = STOP_TIMEOUT) -> None:  # noqa: ASYNC109
+        """Wait until every reachable peer has acknowledged everything, at most `timeout` seconds."""
+        deadline = self._loop.time() + timeout
+        self._flush()
+        while self.ready and self._loop.time() < deadline:
+            if all(peer.link.settled or peer.channel.unheard for peer in self._peers.values()):
+                return
+            await asyncio.sleep(TICK / 2)
 
     @property
     def ready(self) -> bool:
-        """Whether this node can publish and hears its own inbox."""
+        """Whether this node can publish and hears its own inbox and the broadcasts."""
         return self._uplink.ready
 
     def disconnected_for(self, now: float) -> float:
-        """Seconds, at loop time `now`, since the bus was last ready (or started)."""
+        """Seconds, at loop time `now`, since the own inbox was last heard (or the start)."""
         lost_at = self._uplink.lost_at
         return 0.0 if lost_at is None else max(now - lost_at, 0.0)
 
@@ -118,6 +129,9 @@ class Bus:
             if node == self.node_id:
                 self._send_local(envelope)
                 return
+            if node in self._expelled:
+                log.debug("action=envelope_dropped node=%s reason=expelled", node)
+                return
             peer = self._meet(node)
         peer.link.push(encode_envelope(envelope))
         if not peer.dirty:
@@ -130,6 +144,8 @@ class Bus:
 
     def _deliver_local(self) -> None:
         envelopes, self._local = self._local, []
+        if self._stopped:
+            return
         for envelope in envelopes:
             self._handle(self.node_id, envelope)
 
@@ -137,6 +153,12 @@ class Bus:
         """Whether more than the window and a reserve waits for `node`: feeders should pause."""
         peer = self._peers.get(node)
         return peer is not None and peer.link.congested
+
+    def unreachable(self, node: str) -> bool:
+        """Whether nobody listened on the inbox of `node` when something was last published to it. A hint: its mail
+        is kept, and it is called on until it is heard."""
+        peer = self._peers.get(node)
+        return peer is not None and peer.channel.unheard
 
     def forget(self, node: str) -> None:
         """Drop all state of a dead peer, with what it never received. Its name coming back starts over."""
@@ -147,6 +169,8 @@ class Bus:
         self._watched.pop(peer, None)
         if peer.link.congested:
             self._loop.call_soon(self._tell_congestion, node, False)
+        if peer.channel.unheard:
+            self._loop.call_soon(self._tell_reachable, node, True)
 
     def publish_map(self, body: bytes) -> None:
         """Hand `body` to `on_map` of every node that is listening, at most once."""
@@ -154,17 +178,26 @@ class Bus:
         self._schedule_flush()
 
     def set_members(self, nodes: Collection[str]) -> None:
-        """The other nodes of the cluster: what Redis may hold for one subscriber is shared among them."""
-        self._members = frozenset(nodes)
+        """The other nodes of the cluster: what Redis may hold for one subscriber is shared among them. Those that
+        were members before are forgotten and their mail is ignored: if they live, they come back by another id."""
+        members = frozenset(nodes)
+        for node in self._members - members:
+            self.forget(node)
+            self._expelled[node] = None
+        for node in self._expelled.keys() & members:
+            del self._expelled[node]
+        while len(self._expelled) > EXPELLED_KEPT:
+            del self._expelled[next(iter(self._expelled))]
+        self._members = members
         self._window = min(max(INBOX_BYTES // max(len(nodes), 1), MIN_WINDOW), MAX_WINDOW)
         for peer in self._peers.values():
             peer.link.set_window(self._window)
 
     def _meet(self, node: str) -> _Peer:
         link = Link(self.node_id, next(self._births), self.stats, self._window)
-        peer = _Peer(
-            node, link, publish_prefix(self._keys.inbox(node)), self._uplink.publisher_for(node), self._loop.time()
-        )
+        channel = Channel(self._keys.inbox(node))
+        peer = _Peer(node, link, channel, self._uplink.publisher_for(node), self._loop.time())
+        channel.on_change = lambda unheard: self._unheard_changed(peer, unheard)
         self._peers[node] = peer
         return peer
 
@@ -194,7 +227,7 @@ class Bus:
         if peer.forgotten:
             return
         for packet in peer.link.flush(now):
-            peer.publisher.publish(peer.prefix, packet)
+            peer.publisher.publish(peer.channel, packet)
         if not peer.watched:
             peer.watched = True
             self._watched[peer] = None
@@ -226,8 +259,15 @@ class Bus:
                 continue
             self.stats.packets_in += 1
             self.stats.bytes_in += len(body)
-            peer = self._peers.get(src) or self._meet(src)
+            peer = self._peers.get(src)
+            if peer is None:
+                if src in self._expelled:
+                    log.debug("action=packet_ignored source=%s reason=expelled", src)
+                    continue
+                peer = self._meet(src)
             peer.heard_at = now
+            if peer.channel.unheard:
+                peer.channel.set_unheard(False)
             link = peer.link
             envelopes = link.receive(packet, len(body), now)
             if link.events:
@@ -273,6 +313,20 @@ class Bus:
             if self.on_reset is not None:
                 _guard("on_reset", self.on_reset, peer.node)
 
+    def _unheard_changed(self, peer: _Peer, unheard: bool) -> None:
+        if peer.forgotten or self._stopped:
+            return
+        log.info("action=peer_reachable peer=%s reachable=%s", peer.node, not unheard)
+        if not unheard:
+            peer.link.wake(self._loop.time())
+        if not peer.dirty:
+            self._mark(peer)  # called on by the timer from now, or sent what it missed
+        self._tell_reachable(peer.node, not unheard)
+
+    def _tell_reachable(self, node: str, on: bool) -> None:
+        if self.on_reachable is not None:
+            _guard("on_reachable", self.on_reachable, node, on)
+
     def _tell_congestion(self, node: str, on: bool) -> None:
         if self.on_congestion is not None:
             _guard("on_congestion", self.on_congestion, node, on)
@@ -289,7 +343,9 @@ class Bus:
         now = self._loop.time()
         for peer in list(self._watched):
             self._flush_peer(peer, now)
-            if not peer.link.active:
+            if peer.channel.unheard:
+                self._call(peer, now)
+            elif not peer.link.active:
                 peer.watched = False
                 self._watched.pop(peer, None)
         if now >= self._check_at:
@@ -298,6 +354,12 @@ class Bus:
             self._drop_strangers(now)
         self._uplink.flush()
         self._schedule_tick(TICK if self._watched else IDLE_TICK)
+
+    def _call(self, peer: _Peer, now: float) -> None:
+        """Find out whether an unreachable peer is back, even if there is nothing to send."""
+        if now - peer.called_at >= CALL_INTERVAL:
+            peer.called_at = now
+            peer.publisher.publish(peer.channel, peer.link.call())
 
     def _drop_strangers(self, now: float) -> None:
         """Late mail of, or to, a forgotten peer makes links that nobody would ever forget again."""

@@ -3,13 +3,12 @@ server it is placed on, and one to the broadcasts on the first."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from iii_cluster.bus.connection import Publisher, Subscriber, publish_prefix
 from iii_cluster.bus.endpoint import Endpoint, place
-from iii_cluster.bus.inbox_probe import Advice, InboxProbe
-from iii_cluster.bus.packets import SELF, pack
+from iii_cluster.bus.publisher import Channel, Publisher
+from iii_cluster.bus.subscription import Subscription
 from iii_cluster.cluster.keys import Keys
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ class Listener(Protocol):
         """A server can be published to again: packets may have been lost."""
 
     def ready_changed(self, ready: bool) -> None:
-        """The inbox was lost or restored: packets may have been lost."""
+        """A subscription was lost or restored: packets may have been lost."""
 
 
 class Uplink:
@@ -38,42 +37,51 @@ class Uplink:
         if not endpoints:
             raise ValueError("the bus needs at least one Redis URL")
         self.ready = False
-        self.lost_at: float | None = None  # loop time; None before start and while ready
+        self.lost_at: float | None = None  # loop time; None before start and while the inbox is heard
         self._listener = listener
         self._names = [endpoint.name for endpoint in endpoints]
-        self._inbox = keys.inbox(node).encode()
-        self._inbox_prefix = publish_prefix(keys.inbox(node))
-        self._broadcast_prefix = publish_prefix(keys.broadcast)
-        self._self_packet = pack(SELF, node, 0, 0, 0, 0)
-        self._probe = InboxProbe()
+        self._broadcasts = Channel(keys.broadcast)
         self._changed = asyncio.Event()
         self._publishers = [
             Publisher(endpoint, f"pub:{node}", lambda i=i: self._publisher_up(i), self._review)  # type: ignore[misc]
             for i, endpoint in enumerate(endpoints)
         ]
         home = place(node, self._names)
-        self._home = self._publishers[home]
-        channels = {0: [keys.broadcast]}
-        channels.setdefault(home, []).append(keys.inbox(node))
-        subscribers = {
-            i: Subscriber(endpoints[i], f"sub:{node}", names, self._heard, self._review, self._review)
-            for i, names in channels.items()
-        }
-        self._subscribers = list(subscribers.values())
-        self._subscriber = subscribers[home]
+
+        def subscription(i: int, on_mail: Callable[[list[bytes]], None]) -> Subscription:
+            others = [keys.broadcast] if i == 0 else []
+            return Subscription(
+                endpoints[i],
+                node,
+                keys.inbox(node),
+                others,
+                self._publishers[i],
+                on_mail,
+                listener.broadcast,
+                self._tell,
+            )
+
+        self._home = subscription(home, listener.heard)
+        self._subscriptions = [self._home]
+        if home != 0:
+            self._subscriptions.append(subscription(0, lambda bodies: None))
 
     async def start(self) -> None:
         """Connect; returns once everything is heard. Waits for Redis for ever."""
         self._loop = asyncio.get_running_loop()
         self.lost_at = self._loop.time()
-        for connection in (*self._publishers, *self._subscribers):
-            connection.start()
-        while not (self.ready and all(subscriber.up for subscriber in self._subscribers)):
+        for publisher in self._publishers:
+            publisher.start()
+        for subscription in self._subscriptions:
+            subscription.start()
+        while not self.ready:
             self._changed.clear()
             await self._changed.wait()
 
-    async def stop(self) -> None:
-        await asyncio.gather(*(connection.stop() for connection in (*self._publishers, *self._subscribers)))
+    async def stop(self, linger: bool) -> None:
+        stops = [publisher.stop(linger) for publisher in self._publishers]
+        stops += [subscription.stop(linger) for subscription in self._subscriptions]
+        await asyncio.gather(*stops)
 
     def publisher_for(self, node: str) -> Publisher:
         """The connection to the server that carries this node's inbox."""
@@ -81,7 +89,7 @@ class Uplink:
 
     def publish_to_all(self, body: bytes) -> None:
         """Publish a broadcast with the next flush."""
-        self._publishers[0].publish(self._broadcast_prefix, body)
+        self._publishers[0].publish(self._broadcasts, body)
 
     def flush(self) -> None:
         """Write what was published, one write per server."""
@@ -89,54 +97,30 @@ class Uplink:
             publisher.flush()
 
     def check(self, now: float) -> None:
-        """To be called several times a second: finds connections that are open but dead."""
+        """To be called several times a second, before a flush: finds connections that are open but dead."""
         for publisher in self._publishers:
             publisher.check(now)
-        if not self._connected:
-            return
-        advice = self._probe.tick(now)
-        if advice is Advice.PROBE:
-            self._publish_to_self()
-        elif advice is Advice.RECONNECT:
-            log.warning("action=subscription_deaf server=%s", self._subscriber.endpoint.name)
-            self._subscriber.drop("deaf")
-
-    @property
-    def _connected(self) -> bool:
-        return self._subscriber.up and self._home.up
-
-    def _publish_to_self(self) -> None:
-        self._home.publish(self._inbox_prefix, self._self_packet)
-        self._home.flush()
+        for subscription in self._subscriptions:
+            subscription.check(now)
 
     def _publisher_up(self, index: int) -> None:
         self._listener.publisher_up(self._publishers[index])
         self._review()
 
-    def _heard(self, messages: list[tuple[bytes, bytes]]) -> None:
-        inbox = self._inbox
-        bodies = []
-        for channel, body in messages:
-            if channel == inbox:
-                bodies.append(body)
-            else:
-                self._listener.broadcast(body)
-        if bodies:
-            if self._probe.heard(self._loop.time()):
-                self._review()
-            self._listener.heard(bodies)
-
     def _review(self) -> None:
-        """A connection came or went, or the inbox is heard again."""
-        self._changed.set()
-        if not self._connected:
-            self._probe.lost()
-        elif not self._probe.healthy:
-            self._publish_to_self()
-        ready = self._connected and self._probe.healthy
+        """A publisher came or went."""
+        for subscription in self._subscriptions:
+            subscription.review()
+
+    def _tell(self) -> None:
+        if not self._home.ready:
+            self.lost_at = self._loop.time() if self.lost_at is None else self.lost_at
+        else:
+            self.lost_at = None
+        ready = all(subscription.ready for subscription in self._subscriptions)
         if ready == self.ready:
             return
         self.ready = ready
-        self.lost_at = None if ready else self._loop.time()
+        self._changed.set()
         log.info("action=bus_ready ready=%s", ready)
         self._listener.ready_changed(ready)

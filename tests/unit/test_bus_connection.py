@@ -6,8 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from iii_cluster.bus.connection import REPLY_TIMEOUT, Publisher, Subscriber, command, publish_prefix
+from iii_cluster.bus.connection import command
 from iii_cluster.bus.endpoint import Endpoint
+from iii_cluster.bus.publisher import REPLY_TIMEOUT, Channel, Publisher
+from iii_cluster.bus.subscriber import Subscriber
+
+MASTER = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+REPLICA = b"*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:0\r\n"
 
 
 class Server:
@@ -47,19 +52,20 @@ def publisher(url: str, ups: Ups) -> Publisher:
 
 
 async def test_a_publisher_authenticates_writes_at_once_and_is_dropped_when_unanswered(server: Server) -> None:
-    server.greeting, server.expected = b"+OK\r\n-ERR no names here\r\n+PONG\r\n", b"PING\r\n"
+    server.greeting, server.expected = b"+OK\r\n-ERR no names here\r\n-NOPERM\r\n+PONG\r\n", b"PING\r\n"
     ups = Ups()
     connection = publisher(f"redis://user:secret@127.0.0.1:{server.port}", ups)
-    connection.publish(publish_prefix("c"), b"dropped: not connected")
+    connection.publish(Channel("c"), b"dropped: not connected")
     connection.start()
     await ups.up.wait()
     heard, reader, writer = await server.connections.get()
     assert heard.startswith(command(b"AUTH", b"user", b"secret"))
-    connection.publish(publish_prefix("c"), b"1")
-    connection.publish(publish_prefix("c"), b"22")
+    connection.publish(Channel("c"), b"1")
+    connection.publish(Channel("c"), b"22")
     connection.flush()
     expected = command(b"PUBLISH", b"c", b"1") + command(b"PUBLISH", b"c", b"22")
     assert await reader.readexactly(len(expected)) == expected
+    connection.check(0.5)
     connection.check(1.0)
     connection.check(1.0 + REPLY_TIMEOUT)
     assert connection.up
@@ -77,7 +83,7 @@ async def test_a_publisher_authenticates_writes_at_once_and_is_dropped_when_unan
 async def test_a_subscriber_is_up_when_every_channel_is_confirmed(server: Server) -> None:
     confirmation = b"*3\r\n$9\r\nsubscribe\r\n$1\r\n%b\r\n:1\r\n"
     message = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n"
-    server.greeting = b"+OK\r\n" + confirmation % b"a" + message
+    server.greeting = b"+OK\r\n" + MASTER + confirmation % b"a" + message
     server.expected = b"$1\r\nb\r\n"
     ups = Ups()
     messages: list[tuple[bytes, bytes]] = []
@@ -105,12 +111,12 @@ async def test_a_subscriber_is_up_when_every_channel_is_confirmed(server: Server
 
 
 async def test_a_refused_greeting_is_tried_again(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    server.greeting, server.expected = b"+OK\r\n-LOADING in memory\r\n", b"PING\r\n"
+    server.greeting, server.expected = b"+OK\r\n" + MASTER + b"-LOADING in memory\r\n", b"PING\r\n"
     ups = Ups()
     connection = publisher(f"redis://127.0.0.1:{server.port}", ups)
     connection.start()
     _, _, writer = await server.connections.get()
-    server.greeting = b"+OK\r\n+PONG\r\n"
+    server.greeting = b"+OK\r\n" + MASTER + b"+PONG\r\n"
     await ups.up.wait()
     assert caplog.text.count("action=redis_unreachable") == 1
     await connection.stop()

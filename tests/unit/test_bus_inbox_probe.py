@@ -1,28 +1,30 @@
-from iii_cluster.bus.inbox_probe import DEAF, DEAF_TICKS, IDLE, Advice, InboxProbe
+from iii_cluster.bus.inbox_probe import DEAF, DEAF_TICKS, PROBE_INTERVAL, Advice, InboxProbe
 
 
-def test_a_busy_inbox_is_not_probed() -> None:
-    probe = InboxProbe()
-    for now in range(10):
-        probe.heard(now)
-        assert probe.tick(now + IDLE / 2) is Advice.NOTHING
-
-
-def test_an_idle_inbox_is_probed_and_healthy_when_it_answers() -> None:
+def test_an_inbox_is_probed_at_once_and_then_at_intervals_however_busy_it_is() -> None:
     probe = InboxProbe()
     assert probe.tick(0) is Advice.PROBE
+    for step in range(1, 10):
+        probe.heard()
+        assert probe.tick(PROBE_INTERVAL * step / 10) is Advice.NOTHING
+    assert probe.tick(PROBE_INTERVAL) is Advice.PROBE
+
+
+def test_an_inbox_is_healthy_when_it_answers() -> None:
+    probe = InboxProbe()
+    probe.tick(0)
     assert not probe.healthy
-    assert probe.heard(0.1)
-    assert not probe.heard(0.2), "only a change counts"
+    assert probe.heard()
+    assert not probe.heard(), "only a change counts"
     assert probe.healthy
-    assert probe.tick(0.2 + IDLE) is Advice.PROBE
 
 
 def test_an_inbox_that_does_not_answer_is_deaf() -> None:
     probe = InboxProbe()
-    probe.heard(0)
-    assert probe.tick(IDLE) is Advice.PROBE
-    advice = [probe.tick(IDLE + 0.25 * i) for i in range(1, 20)]
+    probe.tick(0)
+    probe.heard()
+    assert probe.tick(PROBE_INTERVAL) is Advice.PROBE
+    advice = [probe.tick(PROBE_INTERVAL + 0.25 * i) for i in range(1, 20)]
     deaf = advice.index(Advice.RECONNECT)
     assert set(advice[:deaf]) == {Advice.NOTHING}
     assert 0.25 * (deaf + 1) >= DEAF
@@ -31,9 +33,8 @@ def test_an_inbox_that_does_not_answer_is_deaf() -> None:
 
 def test_a_process_that_was_stopped_reads_before_it_judges() -> None:
     probe = InboxProbe()
-    probe.heard(0)
-    probe.tick(IDLE)
+    probe.tick(0)
     assert [probe.tick(100 + 0.01 * i) for i in range(DEAF_TICKS - 1)] == [Advice.NOTHING] * (DEAF_TICKS - 1)
-    probe.heard(100.1)
-    assert probe.tick(100.2) is Advice.NOTHING
+    probe.heard()
+    assert probe.tick(100.2) is Advice.PROBE
     assert probe.healthy
