@@ -1,6 +1,6 @@
 """The Lua scripts of membership, with typed arguments and replies. All time they compare is Redis' own clock."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -57,6 +57,8 @@ class Scripts:
         self._leader_release = redis.register_script(_source("leader_release"))
         self._map_write = redis.register_script(_source("map_write"))
         self._map_restore = redis.register_script(_source("map_restore"))
+        self._records_write = redis.register_script(_source("records_write"))
+        self._digest_write = redis.register_script(_source("digest_write"))
         self._redis = redis
         self._keys = keys
 
@@ -105,6 +107,19 @@ class Scripts:
     async def read_map(self) -> bytes | None:
         body: bytes | None = await self._redis.hget(self._keys.map, "body")  # type: ignore[assignment]
         return body
+
+    async def write_records(self, term: int, stored: Mapping[str, bytes], erased: Collection[str]) -> bool:
+        """Store and erase worker records, bodies by worker id, as the leader of `term`. False: that term is over."""
+        pairs = [part for record in stored.items() for part in record]
+        return bool(
+            await self._records_write(
+                keys=[self._keys.workers, self._keys.term], args=[term, len(stored), *pairs, *erased]
+            )
+        )
+
+    async def write_digest(self, term: int, digest: str) -> bool:
+        """Keep the digest of the functions last told of, as the leader of `term`. False: that term is over."""
+        return bool(await self._digest_write(keys=[self._keys.functions_digest, self._keys.term], args=[term, digest]))
 
     @property
     def _map_keys(self) -> list[Any]:
