@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from iii_cluster.bus.envelopes import (
     Announced,
@@ -63,10 +64,10 @@ class Registration(Struct, frozen=True, gc=False):
             return PutTriggerType(epoch, self.owner, self.namespace, self.id, self.stamp, body)
         return PutService(epoch, self.owner, self.namespace, self.id, body)
 
-    def drop(self) -> Envelope | None:
+    def drop(self, back: bool) -> Envelope | None:
         """The envelope that takes it back; services only go with their connection."""
         if self.kind == FUNCTION:
-            return DropFunction(self.owner, self.namespace, self.id)
+            return DropFunction(self.owner, self.namespace, self.id, back)
         if self.kind == TRIGGER_TYPE:
             return DropTriggerType(self.owner, self.namespace, self.id)
         if self.kind == TRIGGER:
@@ -74,6 +75,10 @@ class Registration(Struct, frozen=True, gc=False):
         if self.kind == BINDING and isinstance(self.body, Trigger):
             return UnbindTrigger(self.owner, self.id, self.body.type)
         return None
+
+    def moved_to(self, node: str) -> "Registration":
+        """The same, of the same connection of another incarnation."""
+        return replace(self, owner=replace(self.owner, node=node))
 
 
 class Announcer:
@@ -99,11 +104,11 @@ class Announcer:
             self._links.send(shard, registration.put(self.map.epoch))
         return shard
 
-    def drop(self, registration: Registration) -> None:
-        """Forget it and tell the shard."""
+    def drop(self, registration: Registration, *, back: bool = False) -> None:
+        """Forget it and tell the shard; with `back`, that its worker is expected to register it again."""
         if self.forget(registration):
             shard = self.map.owner(registration.slot_key)
-            envelope = registration.drop()
+            envelope = registration.drop(back)
             if shard and envelope is not None:
                 self._links.send(shard, envelope)
 
@@ -113,6 +118,14 @@ class Announcer:
         found = entries.pop((registration.owner.conn, *registration.key), None) is not None
         self.count -= found
         return found
+
+    def reincarnate(self, node: str) -> None:
+        """All of it belongs to `node` now, and nobody was told so far."""
+        self.map = ClusterMap()
+        self._todo.clear()
+        for entries in self._slots:
+            for key, registration in entries.items():
+                entries[key] = registration.moved_to(node)
 
     def on_map(self, new: ClusterMap) -> None:
         """Announce what lies in slots that changed hands, then say that this epoch is complete."""

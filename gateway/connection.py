@@ -17,6 +17,7 @@ from websockets.server import ServerProtocol
 
 from iii_cluster.config.settings import Settings
 
+from .clients import reattaches
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ _FRAGMENT = 8 * 2**20
 _PROGRESS = 64 * 2**10
 # After a read of this many bytes others get their turn; the loop would go on reading a flooding socket for megabytes.
 _LONG_READ = 64 * 2**10
-# How long a peer may take to answer our Close before the socket is cut, seconds.
-_CLOSE_TIMEOUT = 2.0
 
 
 class Connection(asyncio.Protocol):
@@ -52,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_listener",
         "_parts",
         "_pauses",
+        "_request",
         "_transport",
         "_written",
         "_ws",
@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._dirty = False  # queued for the write at the end of this tick
         self._pauses = 0
         self._parts: list[bytes] | None = None  # fragments of an unfinished message
+        self._request: Request | None = None  # a handshake that waits for its turn
         self.worker: Worker | None = None
         self.telemetry = False
         self.congested = False
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
         if ws.writes and not self._dirty:
             self._mark()
         if ws.state is State.CLOSING or ws.eof_sent:
-            self._listener.closing(self, _CLOSE_TIMEOUT)
+            self._listener.closing(self)
         elif len(data) >= _LONG_READ:
             self._listener.breathe(self)
 
@@ -141,24 +142,52 @@ class Connection(asyncio.Protocol):
         if path not in (WORKER_PATH, TELEMETRY_PATH):
             ws.send_response(ws.reject(HTTPStatus.NOT_FOUND, "Not found\n"))
             return
+        self.telemetry = path == TELEMETRY_PATH
+        self._request = request
         if not self._listener.accepting:
-            ws.send_response(ws.reject(HTTPStatus.SERVICE_UNAVAILABLE, "Draining, try another gateway\n"))
+            self.refuse()
+        elif self._listener.admits(self):
+            self.admit()
+
+    def admit(self) -> None:
+        """Answer the handshake: its turn has come."""
+        request, self._request = self._request, None
+        if request is None:
             return
-        response = ws.accept(request)
-        ws.send_response(response)
+        response = self._ws.accept(request)
+        self._ws.send_response(response)
+        self._mark()
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self.telemetry = path == TELEMETRY_PATH
             self._listener.handshaken(self)
+
+    def refuse(self) -> None:
+        """Answer the handshake with 503: other gateways take it."""
+        self._request = None
+        self._ws.send_response(self._ws.reject(HTTPStatus.SERVICE_UNAVAILABLE, "Draining, try another gateway\n"))
+        self._mark()
 
     @property
     def open(self) -> bool:
         return self._ws.state is State.OPEN
 
     @property
+    def connecting(self) -> bool:
+        return self._ws.state is State.CONNECTING
+
+    @property
+    def lost(self) -> bool:
+        """The end was not the client's wish: it broke off, or was sent away."""
+        return not self._ws.close_rcvd_then_sent
+
+    @property
     def busy(self) -> bool:
         """Calls of this worker, or on it, are in flight."""
         worker = self.worker
         return worker is not None and bool(worker.calling or worker.serving)
+
+    @property
+    def reattaches(self) -> bool:
+        return self.worker is not None and reattaches(self.worker)
 
     # -- frames in ---------------------------------------------------------------------------------
 
@@ -232,7 +261,7 @@ class Connection(asyncio.Protocol):
         except InvalidState:
             return
         self._mark()
-        self._listener.closing(self, _CLOSE_TIMEOUT)
+        self._listener.closing(self)
 
     def abort(self) -> None:
         if self._transport is not None:

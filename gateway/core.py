@@ -98,10 +98,15 @@ class GatewayCore:
         outlet.send(frames.worker_registered(worker.id, token))
         return worker
 
-    def disconnect(self, worker: Worker) -> None:
-        """The socket is closed: calls in flight end now, the coordinator cleans up the rest."""
+    def disconnect(self, worker: Worker, *, back: bool) -> None:
+        """The socket is closed; the coordinator cleans up after it.
+
+        With `back` that was not the worker's wish: it is expected on another connection, and its calls are kept.
+        """
         if worker.gone:
             return
+        if back:
+            self.registry.withdraw_functions(worker)
         worker.gone = True
         self.workers.pop(worker.number, None)
         self.by_id.pop(worker.id, None)
@@ -109,10 +114,15 @@ class GatewayCore:
         self.routes.release_target(worker.target)
         self.invocations.worker_gone(worker)
         self.backpressure.worker_reads_again(worker)
-        self.membership.down(worker)
+        self.membership.down(worker, back=back)
+
+    @property
+    def unfinished(self) -> bool:
+        """Calls have not ended yet."""
+        return self.invocations.in_flight > 0
 
     def send_away(self, worker: Worker) -> None:
-        """The connection is about to be closed: no new calls for it."""
+        """The connection is about to be closed: no new calls for it, it is expected elsewhere."""
         self.registry.withdraw_all(worker)
 
     def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
@@ -123,7 +133,7 @@ class GatewayCore:
         log.info("action=worker_retired worker=%s", worker.id)
         self.registry.withdraw_all(worker)
         worker.outlet.abort()
-        self.disconnect(worker)
+        self.disconnect(worker, back=True)
         return True
 
     def hold(self, worker: Worker) -> None:
@@ -299,6 +309,9 @@ class GatewayCore:
 
     def on_cleanup(self, node: str, said: Cleanup) -> None:
         """The coordinator's third step. Own sockets ended their calls when they closed; this is for lost gateways."""
+        if 0 < said.term < self.map.term:
+            log.warning("action=cleanup_ignored node=%s term=%d", node, said.term)
+            return
         for lost in {owner.node for owner in said.owners} - self.map.nodes.keys():
             self._node_lost(lost, f"gateway {lost} was lost")
         self.membership.cleaned(said.owners)

@@ -10,6 +10,8 @@ from iii_cluster.config.settings import Settings
 
 from .connection import Connection
 from .core import GatewayCore
+from .drain import Departures
+from .pacing import Pacing
 from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 _BACKLOG = 1024
 # How often a draining gateway looks for connections that became idle, seconds.
 _DRAIN_STEP = 0.02
+# How long a peer may take to answer our Close before the socket is cut, seconds.
+_CLOSE_TIMEOUT = 2.0
 # Clients reconnect after 1012 ("service restart"); after 1000, 1001 or no status some never do.
 SERVICE_RESTART = 1012
 
@@ -32,7 +36,10 @@ class Listener:
         self.now = self._loop.time()
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
-        self._handshaking: dict[Connection, float] = {}
+        self._handshaking: dict[Connection, float] = {}  # -> deadline
+        self._closing: dict[Connection, float] = {}  # -> deadline
+        self._pacing: Pacing[Connection] = Pacing(settings.handshake_rate)
+        self._admission: asyncio.TimerHandle | None = None  # runs while somebody waits for its turn
         self._congested: set[Connection] = set()
         self._dirty: list[Connection] = []
         self.port = 0
@@ -50,24 +57,37 @@ class Listener:
         self.accepting = True
 
     async def stop(self, grace: float) -> None:
-        """Stop accepting, let calls in flight end for up to `grace` seconds, then send everybody elsewhere."""
+        """Stop accepting, send everybody elsewhere; return when no call is left to be ended, or after `grace` seconds.
+
+        1. Newcomers are refused. 2. Clients are closed with 1012 as `Departures` says. 3. What they say until they
+        answer that is taken; what is theirs after that goes to their next connection.
+        """
         self.accepting = False
         if self._server is not None:
             self._server.close()
-        deadline = self._loop.time() + grace
-        while self._send_away(self._loop.time() > deadline):  # noqa: ASYNC110 - calls pay nothing for a poll here
-            await asyncio.sleep(_DRAIN_STEP)
+        for connection in self._pacing.clear():
+            connection.refuse()
+        began = self._loop.time()
+        departures = Departures(len(self._connections), grace)
+        while True:
+            elapsed = self._loop.time() - began
+            for connection in departures.next(elapsed, [c for c in self._connections if c.open]):
+                self._send_away(connection)
+            if elapsed >= grace or (self._deserted and not self._core.unfinished):
+                break
+            await asyncio.sleep(_DRAIN_STEP)  # calls pay nothing for a poll here
         for connection in list(self._connections):
             connection.abort()
 
-    def _send_away(self, everybody: bool) -> bool:
-        """Close connections without calls in flight, or all; True while busy ones are left."""
-        for connection in list(self._connections):
-            if everybody or not connection.busy:
-                if connection.worker is not None:
-                    self._core.send_away(connection.worker)
-                connection.close(SERVICE_RESTART, "service restart")
-        return not everybody and bool(self._connections)
+    def _send_away(self, connection: Connection) -> None:
+        if connection.worker is not None:
+            self._core.send_away(connection.worker)
+        connection.close(SERVICE_RESTART, "service restart")
+
+    @property
+    def _deserted(self) -> bool:
+        """Nobody is connected; sockets that never asked for anything do not count."""
+        return all(connection.connecting for connection in self._connections)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -87,17 +107,37 @@ class Listener:
         if not connection.telemetry:
             connection.worker = self._core.connect(connection, connection.address, secrets.token_hex(16))
 
-    def closing(self, connection: Connection, timeout: float) -> None:
+    def admits(self, connection: Connection) -> bool:
+        """Whether a handshake can be answered at once; otherwise it is when its turn has come."""
+        admitted = self._pacing.enter(connection, self._loop.time())
+        if not admitted and self._admission is None:
+            self._admit_later()
+        return admitted
+
+    def _admit_later(self) -> None:
+        now = self._loop.time()
+        self._admission = self._loop.call_at(now + self._pacing.delay(now), self._admit_due)
+
+    def _admit_due(self) -> None:
+        self._admission = None
+        for connection in self._pacing.due(self._loop.time()):
+            connection.admit()
+        if len(self._pacing):
+            self._admit_later()
+
+    def closing(self, connection: Connection) -> None:
         """The connection should end by itself soon; cut it otherwise."""
-        self._handshaking[connection] = min(self.now + timeout, self._handshaking.get(connection, self.now + timeout))
+        self._closing.setdefault(connection, self.now + _CLOSE_TIMEOUT)
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._handshaking.pop(connection, None)
+        self._closing.pop(connection, None)
+        self._pacing.give_up(connection)
         self._congested.discard(connection)
         worker = connection.worker
         if worker is not None:
-            self._core.disconnect(worker)
+            self._core.disconnect(worker, back=connection.lost)
             connection.worker = None
 
     def on_text(self, worker: Worker, payload: bytes) -> None:
@@ -132,8 +172,9 @@ class Listener:
         """Once a second: cut sockets that never finish a handshake, stopped reading, or answer no ping."""
         self.now = now
         for connection in [c for c, deadline in self._handshaking.items() if now > deadline]:
-            del self._handshaking[connection]
             connection.abort()
+        for connection in [c for c, deadline in self._closing.items() if now > deadline and not c.paused]:
+            connection.abort()  # what a paused one has sent before its Close is still wanted
         for connection in [c for c in self._congested if c.stalled(now, self.settings.stall_timeout)]:
             log.warning("action=connection_cut address=%s reason=it does not read", connection.address)
             connection.abort()

@@ -17,7 +17,7 @@ class WorkerMembership:
         self._outbox = outbox
         self._leader = ""
         self._epoch = 0
-        self._departed: dict[int, WorkerDown] = {}
+        self._departed: dict[int, tuple[Owner, WorkerDown]] = {}
 
     def up(self, worker: Worker) -> None:
         self._tell(WorkerUp(worker.number, worker.id))
@@ -25,17 +25,25 @@ class WorkerMembership:
     def changed(self, worker: Worker) -> None:
         self._tell(WorkerChanged(worker.id))
 
-    def down(self, worker: Worker) -> None:
+    def down(self, worker: Worker, *, back: bool) -> None:
+        """Its connection is closed; `back`: it is expected to connect again."""
         if worker.known:
-            self._departed[worker.number] = WorkerDown(worker.number, worker.id)
-            self._tell(self._departed[worker.number])
+            said = WorkerDown(worker.number, worker.id, back)
+            self._departed[worker.number] = worker.owner, said
+            self._tell(said)
 
     def cleaned(self, owners: Iterable[Owner]) -> None:
         """The leader got as far as the last step for these connections."""
         for owner in owners:
             departed = self._departed.get(owner.conn)
-            if departed is not None and departed.worker == owner.worker:
+            if departed is not None and departed[0] == owner:
                 del self._departed[owner.conn]
+
+    def reincarnate(self) -> None:
+        """Nobody was told anything so far; lost connections were those of a node that is cleaned up as a whole."""
+        self._leader = ""
+        self._epoch = 0
+        self._departed.clear()
 
     def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
         self._leader = new.leader
@@ -51,8 +59,8 @@ class WorkerMembership:
         for worker in self._workers.values():
             if worker.known:
                 self._tell(WorkerUp(worker.number, worker.id, again=True))
-        for departed in self._departed.values():
-            self._tell(departed)
+        for _, said in self._departed.values():
+            self._tell(said)
         self._tell(WorkersAnnounced(self._epoch))
 
     def _tell(self, envelope: Envelope) -> None:

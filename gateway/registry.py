@@ -183,9 +183,18 @@ class Registry:
         worker.registrations.clear()
 
     def withdraw_all(self, worker: Worker) -> None:
-        """Take everything off the shards at once: its owner is back on another connection."""
+        """Take everything off the shards at once: its owner is expected on another connection, or is there."""
         for key in list(worker.registrations):
-            self._drop(worker, key)
+            self._drop(worker, key, back=True)
+
+    def withdraw_functions(self, worker: Worker) -> None:
+        """As `withdraw_all`, for what others may be calling: they wait for the next connection."""
+        for key in [key for key in worker.registrations if key[0] == FUNCTION]:
+            self._drop(worker, key, back=True)
+
+    def reincarnate(self, worker: Worker, node: str) -> None:
+        """The worker's connection belongs to `node` now; the announcer is told by itself."""
+        worker.registrations = {key: known.moved_to(node) for key, known in worker.registrations.items()}
 
     def _put(self, worker: Worker, kind: str, namespace: str, name: str, body: bytes | Trigger) -> bool:
         stamp = time.time_ns() // 1_000_000
@@ -210,11 +219,11 @@ class Registry:
             return None
         return worker.registrations.pop(key)
 
-    def _drop(self, worker: Worker, key: tuple[str, str, str]) -> bool:
+    def _drop(self, worker: Worker, key: tuple[str, str, str], *, back: bool = False) -> bool:
         registration = worker.registrations.pop(key, None)
         if registration is None:
             return False
-        self._announcer.drop(registration)
+        self._announcer.drop(registration, back=back)
         if registration.kind == FUNCTION:
             self._routes.withdraw(registration.namespace, registration.id, worker.target)
         return True

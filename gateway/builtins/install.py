@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from gateway.clients import older_than
 from gateway.core import GatewayCore
 from gateway.worker import Worker
 from iii_cluster.cluster.durable import DurableTriggers
@@ -35,12 +36,12 @@ class Builtins:
         names[workers.REGISTER] = self._register_worker
 
         async def list_triggers(worker: Worker, data: bytes) -> bytes:
-            if workers.sdk_older_than(worker, *_TYPES_SINCE):
+            if older_than(worker, *_TYPES_SINCE):
                 return await triggers.old_listing(survey, data)
             return await triggers.types_listing(survey, data)
 
         async def list_functions(worker: Worker, data: bytes) -> bytes:
-            oldest = workers.sdk_older_than(worker, *_TYPES_SINCE)
+            oldest = older_than(worker, *_TYPES_SINCE)
             return await functions.listing(survey, names, data, oldest_formats=oldest)
 
         answers: dict[str, Answer] = {

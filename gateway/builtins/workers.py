@@ -1,6 +1,5 @@
 """engine::workers::register, ::list and ::info."""
 
-import re
 import time
 import unicodedata
 from typing import Any
@@ -133,9 +132,3 @@ async def info(survey: Survey, data: bytes) -> bytes:
         "registered_triggers": [trigger_row(row, names) for row in triggers if row["owner"] == own],
     }
     return reply(body, workers, functions, types, triggers)
-
-
-def sdk_older_than(worker: Worker, major: int, minor: int) -> bool:
-    """True when the client announced a version below; unknown clients count as new."""
-    found = re.match(r"(\d+)\.(\d+)", str(worker.info.get("version") or ""))
-    return found is not None and (int(found[1]), int(found[2])) < (major, minor)

@@ -125,7 +125,7 @@ def test_a_callee_that_goes_away_ends_its_calls_at_once() -> None:
     invocation_id = _call(gateway, caller)
     gateway.core.invocations.on_invoke(OTHER, Invoke("i-1", callee.number, "f", b"{}"))
     gateway.effects.take()
-    gateway.core.disconnect(callee)
+    gateway.core.disconnect(callee, back=False)
     (answer,) = out.take()
     assert answer["invocation_id"] == invocation_id
     assert answer["error"] == {"code": "invocation_stopped", "message": "Invocation stopped"}
@@ -139,7 +139,7 @@ def test_a_caller_that_goes_away_leaves_nothing_behind() -> None:
     callee, callee_out = _serve(gateway)
     caller, out = gateway.connect()
     _call(gateway, caller)
-    gateway.core.disconnect(caller)
+    gateway.core.disconnect(caller, back=False)
     (frame,) = callee_out.take()
     gateway.say(callee, type="invocationresult", invocation_id=frame["invocation_id"], function_id="f", result=1)
     assert not out.take()
@@ -151,7 +151,7 @@ def test_a_worker_that_calls_itself_and_leaves_is_cleaned_up() -> None:
     gateway = _gateway()
     worker, _ = _serve(gateway)
     _call(gateway, worker)
-    gateway.core.disconnect(worker)
+    gateway.core.disconnect(worker, back=False)
     assert gateway.core.invocations.in_flight == 0
 
 
@@ -337,7 +337,7 @@ def test_a_closed_local_owner_that_the_shard_still_names_is_passed_over() -> Non
     caller, out = gateway.connect()
     _call(gateway, caller)
     _call(gateway, caller)
-    gateway.core.disconnect(callee)
+    gateway.core.disconnect(callee, back=False)
     said = FunctionOwners("function:default/f", 1, [callee.owner])
     gateway.core.routes.on_owners(SHARD, said)
     assert [frame["error"]["code"] for frame in out.take()] == ["function_not_found"] * 2

@@ -75,7 +75,7 @@ def test_a_closed_connection_stops_serving_and_is_reported_until_it_is_cleaned_u
     worker, _ = gateway.connect()
     gateway.say(worker, type="registerfunction", id="f")
     gateway.effects.take()
-    gateway.core.disconnect(worker)
+    gateway.core.disconnect(worker, back=False)
     assert gateway.effects.take() == [(COORDINATOR, WorkerDown(worker.number, worker.id))]
     assert gateway.core.announcer.count == 0
     gateway.use(cluster_map(ME, SHARD, NEW_COORDINATOR, epoch=2, term=2))
@@ -90,7 +90,7 @@ def test_a_socket_that_never_spoke_is_no_worker() -> None:
     gateway = FakeGateway()
     gateway.effects.take()
     worker, _ = gateway.connect()
-    gateway.core.disconnect(worker)
+    gateway.core.disconnect(worker, back=False)
     assert not gateway.effects.take()
 
 
@@ -221,7 +221,7 @@ def test_an_evicted_worker_that_was_still_waiting_registers_nothing() -> None:
     worker, _ = gateway.connect()
     gateway.core.hold(worker)
     gateway.say(worker, type="registerfunction", id="f")
-    gateway.core.disconnect(worker)
+    gateway.core.disconnect(worker, back=False)
     gateway.core.unhold(worker)
     assert not worker.registrations
     assert gateway.core.routes.get("default", "f") is None

@@ -73,7 +73,7 @@ def test_no_frame_disturbs_the_gateway(said: list[dict[str, object]]) -> None:
     outlet.take()
     gateway.say(worker, type="ping")
     assert outlet.take()[-1:] == [{"type": "pong"}]
-    gateway.core.disconnect(worker)
+    gateway.core.disconnect(worker, back=False)
     assert gateway.core.invocations.in_flight == 0
     assert gateway.core.announcer.count == 0
 
