@@ -81,6 +81,11 @@ class Backpressure:
             target_released(target)
         self.link_writable(node)
 
+    def reincarnate(self) -> None:
+        """This gateway goes on under a new node id, with new links."""
+        for node in list(self._link_feeders):
+            self.link_writable(node)
+
     def link_writable(self, node: str) -> None:
         _resume(self._link_feeders.pop(node, set()))
 

@@ -6,7 +6,7 @@ remembers in `Worker.serving` whom to tell. A local call has both, on the same g
 
 from collections.abc import Callable
 
-from iii_cluster.bus.envelopes import Invoke, Refused, Result
+from iii_cluster.bus.envelopes import Deliver, Invoke, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.table import Route, RouteTable, Target
@@ -89,8 +89,11 @@ class Invocations:
         workers: dict[int, Worker],
         backpressure: Backpressure,
         outbox: Outbox,
+        window: float = 0.0,
     ) -> None:
+        """`window`: seconds the calls of a lost connection are kept for its worker's next one."""
         self._node = node
+        self._window = window
         self._ids = ids
         self._routes = routes
         self._workers = workers  # by connection number
@@ -103,6 +106,11 @@ class Invocations:
     @property
     def in_flight(self) -> int:
         return len(self._pending)
+
+    @property
+    def kept(self) -> int:
+        """Calls of lost connections that have not ended, and answers that wait for their callers' next ones."""
+        return 0
 
     # -- out: a call finds its target --------------------------------------------------------------
 
@@ -278,7 +286,10 @@ class Invocations:
 
     # -- losses ------------------------------------------------------------------------------------
 
-    def worker_gone(self, worker: Worker) -> None:
+    def leaving(self, worker: Worker) -> None:
+        """The socket takes no more frames: answers wait until the worker is gone and back."""
+
+    def worker_gone(self, worker: Worker, *, back: bool = False, now: float = 0.0) -> None:
         """End what it was serving, forget what it was calling (its callees are not told)."""
         for invocation_id, origin in list(worker.serving.items()):
             self._serving.pop(invocation_id, None)
@@ -290,6 +301,29 @@ class Invocations:
         for invocation_id in worker.calling.values():
             self._pending[invocation_id].caller = None
         worker.calling.clear()
+
+    def expire(self, now: float, limit: float = 10.0) -> None:
+        """Move the clock: end the calls of lost connections whose window is over."""
+
+    def adopt(self, worker_id: str, node: str, conn: int) -> dict[str, str]:
+        """Hand the calls of a lost connection over to connection `conn` of gateway `node`.
+
+        Returns what it was serving and the other gateway has to be told of: invocation id -> node of the caller.
+        """
+        return {}
+
+    def deliver(self, _node: str, said: Deliver) -> None:
+        """The answer to a call that one of our workers made on an earlier connection, at another gateway."""
+        worker = self._workers.get(said.conn)
+        if worker is not None:
+            worker.outlet.send(said.frame)
+
+    def node_reachable(self, node: str, on: bool) -> None:
+        """Somebody listens at a node again, or nobody does."""
+
+    def reincarnate(self, old: str, new: str, why: str) -> None:
+        """This gateway, cut off for too long, goes on under a new node id: calls that crossed the bus are over."""
+        self._node = new
 
     def node_lost(self, node: str, why: str) -> None:
         """End the calls that were sent to a node; forget who called from there."""

@@ -295,6 +295,13 @@ class RouteTable:
             route.remote.remove(target)
             self._unuse(target)
 
+    def set_avoided(self, node: str, on: bool) -> None:
+        """Whether calls should go elsewhere while they can: nobody listens at the node now."""
+
+    def reincarnate(self, new: str) -> None:
+        """This node goes on under a new id: it knows of nobody else until its next map."""
+        self.node = new
+
     def on_reset(self, shard: str) -> None:
         """The link to a shard was reset: it forgot our watches."""
         for route in self._routes.values():
