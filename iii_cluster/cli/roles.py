@@ -54,7 +54,7 @@ def _check_ports(role: Role, settings: Settings) -> None:
 
 
 def _run(role: Role, settings: Settings, ready_fd: int | None, lifeline_fd: int | None) -> int:
-    from iii_cluster.node.node import run_role  # roles import much that other commands do not need
+    from iii_cluster.node.process import run_role  # roles import much that other commands do not need
 
     serve = importlib.import_module(SERVICES[role]).serve
     return run_role(role, settings, serve, ready_fd=ready_fd, lifeline_fd=lifeline_fd)

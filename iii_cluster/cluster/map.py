@@ -15,7 +15,7 @@ class Role(StrEnum):
 
 
 class NodeInfo(Struct, frozen=True, kw_only=True):
-    """What a node says of itself when it joins; fixed for its incarnation."""
+    """What a node says of itself with its lease; all but `draining` is fixed for its incarnation."""
 
     id: str
     role: Role
@@ -30,6 +30,12 @@ class NodeInfo(Struct, frozen=True, kw_only=True):
 def tag_of(node: str) -> str:
     """What names the process in a node id: "<role>-<tag>", then "<role>-<tag>.2" for its second incarnation."""
     return node.partition("-")[2].partition(".")[0]
+
+
+def incarnation_of(node: str) -> int:
+    """How often the process had joined when it joined under this node id."""
+    number = node.partition(".")[2]
+    return int(number) if number.isdecimal() else 1
 
 
 class SlotOwner(Struct, frozen=True, array_like=True):

@@ -36,9 +36,10 @@ Subscriber = Callable[[ClusterMap, ClusterMap], None]
 class Membership:
     """Lease and newest known map of one node. `map` is empty, at (0, 0), until the first one is seen."""
 
-    def __init__(self, redis: Redis, keys: Keys, node: NodeInfo, settings: Settings) -> None:
+    def __init__(self, redis: Redis, keys: Keys, node: NodeInfo, settings: Settings, predecessor: str = "") -> None:
         self.map = ClusterMap()
         self.node = node
+        self._predecessor = predecessor  # earlier id of the process; it ends when this one begins
         self._ttl = settings.lease_ttl
         self._interval = settings.lease_interval
         self._scripts = Scripts(redis, keys)
@@ -178,7 +179,8 @@ class Membership:
 
     async def _renew(self, ttl: float) -> Renewal:
         known = self.map
-        renewal = await self._scripts.renew_lease(self.node, round(ttl * 1000), known.version)
+        predecessor = "" if self.leased else self._predecessor
+        renewal = await self._scripts.renew_lease(self.node, round(ttl * 1000), known.version, predecessor)
         if renewal.renewed and (renewal.term, renewal.epoch) < known.version and await self._scripts.restore_map(known):
             logger.warning("action=map_restored term=%d epoch=%d", known.term, known.epoch)
         return renewal

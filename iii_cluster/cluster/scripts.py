@@ -62,11 +62,15 @@ class Scripts:
         self._redis = redis
         self._keys = keys
 
-    async def renew_lease(self, node: NodeInfo, ttl_ms: int, seen: tuple[int, int]) -> Renewal:
-        """Renew (or take) the node's lease; `seen` is the version of the newest map it has."""
+    async def renew_lease(self, node: NodeInfo, ttl_ms: int, seen: tuple[int, int], predecessor: str = "") -> Renewal:
+        """Renew (or take) the node's lease; `seen` is the version of the newest map it has.
+
+        The lease of `predecessor`, an earlier id of the same process, ends for good.
+        """
         keys = self._keys
         renewed, term, epoch, body = await self._lease_renew(
-            keys=[keys.leases, keys.nodes, keys.gone, keys.map], args=[node.id, ttl_ms, _encode(node), *seen]
+            keys=[keys.leases, keys.nodes, keys.gone, keys.map],
+            args=[node.id, ttl_ms, _encode(node), *seen, predecessor, GONE_MS],
         )
         return Renewal(bool(renewed), term, epoch, body)
 

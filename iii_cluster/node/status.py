@@ -5,21 +5,29 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.cluster.map import ClusterMap, incarnation_of
 
 if TYPE_CHECKING:
-    from .node import Node, RoleService
+    from .node import Node
+    from .role import RoleService
 
 
 def not_ready(node: "Node", service: "RoleService | None") -> list[str]:
     """Why the node can not serve now; empty when it can."""
     reasons = []
+    member = node.membership
     if not node.bus.ready:
         reasons.append("bus is not subscribed")
-    if not node.membership.healthy:
-        reasons.append("lease is not renewed")
-    elif node.info.id not in node.membership.map.nodes:
+    if member.expelled:
+        reasons.append("fenced: it was declared dead and joins anew")
+    elif not member.leased:
+        reasons.append("no lease yet")
+    elif not member.healthy:
+        reasons.append("fenced: its lease ran out")
+    elif node.info.id not in member.map.nodes:
         reasons.append("not in the cluster map")
+    if member.draining:
+        reasons.append("draining")
     if service is None:
         reasons.append("starting")
     elif not service.ready():
@@ -52,6 +60,7 @@ def status(node: "Node", service: "RoleService | None") -> dict[str, Any]:
     reasons = not_ready(node, service)
     return {
         **msgspec.to_builtins(node.info),
+        "incarnation": incarnation_of(node.info.id),
         "ready": not reasons,
         "reasons": reasons,
         "map": {"term": node.membership.map.term, "epoch": node.membership.map.epoch},

@@ -1,4 +1,4 @@
-"""Why and how a process ends: a signal, the death of its supervisor, or being declared dead by the cluster."""
+"""Why and how a process ends: a signal, a request to drain, or the death of its supervisor."""
 
 import asyncio
 import logging
@@ -7,7 +7,6 @@ import signal
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-EXIT_EXPELLED = 75  # try again: a new incarnation can join
 
 logger = logging.getLogger(__name__)
 
@@ -15,8 +14,9 @@ logger = logging.getLogger(__name__)
 class StopRequest:
     """The first request starts a graceful stop; a second signal ends the process at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float) -> None:
         self.exit_code = EXIT_OK
+        self.grace = grace  # s the role has to drain; a request may say otherwise
         self._requested = asyncio.Event()
 
     def listen(self) -> None:
@@ -25,10 +25,11 @@ class StopRequest:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
 
-    def request(self, reason: str, exit_code: int = EXIT_OK) -> None:
+    def request(self, reason: str, exit_code: int = EXIT_OK, grace: float | None = None) -> None:
         if not self._requested.is_set():
-            logger.info("action=stopping reason=%s", reason)
             self.exit_code = exit_code
+            self.grace = self.grace if grace is None else grace
+            logger.info("action=stopping reason=%s grace_s=%.1f", reason, self.grace)
             self._requested.set()
 
     async def wait(self) -> None:

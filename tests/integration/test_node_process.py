@@ -22,7 +22,6 @@ from tests.support.valkey import ValkeyServer
 
 CLUSTER = "test"
 EXIT_FAILED = 1
-EXIT_EXPELLED = 75
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -143,15 +142,21 @@ def test_a_port_in_use_ends_it_with_a_clear_line(coordinator: Coordinator) -> No
     assert f"port {coordinator.admin_port} is already in use" in coordinator.tail()
 
 
-def test_a_process_declared_dead_ends_so_that_a_new_one_can_join(
+async def test_a_process_declared_dead_joins_again_under_a_new_id(
     coordinator: Coordinator, valkey: ValkeyServer
 ) -> None:
     coordinator.start()
     node = coordinator.wait_ready()["id"]
-    with redis.Redis(port=valkey.port) as client:
-        client.zadd(Keys(CLUSTER).gone, {node: 2**52})
-    assert coordinator.wait() == EXIT_EXPELLED
+    for successor in (f"{node}.2", f"{node}.3"):
+        with redis.Redis(port=valkey.port) as client:
+            client.zadd(Keys(CLUSTER).gone, {coordinator.get("/status")[1]["id"]: 2**52})
+        await eventually(lambda new=successor: coordinator.get("/cluster")[1]["leader"] == new)  # type: ignore[misc]
+        await eventually(lambda: coordinator.get("/readyz")[0] == 200)
+        assert [member["id"] for member in coordinator.get("/cluster")[1]["nodes"]] == [successor]
+    assert coordinator.get("/status")[1]["incarnation"] == 3
     assert "action=expelled" in coordinator.tail()
+    assert "action=rejoined" in coordinator.tail()
+    assert coordinator.stop() == 0
 
 
 async def test_a_second_signal_ends_it_at_once(coordinator: Coordinator, valkey: ValkeyServer) -> None:

@@ -30,7 +30,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         service = types.ModuleType(name)
         service.serve = f"serve-{role}"  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, name, service)
-    monkeypatch.setattr("iii_cluster.node.node.run_role", run_role)
+    monkeypatch.setattr("iii_cluster.node.process.run_role", run_role)
     return calls
 
 

@@ -12,7 +12,7 @@ from iii_cluster.node.admin import Admin, bind
 async def port() -> AsyncIterator[int]:
     listener = bind("127.0.0.1", 0)
     number: int = listener.getsockname()[1]
-    admin = Admin(listener, {"/ok": lambda: (200, {"fine": True}), "/not": lambda: (503, ["because"])})
+    admin = Admin(listener, {"/ok": lambda: (200, {"fine": True}), "/not": lambda: (503, ["because"])}, {})
     await admin.start()
     yield number
     await admin.stop()

@@ -1,0 +1,52 @@
+"""`POST /drain`: has this node, or through it another one, leave the cluster gracefully."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from iii_cluster.bus.ask import AskError
+
+if TYPE_CHECKING:
+    from .node import Node
+
+MAX_GRACE = 24 * 3600  # s
+
+Seconds = Annotated[float, Meta(ge=0, le=MAX_GRACE)]
+
+
+class Grace(Struct):
+    """What one node asks another; `timeout` in seconds."""
+
+    timeout: Seconds
+
+
+class Request(Struct):
+    """Body of `POST /drain`. `node` "" is the one that is asked; `timeout` is the `drain_timeout` of the settings."""
+
+    node: str = ""
+    timeout: Seconds | None = None
+
+
+_decode = msgspec.json.Decoder(Request).decode
+
+
+async def drain(body: bytes, node: "Node", leave: Callable[[float], None]) -> tuple[int, Any]:
+    """HTTP status and body. `leave` is given the grace when it is this node that leaves."""
+    try:
+        request = _decode(body)
+    except msgspec.DecodeError as error:
+        return 400, {"error": str(error)}
+    grace = node.settings.drain_timeout if request.timeout is None else request.timeout
+    target = request.node or node.info.id
+    if target == node.info.id:
+        leave(grace)
+    elif target not in node.membership.map.nodes:
+        return 404, {"error": f"{target} is not in the cluster map"}
+    else:
+        try:
+            await node.asker.ask(target, "node.drain", Grace(grace))
+        except (AskError, TimeoutError) as error:
+            return 502, {"error": f"{target} did not accept: {error or 'no answer in time'}"}
+    return 202, {"node": target, "accepted": True}
