@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from iii_cluster.bus.envelopes import (
     Cleanup,
@@ -48,7 +49,13 @@ class GatewayCore:
     """Everything a gateway knows, and what it does with what it hears."""
 
     def __init__(
-        self, node: str, effects: Effects, *, duplicates: Duplicates = Duplicates.BALANCE, max_registrations: int = 0
+        self,
+        node: str,
+        effects: Effects,
+        *,
+        duplicates: Duplicates = Duplicates.BALANCE,
+        max_registrations: int = 0,
+        reattach_window: float = 0.0,
     ) -> None:
         self.node = node
         self.effects = effects
@@ -58,7 +65,9 @@ class GatewayCore:
         self.builtins: dict[str, Builtin] = {}
         self.routes = RouteTable(node, effects, trust_local=duplicates is Duplicates.BALANCE, released=target_released)
         self.backpressure = Backpressure(self.routes, effects)
-        self.invocations = Invocations(node, self.ids, self.routes, self.workers, self.backpressure, effects)
+        self.invocations = Invocations(
+            node, self.ids, self.routes, self.workers, self.backpressure, effects, reattach_window
+        )
         self.announcer = Announcer(effects, self._offers)
         self.registry = Registry(
             self.announcer, self.routes, self.builtins, self.backpressure, effects, max_registrations
@@ -112,18 +121,19 @@ class GatewayCore:
         self.by_id.pop(worker.id, None)
         self.registry.release(worker)
         self.routes.release_target(worker.target)
-        self.invocations.worker_gone(worker)
+        self.invocations.worker_gone(worker, back=back, now=self.routes.now)
         self.backpressure.worker_reads_again(worker)
         self.membership.down(worker, back=back)
 
     @property
     def unfinished(self) -> bool:
-        """Calls have not ended yet."""
-        return self.invocations.in_flight > 0
+        """Calls have not ended yet, or their answers wait for callers that are expected back."""
+        return self.invocations.in_flight > 0 or self.invocations.kept > 0
 
     def send_away(self, worker: Worker) -> None:
         """The connection is about to be closed: no new calls for it, it is expected elsewhere."""
         self.registry.withdraw_all(worker)
+        self.invocations.leaving(worker)
 
     def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
         """Evict a connection whose worker proved to be back on another one; `same` compares secrets."""
@@ -325,6 +335,29 @@ class GatewayCore:
         self.announcer.on_map(new)
         self.routes.on_map(new)
         self.membership.on_map(old, new)
+
+    def on_reachable(self, node: str, on: bool) -> None:
+        """Nobody listens at a node now, or somebody does again: a hint that calls should go elsewhere."""
+        self.routes.set_avoided(node, not on)
+        self.invocations.node_reachable(node, on)
+
+    def reincarnate(self, node: str) -> None:
+        """Go on under a new node id: this gateway was cut off for so long that the cluster gave it up.
+
+        Connections, what they registered and calls between them stay. The others forgot all of it, so the next map
+        makes it known from scratch.
+        """
+        old, self.node = self.node, node
+        log.warning("action=reincarnated old=%s new=%s workers=%d", old, node, len(self.workers))
+        self.invocations.reincarnate(old, node, f"gateway {old} was cut off from the cluster")
+        self.backpressure.reincarnate()
+        self.routes.reincarnate(node)
+        for worker in self.workers.values():
+            worker.owner = replace(worker.owner, node=node)
+            worker.remote_feeders.clear()
+            self.registry.reincarnate(worker, node)
+        self.announcer.reincarnate(node)
+        self.membership.reincarnate()
 
     def _node_lost(self, node: str, why: str) -> None:
         self.invocations.node_lost(node, why)

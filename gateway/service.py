@@ -6,6 +6,7 @@ from typing import Any
 
 from iii_cluster.bus import envelopes
 from iii_cluster.bus.envelopes import Envelope
+from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.node.node import Node
 
 from .builtins.install import Builtins
@@ -17,7 +18,8 @@ from .worker import Worker
 
 log = logging.getLogger(__name__)
 
-_TICK = 1.0  # s
+_TICK = 0.25  # s
+_LOOK = 1.0  # s between looks at the sockets
 
 
 class GatewayService:
@@ -31,12 +33,14 @@ class GatewayService:
             self,
             duplicates=settings.duplicate_functions,
             max_registrations=settings.max_registrations,
+            reattach_window=settings.reattach_window,
         )
         self._builtins = Builtins(self.core, node)
         self._reattach = Reattach(self.core, node.asker)
         self._listener = Listener(self.core, settings)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._look_at = 0.0  # the sockets, next
         self._listen_to_nodes()
 
     def _listen_to_nodes(self) -> None:
@@ -44,6 +48,7 @@ class GatewayService:
         bus.on(envelopes.Invoke, core.invocations.on_invoke)
         bus.on(envelopes.Result, core.invocations.on_remote_result)
         bus.on(envelopes.Refused, core.invocations.on_refused)
+        bus.on(envelopes.Deliver, core.invocations.deliver)
         bus.on(envelopes.Congested, core.backpressure.on_congested)
         bus.on(envelopes.FunctionOwners, core.routes.on_owners)
         bus.on(envelopes.OfferTrigger, core.on_offer)
@@ -54,8 +59,14 @@ class GatewayService:
         bus.on(envelopes.Cleanup, core.on_cleanup)
         bus.on_reset = self._on_reset
         bus.on_congestion = lambda node, on: None if on else core.link_writable(node)
-        self._node.membership.subscribe(core.on_map)
-        core.on_map(core.map, self._node.membership.map)
+        bus.on_reachable = core.on_reachable
+        self._node.membership.subscribe(lambda _old, new: self._on_map(new))
+        self._on_map(self._node.membership.map)
+
+    def _on_map(self, new: ClusterMap) -> None:
+        """Of a map without this node nothing follows: shards refuse what a stranger says."""
+        if self._node.info.id in new.nodes:
+            self.core.on_map(self.core.map, new)
 
     def _on_reset(self, node: str) -> None:
         self._node.asker.node_lost(node)
@@ -91,11 +102,17 @@ class GatewayService:
             self._timer.cancel()
 
     async def rejoin(self, node: Node) -> "GatewayService":
-        await self.stop(0)
-        return await serve(node)
+        """Go on as `node` with the sockets as they are; engine functions that still asked the old one fail."""
+        self._node.asker.close()
+        self._node = node
+        self.core.reincarnate(node.info.id)
+        self._builtins = Builtins(self.core, node)
+        self._reattach = Reattach(self.core, node.asker)
+        self._listen_to_nodes()
+        return self
 
     async def rejoined(self) -> None:
-        await self.start()
+        log.info("action=rejoined node=%s workers=%d", self._node.info.id, len(self.core.workers))
 
     def ready(self) -> bool:
         return self._listener.accepting
@@ -111,6 +128,7 @@ class GatewayService:
             "registrations": core.announcer.count,
             "routes": len(core.routes),
             "in_flight": core.invocations.in_flight,
+            "kept": core.invocations.kept,
             "completed": core.invocations.completed,
             "tasks": len(asyncio.all_tasks()),
         }
@@ -118,8 +136,11 @@ class GatewayService:
     def _tick(self) -> None:
         now = self._loop.time()
         limit = self._node.settings.redis_outage_limit
-        self._listener.tick(now)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK
+            self._listener.tick(now)
         self.core.routes.expire(now, limit)
+        self.core.invocations.expire(now, limit)
         if self._node.bus.disconnected_for(now) > limit:
             self.core.invocations.cut_off("Redis is unreachable")
         self._timer = self._loop.call_later(_TICK, self._tick)
