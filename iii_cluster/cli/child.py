@@ -41,6 +41,11 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     answers: Callable[[], Awaitable[bool]] | None = None
     fds: tuple[int, ...] = ()
 
+    @property
+    def is_role(self) -> bool:
+        """One of our own processes, not a foreign program."""
+        return self.answers is None
+
 
 class Child:
     """The child of one spec; `launch` may be called again after it ended."""
@@ -68,7 +73,7 @@ class Child:
         passed = [output_write]
         argv = list(self.spec.argv)
         fds = list(self.spec.fds)
-        if self.spec.answers is None:
+        if self.spec.is_role:
             self._ready_line = asyncio.get_running_loop().create_future()
             ready_read, ready_write = os.pipe()
             self._readers.append(LineReader(ready_read, self._told_ready))
@@ -84,7 +89,7 @@ class Child:
                 env=self.spec.env,
                 pass_fds=fds,
                 process_group=0,  # a Ctrl-C at the terminal reaches us alone
-                preexec_fn=None if self.spec.answers is None else end_with_parent(),
+                preexec_fn=None if self.spec.is_role else end_with_parent(),
             )
         except BaseException:
             self._close_readers()

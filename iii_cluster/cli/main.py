@@ -7,6 +7,7 @@ from iii_cluster.cluster.map import Role
 
 from .inspect import functions, status, triggers, workers
 from .invoke import invoke
+from .restart import restart
 from .roles import role_command
 from .up import up
 
@@ -19,7 +20,7 @@ def main() -> None:
 
 for _role in Role:
     main.add_command(role_command(_role))
-for _command in (up, status, workers, functions, triggers, invoke):
+for _command in (up, restart, status, workers, functions, triggers, invoke):
     main.add_command(_command)
 
 if __name__ == "__main__":

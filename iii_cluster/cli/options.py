@@ -46,7 +46,7 @@ HELP = {
     "shards": "Shards to run.",
     "coordinators": "Coordinators to run.",
     "redis_port": "Port of the embedded Valkey. 0: any free port.",
-    "data_dir": "Directory of the embedded Valkey's data.",
+    "data_dir": "Directory of `iii-cluster up` on this machine: the embedded Valkey's data, and how to reach `up`.",
 }
 
 _DEFAULTS = {info.name: info.default for struct in (Settings, Topology) for info in msgspec.structs.fields(struct)}
@@ -77,15 +77,15 @@ def config_option(command: F) -> F:
     )(command)
 
 
-def load_config(config_file: Path | None, flags: dict[str, Any]) -> Config:
-    """The configuration of this command; prints notices, or every error and ends the process."""
+def load_config(config_file: Path | None, flags: dict[str, Any], notices: bool = True) -> Config:
+    """The configuration of this command; prints notices (if wanted), or every error and ends the process."""
     try:
         config = load(config_file, os.environ, flags)
     except InvalidConfig as invalid:
         for error in invalid.errors:
             click.echo(f"error: {error}", err=True)
         raise SystemExit(EXIT_INVALID) from None
-    for notice in config.notices:
+    for notice in config.notices if notices else ():
         click.echo(f"notice: {notice}", err=True)
     return config
 

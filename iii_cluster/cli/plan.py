@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -12,7 +12,10 @@ from iii_cluster.config.load import Config, to_environment
 from iii_cluster.config.settings import Settings
 
 from .child import ChildSpec
-from .ports import check_free
+from .ports import check_free, spare_port
+
+ADMIN_PORT_FLAG = "--admin-port"
+ADMIN_PORT_VARIABLE = FIELDS["admin_port"].variable
 
 # Stopped in this order: who serves workers first, who keeps the data last.
 STAGES = {Role.GATEWAY: 0, Role.SHARD: 1, Role.COORDINATOR: 2}
@@ -49,6 +52,15 @@ def role_specs(config: Config, settings: Settings) -> list[ChildSpec]:
     return specs
 
 
+def replacement(spec: ChildSpec, settings: Settings, running: Collection[ChildSpec]) -> ChildSpec:
+    """What runs next to `spec`'s process and then in its place: the same with a spare admin port. Raises PortError."""
+    if not settings.admin_port:
+        return spec
+    used = {int(other.env[ADMIN_PORT_VARIABLE]) for other in running}
+    port = spare_port(settings.admin_host, settings.admin_port, used, ADMIN_PORT_FLAG)
+    return msgspec.structs.replace(spec, env=spec.env | {ADMIN_PORT_VARIABLE: str(port)})
+
+
 def _processes(config: Config) -> Iterator[tuple[Role, int]]:
     counts = config.topology
     for role, count in (
@@ -63,7 +75,7 @@ def _processes(config: Config) -> Iterator[tuple[Role, int]]:
 def _admin_port(settings: Settings, position: int) -> int:
     """The configured port for the first process, the following ones for the others; 0 stays 0."""
     port = settings.admin_port + position if settings.admin_port else 0
-    check_free(settings.admin_host, port, "--admin-port")
+    check_free(settings.admin_host, port, ADMIN_PORT_FLAG)
     return port
 
 

@@ -2,10 +2,15 @@
 
 import errno
 import socket
+from collections.abc import Collection
 
 
 class PortError(Exception):
     """A port cannot be had; says which one, why, and which flag changes it."""
+
+
+class PortTaken(PortError):
+    """Somebody else has it; the next one may be free."""
 
 
 def check_free(host: str, port: int, flag: str) -> None:
@@ -26,6 +31,20 @@ def free_port(host: str) -> int:
     with _socket_for(host) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def spare_port(host: str, first: int, used: Collection[int], flag: str) -> int:
+    """The lowest port from `first` on that is neither in `used` nor taken by a stranger. Raises PortError."""
+    port = first
+    while True:
+        if port not in used:
+            try:
+                check_free(host, port, flag)
+            except PortTaken:
+                pass
+            else:
+                return port
+        port += 1
 
 
 class SharedPort:
@@ -64,5 +83,5 @@ def _bind(target: socket.socket, host: str, port: int, flag: str) -> None:
         raise PortError(f"there is no port {port}; choose a lower one with {flag}") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortError(f"port {port} is already in use; choose another one with {flag}") from None
+            raise PortTaken(f"port {port} is already in use; choose another one with {flag}") from None
         raise PortError(f"cannot listen on {host} port {port} ({flag}): {error.strerror}") from None

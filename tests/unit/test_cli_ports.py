@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from iii_cluster.cli.ports import PortError, SharedPort, check_free, check_shareable, free_port
+from iii_cluster.cli.ports import PortError, PortTaken, SharedPort, check_free, check_shareable, free_port, spare_port
 from tests.support.ports import release_port, reserve_port
 
 HOST = "127.0.0.1"
@@ -57,6 +57,21 @@ def test_an_address_of_another_machine_is_refused_in_one_line(port: int) -> None
 def test_ports_end_somewhere() -> None:
     with pytest.raises(PortError, match="there is no port 65536; choose a lower one with --admin-port"):
         check_free(HOST, 65536, "--admin-port")
+
+
+def test_a_spare_port_is_the_lowest_that_is_neither_used_nor_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(host: str, port: int, flag: str) -> None:
+        if port == 4003:
+            raise PortTaken(f"port {port} is already in use")
+
+    monkeypatch.setattr("iii_cluster.cli.ports.check_free", check)
+    assert spare_port(HOST, 4000, {4000, 4001, 4002}, "--admin-port") == 4004
+    assert spare_port(HOST, 4000, {4000, 4002, 4004}, "--admin-port") == 4001
+
+
+def test_spare_ports_end_somewhere() -> None:
+    with pytest.raises(PortError, match="there is no port 65536"):
+        spare_port(HOST, 65535, {65535}, "--admin-port")
 
 
 def test_several_listeners_share_a_held_port_and_get_all_connections(port: int) -> None:

@@ -9,59 +9,9 @@ import psutil
 import pytest
 
 from iii_cluster.cli.child import ChildSpec
-from iii_cluster.cli.supervisor import FIRST_DELAY, HEALTHY_AFTER, LONGEST_DELAY, Backoff, StartFailed, Supervisor
+from iii_cluster.cli.keeper import FIRST_DELAY, HEALTHY_AFTER, LONGEST_DELAY, Backoff, StartFailed
 from tests.support.eventually import eventually
-
-# Says that it is ready, tells on SIGTERM or when its lifeline ends, and ends.
-STAND_IN = """
-import json, os, select, signal, sys
-name, journal, mode, ready_fd, lifeline = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[5]), int(sys.argv[7])
-print("hello from", name, flush=True)
-if mode == "fails":
-    print("it cannot be", file=sys.stderr)
-    sys.exit(3)
-def end(*_):
-    with open(journal, "a") as file:
-        file.write(name + "\\n")
-    sys.exit(0)
-signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else end)
-if mode != "silent":
-    ready = {"id": name + "-id", "role": "stand-in", "pid": os.getpid(), "ports": {"admin": 1}}
-    os.write(ready_fd, json.dumps(ready).encode() + b"\\n")
-    os.close(ready_fd)
-select.select([lifeline], [], [])
-end()
-"""
-
-
-class Stage:
-    """A supervisor whose children are stand-ins, and what was said."""
-
-    def __init__(self, directory: Path) -> None:
-        self.script = directory / "stand_in.py"
-        self.script.write_text(STAND_IN)
-        self.journal = directory / "journal"
-        self.said: list[str] = []
-        self.output: list[tuple[str, str]] = []
-        self.supervisor = Supervisor(self.said.append, lambda name, line: self.output.append((name, line)))
-        self.stopped = False
-
-    def spec(self, name: str, mode: str = "serves", stage: int = 0) -> ChildSpec:
-        argv = (sys.executable, str(self.script), name, str(self.journal), mode)
-        return ChildSpec(name=name, argv=argv, env=dict(os.environ), stage=stage)
-
-    async def stop(self, within: float = 10.0) -> list[str]:
-        self.stopped = True
-        return await self.supervisor.stop(within)
-
-    def ended(self) -> list[str]:
-        """Names of the children that ended as asked, in order."""
-        return self.journal.read_text().split() if self.journal.exists() else []
-
-    def running(self) -> list[int]:
-        """Process ids of stand-ins that run now."""
-        family = psutil.Process().children()
-        return sorted(child.pid for child in family if runs(child) and str(self.script) in child.cmdline())
+from tests.support.stand_in import Stage, runs
 
 
 @pytest.fixture
@@ -70,11 +20,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     yield stage
     if not stage.stopped:
         await stage.stop()
-
-
-def runs(process: psutil.Process) -> bool:
-    """A zombie that nobody reaps has ended."""
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 async def test_start_returns_when_every_child_said_it_is_ready(stage: Stage) -> None:
@@ -182,6 +127,96 @@ async def test_no_descriptor_is_left_open(stage: Stage, tmp_path: Path) -> None:
     await eventually(lambda: len(second.said) == 2)
     await second.stop()
     assert psutil.Process().num_fds() == before
+
+
+async def test_a_child_that_ends_with_status_zero_unasked_was_drained_and_stays_away(stage: Stage) -> None:
+    [first, other] = await stage.supervisor.start([stage.spec("a"), stage.spec("b")], 30)
+    os.kill(first.pid, signal.SIGTERM)
+    await eventually(lambda: stage.said)
+    assert stage.said == ["a was drained; it is not started again"]
+    assert stage.running() == [other.pid]
+    assert [keeper.name for keeper in stage.supervisor.kept()] == ["b"]
+
+
+async def test_a_successor_serves_before_its_predecessor_is_told_to_end(stage: Stage) -> None:
+    [first, _] = await stage.supervisor.start([stage.spec("old"), stage.spec("other")], 30)
+    [old, other] = stage.supervisor.keepers
+    successor = await stage.supervisor.replace(old, stage.spec("new"), 30, 30)
+    assert not successor.killed
+    assert stage.ended() == ["old"]
+    assert first.pid not in stage.running()
+    assert successor.ready.pid in stage.running()
+    assert [keeper.name for keeper in stage.supervisor.keepers] == ["new", "other"]
+    assert stage.supervisor.keepers[1] is other
+    assert stage.said == []
+
+
+async def test_a_successor_that_fails_leaves_the_old_one_alone(stage: Stage) -> None:
+    [first] = await stage.supervisor.start([stage.spec("a")], 30)
+    [old] = stage.supervisor.keepers
+    with pytest.raises(StartFailed, match="bad ended with exit code 3 before it was ready") as caught:
+        await stage.supervisor.replace(old, stage.spec("bad", "fails"), 30, 30)
+    assert caught.value.tail == ["hello from bad", "it cannot be"]
+    assert stage.supervisor.keepers == [old]
+    assert stage.running() == [first.pid]
+    os.kill(first.pid, signal.SIGKILL)  # it is still looked after
+    await eventually(lambda: len(stage.said) == 2)
+
+
+async def test_a_successor_that_stays_silent_is_ended(stage: Stage) -> None:
+    [first] = await stage.supervisor.start([stage.spec("a")], 30)
+    [old] = stage.supervisor.keepers
+    with pytest.raises(StartFailed, match=r"quiet: not ready within 0\.3 s"):
+        await stage.supervisor.replace(old, stage.spec("quiet", "silent"), 0.3, 30)
+    assert stage.running() == [first.pid]
+
+
+async def test_a_predecessor_that_does_not_end_is_killed(stage: Stage) -> None:
+    await stage.supervisor.start([stage.spec("deaf", "stubborn")], 30)
+    successor = await stage.supervisor.replace(stage.supervisor.keepers[0], stage.spec("new"), 30, 0.3)
+    assert successor.killed
+    assert stage.running() == [successor.ready.pid]
+
+
+async def test_a_predecessor_that_is_dead_just_now_is_not_started_again(stage: Stage) -> None:
+    [first] = await stage.supervisor.start([stage.spec("old")], 30)
+    os.kill(first.pid, signal.SIGKILL)
+    await eventually(lambda: stage.said)
+    successor = await stage.supervisor.replace(stage.supervisor.keepers[0], stage.spec("new"), 30, 30)
+    assert stage.running() == [successor.ready.pid]
+
+
+async def test_a_stop_during_a_replacement_ends_both_and_asks_each_once(stage: Stage) -> None:
+    await stage.supervisor.start([stage.spec("old", "counts")], 30)
+    replacing = asyncio.create_task(
+        stage.supervisor.replace(stage.supervisor.keepers[0], stage.spec("new"), 30, 30),
+    )
+    await eventually(lambda: ("old", "asked") in stage.output)
+    replacing.cancel()
+    await asyncio.gather(replacing, return_exceptions=True)
+    assert await stage.stop(1) == ["old"]
+    assert stage.output.count(("old", "asked")) == 1
+    assert stage.running() == []
+
+
+async def test_all_are_ended_before_any_is_started_again(stage: Stage) -> None:
+    specs = [stage.spec("late", stage=1), stage.spec("early", stage=0)]
+    before = await stage.supervisor.start(specs, 30)
+    successors = await stage.supervisor.renew(stage.supervisor.kept(), 30, 30)
+    assert stage.ended() == ["early", "late"]
+    assert [one.ready.id for one in successors] == ["late-id", "early-id"]
+    assert sorted(one.ready.pid for one in successors) == stage.running()
+    assert not {one.pid for one in before} & set(stage.running())
+
+
+async def test_a_child_that_does_not_start_again_is_tried_until_it_does(stage: Stage) -> None:
+    await stage.supervisor.start([stage.spec("a"), stage.spec("b")], 30)
+    script = stage.script.read_text()
+    stage.script.write_text("import sys\nif sys.argv[1] == 'a':\n    sys.exit(1)\n" + script)
+    with pytest.raises(StartFailed, match="ended with exit code"):
+        await stage.supervisor.renew(stage.supervisor.kept(), 30, 30)
+    stage.script.write_text(script)
+    await eventually(lambda: any(text.startswith("a is back as a-id") for text in stage.said))
 
 
 SUPERVISOR = """

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from iii_cluster.cli.data_dir import DataDirError, DataDirInUse
 from iii_cluster.cli.ports import PortError
 from iii_cluster.cli.supervisor import Supervisor
-from iii_cluster.cli.valkey import EmbeddedValkey, ValkeyError
+from iii_cluster.cli.valkey import EmbeddedValkey
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def test_only_the_data_stays_behind(embedded: EmbeddedValkey) -> None:
 
 
 def test_a_data_directory_in_use_is_refused(embedded: EmbeddedValkey) -> None:
-    with pytest.raises(ValkeyError, match=r"in use by another `iii-cluster up`; .* --data-dir"):
+    with pytest.raises(DataDirInUse, match=r"in use by another `iii-cluster up`; .* --data-dir"):
         EmbeddedValkey(embedded.data_dir, 0)
 
 
@@ -76,7 +77,7 @@ def test_a_data_directory_is_free_again_after_close(tmp_path: Path) -> None:
 
 def test_a_data_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValkeyError, match="cannot use the data directory"):
+    with pytest.raises(DataDirError, match="cannot use the data directory"):
         EmbeddedValkey(tmp_path / "file", 0)
 
 

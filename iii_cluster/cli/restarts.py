@@ -1,0 +1,81 @@
+"""Restarting the processes of a running `iii-cluster up`: one at a time under load, or all at once."""
+
+import asyncio
+from collections.abc import Callable
+
+from iii_cluster.config.settings import Settings
+
+from .control import Finished, Replaced, Restart, Tell
+from .keeper import Keeper, StartFailed
+from .plan import replacement
+from .ports import PortError
+from .supervisor import Successor, Supervisor
+
+
+class Restarts:
+    """`start_within` and `stop_within` bound, in seconds, what each process may take."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        settings: Settings,
+        say: Callable[[str], None],
+        *,
+        start_within: float,
+        stop_within: float,
+    ) -> None:
+        self._supervisor = supervisor
+        self._settings = settings
+        self._say = say
+        self._start_within = start_within
+        self._stop_within = stop_within
+
+    async def restart(self, request: Restart, tell: Tell) -> Finished:
+        """Replaces every process that was not drained; tells of each, and how it all ended."""
+        self._say("rolling restart" if request.rolling else "restarting everything")
+        killed: list[str] = []
+
+        def told(replaced: Replaced) -> None:
+            tell(replaced)
+            self._say(f"{replaced.name} is now {replaced.new}, process {replaced.pid}")
+            if replaced.killed:
+                killed.append(replaced.name)
+
+        try:
+            await (self._rolling(told) if request.rolling else self._at_once(told))
+        except (StartFailed, PortError) as error:
+            goes_on = "; the old process goes on" if request.rolling else "; it is tried again"
+            self._say(f"restart failed: {error}{goes_on}")
+            return Finished(f"{error}{goes_on}", tuple(error.tail) if isinstance(error, StartFailed) else ())
+        self._say("restart done")
+        return Finished(f"did not stop in time and were killed: {', '.join(killed)}" if killed else "")
+
+    async def _rolling(self, told: Callable[[Replaced], None]) -> None:
+        """Those who keep the map first, those who serve workers last: each finds its new peers in place."""
+        clock = asyncio.get_running_loop().time
+        for keeper in sorted(self._supervisor.kept(), key=lambda keeper: -keeper.child.spec.stage):
+            if keeper.drained:  # in the meantime
+                continue
+            began, old = clock(), _node_id(keeper)
+            specs = [one.child.spec for one in self._supervisor.kept()]
+            spec = replacement(keeper.child.spec, self._settings, specs)
+            successor = await self._supervisor.replace(keeper, spec, self._start_within, self._stop_within)
+            told(_replaced(keeper.name, old, successor, clock() - began))
+
+    async def _at_once(self, told: Callable[[Replaced], None]) -> None:
+        clock = asyncio.get_running_loop().time
+        began, keepers = clock(), self._supervisor.kept()
+        old = [_node_id(keeper) for keeper in keepers]
+        successors = await self._supervisor.renew(keepers, self._start_within, self._stop_within)
+        for keeper, before, successor in zip(keepers, old, successors, strict=True):
+            told(_replaced(keeper.name, before, successor, clock() - began))
+
+
+def _node_id(keeper: Keeper) -> str:
+    """The first id of its process, "" while it is dead."""
+    return keeper.child.ready.id if keeper.child.ready else ""
+
+
+def _replaced(name: str, old: str, successor: Successor, seconds: float) -> Replaced:
+    ready = successor.ready
+    return Replaced(name, old, ready.id, ready.pid, seconds, successor.killed)
