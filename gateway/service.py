@@ -75,7 +75,10 @@ class GatewayService:
     # -- Effects of the core -----------------------------------------------------------------------
 
     def send(self, node: str, envelope: Envelope) -> None:
-        self._node.bus.send(node, envelope)
+        if (
+            not self._node.membership.expelled
+        ):  # else nobody will ever read it: everything is said anew by the next node
+            self._node.bus.send(node, envelope)
 
     def congested(self, node: str) -> bool:
         return self._node.bus.congested(node)
@@ -143,6 +146,8 @@ class GatewayService:
         self.core.invocations.expire(now, limit)
         if self._node.bus.disconnected_for(now) > limit:
             self.core.invocations.cut_off("Redis is unreachable")
+        elif self._node.membership.expelled:
+            self.core.invocations.cut_off("this gateway is cut off from the cluster")
         self._timer = self._loop.call_later(_TICK, self._tick)
 
 

@@ -140,6 +140,16 @@ class Registry(RuleBasedStateMachine):
         self.new_map()  # what it sent is still on the way
 
     @rule(data=st.data())
+    def gateway_reincarnates(self, data: st.DataObject) -> None:
+        """Cut off for too long, it comes back under a new node id with all its connections."""
+        old = data.draw(st.sampled_from(sorted(self.gateways)))
+        name = f"gateway-{next(self.names)}"
+        gateway = self.gateways[name] = self.gateways.pop(old)
+        gateway.reincarnate(name, lambda shard, envelope: self.post(name, shard, envelope))
+        self.new_map()
+        self.advance(name, len(self.maps) - 1)
+
+    @rule(data=st.data())
     def adopt(self, data: st.DataObject) -> None:
         """One node takes a newer map, maybe skipping some."""
         behind = {n: e for n, e in self.epochs().items() if e < self.maps[-1].epoch}

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
+from msgspec.structs import replace
+
 from iii_cluster.bus.envelopes import (
     Announced,
     BindTrigger,
@@ -54,9 +56,13 @@ class Gateway:
     held: dict[Held, tuple[Trigger, str]] = field(default_factory=dict)  # what its providers were given, and where
     worker_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     conns: dict[int, int] = field(default_factory=dict)  # slot of the test -> connection number
+    process: str = ""  # worker ids outlive a node id
+
+    def __post_init__(self) -> None:
+        self.process = self.id
 
     def owner(self, conn: int) -> Owner:
-        return Owner(self.id, conn, f"{self.id}/{conn}")
+        return Owner(self.id, conn, f"{self.process}/{conn}")
 
     def tell(self, key: str, envelope: Envelope) -> None:
         shard = self.map.owner(key)
@@ -89,6 +95,15 @@ class Gateway:
         for key in self.watched:
             if slot_of(subject(key)) in moved:
                 self.tell(subject(key), Watch(new.epoch, [key]))
+
+    def reincarnate(self, id: str, post: Callable[[str, Envelope], None]) -> None:
+        """The same connections under a new node id; nobody knows of them, and the first map is yet to come."""
+        self.held = {
+            (replace(owner, node=id), type, trigger): given for (owner, type, trigger), given in self.held.items()
+        }
+        self.id, self.post, self.map = id, post, ClusterMap()
+        self.watched = dict.fromkeys(self.watched)
+        self.versions.clear()
 
     def receive(self, shard: str, said: Envelope) -> None:
         match said:
