@@ -9,7 +9,7 @@ from iii_cluster.config.settings import Settings
 
 from .membership import REDIS_ERRORS
 from .outage import Outage
-from .scripts import Leadership, Scripts
+from .scripts import ANY_SERVER, NO_SERVER, Leadership, Scripts
 from .tasks import end
 
 RELEASE_TIMEOUT = 1.0  # s
@@ -41,6 +41,35 @@ class Candidate:
             self.term = 0
 
 
+class Witness:
+    """Whether the answering server knows the newest term and map.
+
+    One that took over may lag behind, or have nothing at all: whoever does not lead then waits for as long as a lease
+    lasts, in which every living node tells it what it knows.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._server: str | None = None
+        self._since = float("-inf")
+        self._away = False
+
+    def answered(self, now: float, server: str) -> None:
+        if self._away or self._server not in (None, server):
+            self._since = now
+        self._server = server
+        self._away = False
+
+    def failed(self) -> None:
+        self._away = True
+
+    def trusted(self, now: float) -> str:
+        """Run id of the server whose lease may be taken; ANY_SERVER before the first answer, or NO_SERVER."""
+        if self._away or now - self._since < self._patience:
+            return NO_SERVER
+        return ANY_SERVER if self._server is None else self._server
+
+
 class Election:
     """Keeps trying to take or renew the leader lease, every lease interval.
 
@@ -58,6 +87,7 @@ class Election:
         self._interval = settings.lease_interval
         self._highest_term = highest_term
         self._candidate = Candidate(settings.lease_ttl)
+        self._witness = Witness(settings.lease_ttl)
         self._announced = 0
         self._outage = Outage(logger, "election")
         self._expiry: asyncio.TimerHandle | None = None
@@ -98,13 +128,15 @@ class Election:
         try:
             async with asyncio.timeout(self._ttl / 2):
                 answer = await self._scripts.acquire_leadership(
-                    self._node, round(self._ttl * 1000), candidate.term, seen
+                    self._node, round(self._ttl * 1000), candidate.term, seen, self._witness.trusted(started)
                 )
         except REDIS_ERRORS as error:
             self._outage.failed(started, error)
+            self._witness.failed()
             self._contact(None)
         else:
             self._outage.worked(time.monotonic())
+            self._witness.answered(time.monotonic(), answer.server)
             self._contact(answer.server)
             candidate.answered(started, answer)
         self._settle()

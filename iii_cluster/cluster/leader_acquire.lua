@@ -1,15 +1,20 @@
+#!lua flags=allow-oom
 -- Takes or renews the leader lease. Every new leadership has a term higher than all before.
 -- KEYS  1 leader (string)  2 term (string)
 -- ARGV  1 node id  2 time to live, ms  3 term the caller leads in, 0 when it does not
 --       4 highest term the caller has ever seen (matters when Redis lost its memory)
--- Reply {term, run id, holder}: term the caller leads in now, 0 when somebody else leads.
+--       5 run id of the only server whose lease the caller takes while it does not lead, "" for any
+-- Reply {term, run id, holder}: term the caller leads in now, 0 when it does not.
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
   return {0, run_id, holder}
 end
-local stored = tonumber(redis.call('GET', KEYS[2]) or 0)
 local held = tonumber(ARGV[3])
+if held == 0 and ARGV[5] ~= '' and ARGV[5] ~= run_id then
+  return {0, run_id, holder or ''}
+end
+local stored = tonumber(redis.call('GET', KEYS[2]) or 0)
 local term = stored
 -- A lease that ran out without a successor is simply renewed: nobody led in between, or the term had grown.
 if held == 0 or held ~= stored then

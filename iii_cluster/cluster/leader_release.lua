@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Gives the leader lease up so that a standby can lead at once.
 -- KEYS  1 leader (string)
 -- ARGV  1 node id

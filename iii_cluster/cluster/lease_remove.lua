@@ -1,6 +1,8 @@
--- Ends leases for good: a node leaves, or the leader removes dead ones. A removed id can not renew again.
+#!lua flags=allow-oom
+-- Ends leases for good: a node leaves, the leader removes dead ones, or Redis is reminded of those that are over.
+-- A removed id can not renew again.
 -- KEYS  1 leases (zset)  2 nodes (hash)  3 gone (zset)  4 term (string)
--- ARGV  1 term of the leader, 0 when a node removes itself  2 how long the ids are remembered as gone, ms
+-- ARGV  1 term of the leader, 0 for nodes that are over already  2 how long the ids are remembered as gone, ms
 --       3... node ids
 -- Reply 1, or 0 if the leader's term is over (nothing was changed).
 local leader_term = tonumber(ARGV[1])

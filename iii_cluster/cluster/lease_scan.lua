@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- One consistent view of all leases, for the leader.
 -- KEYS  1 leases (zset)  2 nodes (hash)  3 gone (zset)  4 term (string)
 -- ARGV  1 term of the caller  2... ids of the nodes in the caller's map

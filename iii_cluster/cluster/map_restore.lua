@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Puts the newest known map back after Redis lost its memory, and lifts the term so that its leader is the newest.
 -- KEYS  1 map (hash)  2 term (string)
 -- ARGV  1 term and 2 epoch of the map  3 body, msgpack

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Compare-and-set of the cluster map: only the current leader writes, and only the successor of what is stored.
 -- KEYS  1 map (hash)  2 term (string)
 -- ARGV  1 term of the writer  2 epoch of the new map  3 body, msgpack

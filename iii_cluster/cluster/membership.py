@@ -6,12 +6,12 @@ Redis errors are survived: the node keeps the map it has and tries again every i
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 from msgspec import DecodeError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from iii_cluster.config.settings import Settings
 
@@ -26,6 +26,7 @@ LAG_FACTOR = 2  # a lease is longer by this multiple of the worst recent event l
 LAG_DECAY = 0.9  # per renewal
 MAX_TTL_FACTOR = 5
 LEAVE_TIMEOUT = 1.0  # s
+MAX_DEPARTED = 1000  # ids of former members that are remembered
 DRAIN_INTERVALS = 2  # lease intervals that a draining node waits for the leader to say so in the map
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,10 @@ class Membership:
         self._predecessor = predecessor  # earlier id of the process; it ends when this one begins
         self._ttl = settings.lease_ttl
         self._interval = settings.lease_interval
+        self._redis = redis
         self._scripts = Scripts(redis, keys)
+        self._server = ""  # run id of the Redis that renewed the lease last
+        self._departed: dict[str, None] = {}  # were members and are no longer, oldest first
         self._subscribers: list[Subscriber] = []
         self._in_map = asyncio.Event()
         self._drain_shown = asyncio.Event()
@@ -140,12 +144,18 @@ class Membership:
         if new.version <= old.version:
             return
         self.map = new
+        self._remember_departed(old.nodes.keys() - new.nodes.keys())
         self._find_myself(new)
         for subscriber in self._subscribers:
             try:
                 subscriber(old, new)
             except Exception:
                 logger.exception("action=map_subscriber_failed term=%d epoch=%d", new.term, new.epoch)
+
+    def _remember_departed(self, nodes: Collection[str]) -> None:
+        self._departed |= dict.fromkeys(nodes)
+        while len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     def _find_myself(self, new: ClusterMap) -> None:
         me = new.nodes.get(self.node.id)
@@ -168,6 +178,9 @@ class Membership:
                     renewal = await self._renew(ttl)
             except REDIS_ERRORS as error:
                 self._outage.failed(started, error)
+                if isinstance(error, ReadOnlyError):
+                    # The other pooled connections would go on reading from a server that was demoted.
+                    await self._redis.connection_pool.disconnect(inuse_connections=False)
             else:
                 self._outage.worked(started)
                 self._renewed(renewal, started + ttl)
@@ -183,6 +196,11 @@ class Membership:
         renewal = await self._scripts.renew_lease(self.node, round(ttl * 1000), known.version, predecessor)
         if renewal.renewed and (renewal.term, renewal.epoch) < known.version and await self._scripts.restore_map(known):
             logger.warning("action=map_restored term=%d epoch=%d", known.term, known.epoch)
+        if renewal.server != self._server:
+            # A server that took over may have leases of nodes that are gone, and not know that they are.
+            if self._departed:
+                await self._scripts.remove_leases(self._departed)
+            self._server = renewal.server
         return renewal
 
     def _renewed(self, renewal: Renewal, until: float) -> None:

@@ -1,4 +1,9 @@
-"""The Lua scripts of membership, with typed arguments and replies. All time they compare is Redis' own clock."""
+"""The Lua scripts of membership, with typed arguments and replies. All time they compare is Redis' own clock.
+
+What they write is small and bounded, so they are flagged to run even when Redis has no memory left: a full server must
+not depose the leader or expire leases. They are refused by a replica, also those that only read: what it knows may be
+old. Both come with the `#!lua` line, which takes Redis 7 or any Valkey.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
@@ -11,6 +16,8 @@ from .keys import Keys
 from .map import ClusterMap, NodeInfo, encode_map
 
 GONE_MS = 24 * 3600 * 1000  # how long a removed node id is remembered; a process paused longer would come back
+ANY_SERVER = ""
+NO_SERVER = "none"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(NodeInfo).decode
 
@@ -19,6 +26,7 @@ class Renewal(NamedTuple):
     """What a renewal found. `body` is empty unless the stored map is newer than the one the node has."""
 
     renewed: bool
+    server: str  # run id: another one means another Redis, which may have forgotten the newest
     term: int
     epoch: int
     body: bytes
@@ -68,11 +76,11 @@ class Scripts:
         The lease of `predecessor`, an earlier id of the same process, ends for good.
         """
         keys = self._keys
-        renewed, term, epoch, body = await self._lease_renew(
+        renewed, server, term, epoch, body = await self._lease_renew(
             keys=[keys.leases, keys.nodes, keys.gone, keys.map],
             args=[node.id, ttl_ms, _encode(node), *seen, predecessor, GONE_MS],
         )
-        return Renewal(bool(renewed), term, epoch, body)
+        return Renewal(bool(renewed), server.decode(), term, epoch, body)
 
     async def scan_leases(self, term: int, nodes: Iterable[str]) -> LeaseScan:
         """`nodes` are the members of the leader's map: the reply says which of them are gone for good."""
@@ -83,19 +91,24 @@ class Scripts:
         return LeaseScan(bool(current), server.decode(), _leases(flat), {node.decode() for node in gone})
 
     async def remove_leases(self, nodes: Iterable[str], term: int = 0) -> bool:
-        """End leases for good. `term` is the leader's, 0 when a node ends its own. False: that term is over."""
+        """End leases for good. `term` is the leader's, 0 for nodes that are over already. False: the term is over."""
         keys = self._keys
         return bool(
             await self._lease_remove(keys=[keys.leases, keys.nodes, keys.gone, keys.term], args=[term, GONE_MS, *nodes])
         )
 
-    async def acquire_leadership(self, node: str, ttl_ms: int, held: int, seen: int) -> Leadership:
-        """Take or renew the leader lease: `held` is the term led in (0: none), `seen` the highest term known."""
+    async def acquire_leadership(
+        self, node: str, ttl_ms: int, held: int, seen: int, server: str = ANY_SERVER
+    ) -> Leadership:
+        """Take or renew the leader lease: `held` is the term led in (0: none), `seen` the highest term known.
+
+        Who does not lead takes the lease only if `server`, a run id, answers.
+        """
         keys = self._keys
-        term, server, holder = await self._leader_acquire(
-            keys=[keys.leader, keys.term], args=[node, ttl_ms, held, seen]
+        term, answering, holder = await self._leader_acquire(
+            keys=[keys.leader, keys.term], args=[node, ttl_ms, held, seen, server]
         )
-        return Leadership(term, server.decode(), holder.decode())
+        return Leadership(term, answering.decode(), holder.decode())
 
     async def release_leadership(self, node: str) -> bool:
         return bool(await self._leader_release(keys=[self._keys.leader], args=[node]))
