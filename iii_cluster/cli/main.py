@@ -5,10 +5,12 @@ import click
 from iii_cluster import __version__
 from iii_cluster.cluster.map import Role
 
-from .inspect import functions, status, triggers, workers
+from .drain import drain
+from .inspect import functions, triggers, workers
 from .invoke import invoke
 from .restart import restart
 from .roles import role_command
+from .status import status
 from .up import up
 
 
@@ -20,7 +22,7 @@ def main() -> None:
 
 for _role in Role:
     main.add_command(role_command(_role))
-for _command in (up, restart, status, workers, functions, triggers, invoke):
+for _command in (up, status, drain, restart, workers, functions, triggers, invoke):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,47 +10,14 @@ from iii_cluster.cli.main import main
 from iii_cluster.cli.screen import Screen
 from iii_cluster.cli.summary import print_summary
 from iii_cluster.config.settings import Settings
+from tests.support.admin_ports import Pages, admin_ports, cluster, node
 from tests.support.ports import release_port, reserve_port
-
-Pages = dict[str, tuple[int, Any]]
 
 
 @pytest.fixture
 def admin() -> Iterator[Callable[[Pages], int]]:
-    """Serves pages as an admin port does; the pages may be filled after the port is known."""
-    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
-
-    def start(pages: Pages) -> int:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                code, body = pages.get(self.path, (404, {"error": "not found"}))
-                self.send_response(code)
-                self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        servers.append((server, thread))
-        return int(server.server_address[1])
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def node(id: str, role: str, port: int, host: str | None = None) -> dict[str, Any]:
-    return {"id": id, "role": role, "host": host or socket.gethostname(), "pid": 1, "ports": {"admin": port}}
-
-
-def cluster(*nodes: dict[str, Any]) -> Pages:
-    slots = {"shard-a": [[0, 9], [20, 29]]}
-    return {"/cluster": (200, {"term": 3, "epoch": 7, "leader": "c", "nodes": list(nodes), "slots": slots})}
+    with admin_ports() as start:
+        yield start
 
 
 def test_status_asks_every_node_it_can_reach(admin: Callable[[Pages], int]) -> None:
@@ -90,6 +54,46 @@ def test_status_is_one_line_per_node(admin: Callable[[Pages], int]) -> None:
     assert head == "term 3, epoch 7, leader c"
     assert columns.split("\t") == ["role", "id", "host", "pid", "ports", "slots", "ready"]
     assert row.split("\t") == ["shard", "shard-a", socket.gethostname(), "1", f"admin:{port}", "20", "yes"]
+
+
+def test_status_as_json_has_a_line_per_node_and_per_owner_of_slots(admin: Callable[[Pages], int]) -> None:
+    port = admin({"/readyz": (200, {"ready": True, "reasons": []})} | cluster(node("shard-a", "shard", 0)))
+    result = CliRunner().invoke(main, ["status", "--json", "--admin", f"127.0.0.1:{port}"])
+    lines = result.stdout.splitlines()
+    assert '    "shard-a": [[0, 9], [20, 29]]' in lines
+    assert len(lines) == 11
+    assert json.loads(result.stdout)["nodes"][0]["slots"] == 20
+
+
+def test_status_shows_who_drains_and_who_is_fenced(admin: Callable[[Pages], int]) -> None:
+    fenced = admin({"/readyz": (503, {"ready": False, "reasons": ["fenced: its lease ran out"]})})
+    pages: Pages = {"/readyz": (503, {"ready": False, "reasons": ["draining"]})}
+    port = admin(pages)
+    pages |= cluster(
+        node("gateway-a", "gateway", port),
+        node("gateway-b", "gateway", fenced),
+        node("gateway-c", "gateway", port, host="another-machine") | {"draining": True},
+    )
+    result = CliRunner().invoke(main, ["status", "--admin", f"http://127.0.0.1:{port}"])
+    assert [line.split("\t")[-1] for line in result.stdout.splitlines()[2:]] == [
+        "no: draining",
+        "no: fenced: its lease ran out",
+        "no: draining",
+    ]
+
+
+def test_without_an_address_the_first_node_on_this_machine_is_asked(
+    admin: Callable[[Pages], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = reserve_port()
+    port = admin({"/readyz": (200, {"ready": True, "reasons": []})} | cluster(node("shard-a", "shard", 0)))
+    monkeypatch.setattr("iii_cluster.cli.admin.LOCAL_PORTS", (dead, port))
+    result = CliRunner().invoke(main, ["status"])
+    assert result.stdout.startswith("term 3, epoch 7, leader c\n")
+    monkeypatch.setattr("iii_cluster.cli.admin.LOCAL_PORTS", (dead,))
+    result = CliRunner().invoke(main, ["status"])
+    release_port(dead)
+    assert result.stderr.startswith(f"error: no admin port answers at http://127.0.0.1:{dead}: ")
 
 
 @pytest.mark.parametrize("pages", [{}, {"/cluster": (200, ["something else"])}])

@@ -1,0 +1,118 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from iii_cluster.cli.main import main
+from tests.support.admin_ports import Pages, admin_ports, cluster, node
+from tests.support.ports import release_port, reserve_port
+
+GATEWAY, OTHER, SHARD = "gateway-1a2b3c4d", "gateway-1a2f0000.2", "shard-a"
+ALL = f"{GATEWAY}, {OTHER}, {SHARD}"
+
+
+class FakeNode:
+    """Answers for a cluster of three; what it is asked to drain is gone at once."""
+
+    def __init__(self, start: Callable[..., int]) -> None:
+        self.pages: Pages = {}
+        self.posted: list[Any] = []
+        self.answer: tuple[int, Any] = (202, {"accepted": True})
+        self.leaves = True
+        self.port = start(self.pages, self._post)
+        self._show()
+
+    def drain(self, *arguments: str) -> Result:
+        return CliRunner().invoke(main, ["drain", *arguments, "--admin", f"http://127.0.0.1:{self.port}"])
+
+    def _post(self, path: str, body: Any) -> tuple[int, Any]:
+        assert path == "/drain"
+        self.posted.append(body)
+        self._show(drained=body["node"])
+        return self.answer
+
+    def _show(self, drained: str = "") -> None:
+        nodes = [node(id, id.partition("-")[0], self.port) for id in (GATEWAY, OTHER, SHARD)]
+        if self.leaves:
+            nodes = [one for one in nodes if one["id"] != drained]
+        self.pages |= cluster(*(one | {"draining": one["id"] == drained} for one in nodes))
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeNode]:
+    with admin_ports() as start:
+        yield FakeNode(start)
+
+
+def test_a_node_is_drained_and_waited_for(fake: FakeNode) -> None:
+    result = fake.drain(GATEWAY, "--timeout", "7.5")
+    assert (result.exit_code, result.stdout) == (0, f"{GATEWAY} has left the cluster\n")
+    assert result.stderr.startswith(f"{GATEWAY} drains\n")
+    assert fake.posted == [{"node": GATEWAY, "timeout": 7.5}]
+
+
+def test_the_timeout_is_the_nodes_own_unless_given(fake: FakeNode) -> None:
+    assert fake.drain(GATEWAY).exit_code == 0
+    assert fake.posted == [{"node": GATEWAY}]
+
+
+@pytest.mark.parametrize(
+    ("beginning", "id"), [("gateway-1a2b", GATEWAY), ("gateway-1a2f0000", OTHER), ("s", SHARD), ("shard", SHARD)]
+)
+def test_the_beginning_of_an_id_will_do(fake: FakeNode, beginning: str, id: str) -> None:
+    assert fake.drain(beginning).stdout == f"{id} has left the cluster\n"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error"),
+    [
+        ("gateway", f"gateway is ambiguous; choose one of: {GATEWAY}, {OTHER}"),
+        ("coordinator", f"no node coordinator is in the cluster; choose one of: {ALL}"),
+        ("", f"no node  is in the cluster; choose one of: {ALL}"),
+        # What `up` calls its first gateway is not an id, although one may begin so.
+        ("gateway-1", f"no node gateway-1 is in the cluster; choose one of: {ALL}"),
+    ],
+)
+def test_what_names_no_single_node_is_refused_with_those_that_could_be_meant(
+    fake: FakeNode, wanted: str, error: str
+) -> None:
+    result = fake.drain(wanted)
+    assert (result.exit_code, result.stderr) == (1, f"error: {error}\n")
+    assert fake.posted == []
+
+
+def test_a_refusal_is_told_in_its_own_words(fake: FakeNode) -> None:
+    fake.answer = (403, {"error": "only from this host"})
+    result = fake.drain(GATEWAY)
+    assert (result.exit_code, result.stderr) == (1, f"error: {GATEWAY} is not drained: only from this host\n")
+    fake.answer = (500, ["nothing"])
+    assert fake.drain(OTHER).stderr == f"error: {OTHER} is not drained: HTTP status 500\n"
+
+
+def test_without_waiting_the_request_is_all(fake: FakeNode) -> None:
+    result = fake.drain(GATEWAY, "--no-wait")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{GATEWAY} drains\n")
+
+
+def test_a_node_that_does_not_leave_in_time_is_an_error_and_its_progress_was_told(
+    fake: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iii_cluster.cli.drain.MARGIN", 0.5)
+    fake.leaves = False
+    result = fake.drain(SHARD, "--timeout", "0")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"{SHARD} drains",
+        f"{SHARD}: draining, 20 slots left",
+        f"error: {SHARD} did not leave the cluster within 0.5 s; it goes on draining",
+    ]
+
+
+def test_nobody_at_the_admin_port_is_one_clear_line() -> None:
+    port = reserve_port()
+    result = CliRunner().invoke(main, ["drain", GATEWAY, "--admin", f"http://127.0.0.1:{port}"])
+    release_port(port)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: no admin port answers at http://127.0.0.1:{port}: ")
+    assert result.stderr.count("\n") == 1
