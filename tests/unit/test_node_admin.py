@@ -5,43 +5,106 @@ from typing import Any
 
 import pytest
 
-from iii_cluster.node.admin import Admin, bind
+from iii_cluster.node.admin import MAX_BODY, Admin, bind, refused
+
+JSON = ((b"content-type", b"application/json"),)
+
+
+async def act(body: bytes) -> tuple[int, Any]:
+    return 202, {"got": body.decode()}
 
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     listener = bind("127.0.0.1", 0)
     number: int = listener.getsockname()[1]
-    admin = Admin(listener, {"/ok": lambda: (200, {"fine": True}), "/not": lambda: (503, ["because"])}, {})
+    admin = Admin(listener, {"/ok": lambda: (200, {"fine": True}), "/not": lambda: (503, ["because"])}, {"/act": act})
     await admin.start()
     yield number
     await admin.stop()
 
 
-async def get(port: int, path: str, method: str = "GET") -> tuple[int, Any]:
+async def request(port: int, method: str, path: str, headers: str = "", body: str = "") -> tuple[int, Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n".encode())
-    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    head = f"{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n{headers}"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+    answer, _, content = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
-    return int(head.split()[1]), json.loads(body) if body else None
+    return int(answer.split()[1]), json.loads(content) if content else None
+
+
+async def post(port: int, body: str, kind: str = "application/json") -> tuple[int, Any]:
+    return await request(port, "POST", "/act", f"content-type: {kind}\r\n", body)
+
+
+def scope(client: str = "127.0.0.1", host: str = "localhost", headers: Any = JSON) -> dict[str, Any]:
+    return {"client": (client, 5), "headers": [(b"host", host.encode()), *headers]}
 
 
 async def test_a_page_is_served_as_json(port: int) -> None:
-    assert await get(port, "/ok") == (200, {"fine": True})
+    assert await request(port, "GET", "/ok") == (200, {"fine": True})
 
 
 async def test_a_page_chooses_its_status(port: int) -> None:
-    assert await get(port, "/not") == (503, ["because"])
+    assert await request(port, "GET", "/not") == (503, ["because"])
 
 
 async def test_an_unknown_path_is_not_found(port: int) -> None:
-    assert (await get(port, "/"))[0] == 404
+    assert (await request(port, "GET", "/"))[0] == 404
+    assert (await request(port, "POST", "/"))[0] == 404
 
 
 async def test_pages_are_only_read(port: int) -> None:
-    assert (await get(port, "/ok", "POST"))[0] == 405
-    assert await get(port, "/ok", "HEAD") == (200, None)
+    assert (await request(port, "POST", "/ok"))[0] == 405
+    assert await request(port, "HEAD", "/ok") == (200, None)
+
+
+async def test_an_action_is_only_posted_to(port: int) -> None:
+    assert await post(port, "{}") == (202, {"got": "{}"})
+    assert (await request(port, "GET", "/act"))[0] == 405
+    assert (await request(port, "OPTIONS", "/act"))[0] == 405
+
+
+async def test_an_action_takes_json_only(port: int) -> None:
+    assert (await post(port, "{}", "application/json; charset=utf-8"))[0] == 202
+    assert (await post(port, "{}", "text/plain"))[0] == 415
+    assert (await request(port, "POST", "/act"))[0] == 415
+
+
+async def test_an_action_takes_a_small_body_only(port: int) -> None:
+    assert (await post(port, "x" * MAX_BODY))[0] == 202
+    assert (await post(port, "x" * (MAX_BODY + 1)))[0] == 413
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_this_host_may_act(client: str) -> None:
+    assert refused(scope(client)) is None
+
+
+@pytest.mark.parametrize("client", ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1", ""])
+def test_no_other_host_may_act(client: str) -> None:
+    refusal = refused(scope(client))
+    assert refusal is not None
+    assert refusal[0] == 403
+
+
+def test_without_a_known_peer_nobody_may_act() -> None:
+    refusal = refused({**scope(), "client": None})
+    assert refusal is not None
+    assert refusal[0] == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1", "LOCALHOST:1", "127.0.0.1:1", "[::1]", "[::1]:1"])
+def test_a_request_names_this_host(host: str) -> None:
+    assert refused(scope(host=host)) is None
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", "localhost.evil.example:1", "10.0.0.1", "[", "evil@10.0.0.1"])
+def test_a_request_that_names_another_host_comes_from_a_web_page(host: str) -> None:
+    refusal = refused(scope(host=host))
+    assert refusal is not None
+    assert refusal[0] == 403
 
 
 async def test_a_port_in_use_is_refused(port: int) -> None:
