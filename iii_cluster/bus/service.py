@@ -112,7 +112,7 @@ class Bus:
     @property
     def ready(self) -> bool:
         """Whether this node can publish and hears its own inbox and the broadcasts."""
-        return self._uplink.ready
+        return self._uplink.ready and not self._stopped
 
     def disconnected_for(self, now: float) -> float:
         """Seconds, at loop time `now`, since the own inbox was last heard (or the start)."""

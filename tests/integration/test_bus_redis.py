@@ -5,7 +5,7 @@ import logging
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,11 @@ import redis.asyncio
 from iii_cluster.bus.ask import Asker, AskError, NodeLost
 from iii_cluster.bus.endpoint import Endpoint, place
 from iii_cluster.bus.envelopes import Answer, Ask, Cleanup, Invoke, Owner, Result
-from iii_cluster.bus.service import Bus
 from iii_cluster.cluster.keys import Keys
+from tests.support.bus import Inbox, MakeBus, send_numbers, send_until, started_buses
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.valkey import ValkeyServer
-
-MakeBus = Callable[..., Awaitable[Bus]]
 
 
 @pytest.fixture
@@ -33,43 +31,8 @@ def server(tmp_path: Path) -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 async def make_bus() -> AsyncIterator[MakeBus]:
-    """Starts buses of one cluster; stops them at the end."""
-    started: list[Bus] = []
-
-    async def make(node: str, *urls: str) -> Bus:
-        bus = Bus(node, urls, Keys("test"))
-        await bus.start()
-        started.append(bus)
-        return bus
-
-    yield make
-    await asyncio.gather(*(bus.stop() for bus in started))
-
-
-class Inbox:
-    """Everything a bus delivered, by source."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.by_source: dict[str, list[int]] = {}
-        self.resets: list[str] = []
-        self.hears = asyncio.Event()
-        bus.on(Result, self._took)
-        bus.on_reset = self.resets.append
-
-    def _took(self, src: str, envelope: Result) -> None:
-        self.hears.set()
-        self.by_source.setdefault(src, []).append(int(envelope.id))
-
-    def of(self, src: str) -> list[int]:
-        return self.by_source.get(src, [])
-
-
-async def send_numbers(bus: Bus, to: str, first: int, last: int) -> None:
-    """Bursts of numbered envelopes with small pauses, so that flushes and failures interleave."""
-    for number in range(first, last):
-        bus.send(to, Result(str(number), b"x" * (number % 300)))
-        if number % 50 == 0:
-            await asyncio.sleep(0.001)
+    async with started_buses() as make:
+        yield make
 
 
 async def test_envelopes_arrive_in_the_order_they_were_sent(server: ValkeyServer, make_bus: MakeBus) -> None:
@@ -89,17 +52,6 @@ async def test_envelopes_to_oneself_skip_redis(server: ValkeyServer, make_bus: M
     assert inbox.of("a") == [], "delivered by the loop, not inside send"
     await eventually(lambda: inbox.of("a") == [1])
     assert a.stats.packets == 0
-
-
-async def send_until(bus: Bus, to: str, end: asyncio.Event) -> int:
-    """Numbered envelopes in small bursts; returns how many."""
-    number = 0
-    while not end.is_set():
-        for _ in range(20):
-            bus.send(to, Result(str(number), b"x" * (number % 300)))
-            number += 1
-        await asyncio.sleep(0.002)
-    return number
 
 
 async def test_nothing_is_lost_or_repeated_while_the_server_is_killed_and_restarted(

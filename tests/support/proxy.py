@@ -1,21 +1,36 @@
-"""A TCP proxy that can turn existing connections deaf: open, but nothing comes back any more."""
+"""A TCP proxy in front of Redis: it can be pointed elsewhere, reset its connections, or leave them open but silent."""
 
 import asyncio
 import ssl
 from asyncio import StreamReader, StreamWriter, Task
 
+_PUSH = b"$7\r\nmessage\r\n"  # how a published message begins on the wire
+
+
+class _Pair:
+    """A client's connection and the one made for it."""
+
+    def __init__(self, client: StreamWriter, server: StreamWriter) -> None:
+        self.client = client
+        self.server = server
+        self.muted = False
+
 
 class Proxy:
-    """Forwards from a free port of 127.0.0.1 to `port`. With `tls`, clients connect through TLS."""
+    """Forwards from a free port of 127.0.0.1 to `target`. With `tls`, clients connect through TLS."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self.target = target  # port of connections made from now on; those of before stay where they are
+        self.swallow_pushes = False  # a connection that should carry a published message goes silent for good
         self.connections = 0  # accepted so far
-        self._target = port
         self._tls = tls
-        self._muted: set[Task[None]] = set()
-        self._backward: set[Task[None]] = set()
+        self._pairs: set[_Pair] = set()
         self._tasks: set[Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> "Proxy":
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
@@ -30,30 +45,45 @@ class Proxy:
 
     def mute(self) -> None:
         """Swallow everything the server sends on the connections of now; later ones work."""
-        self._muted |= self._backward
+        for pair in self._pairs:
+            pair.muted = True
+
+    def reset(self) -> None:
+        """Abort the connections of now, at both ends."""
+        for pair in self._pairs:
+            pair.client.transport.abort()
+            pair.server.transport.abort()
 
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         self.connections += 1
         try:
-            back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.close()
             return
-        self._pipe(reader, back_writer)
-        self._backward.add(self._pipe(back_reader, writer))
+        pair = _Pair(writer, back_writer)
+        self._pairs.add(pair)
+        there = self._start(reader, back_writer, None)
+        back = self._start(back_reader, writer, pair)
+        await asyncio.wait([there, back])
+        self._pairs.discard(pair)
 
-    def _pipe(self, reader: StreamReader, writer: StreamWriter) -> Task[None]:
-        task = asyncio.ensure_future(self._forward(reader, writer))
+    def _start(self, reader: StreamReader, writer: StreamWriter, muting: _Pair | None) -> Task[None]:
+        task = asyncio.ensure_future(self._forward(reader, writer, muting))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _forward(self, reader: StreamReader, writer: StreamWriter) -> None:
-        me = asyncio.current_task()
+    async def _forward(self, reader: StreamReader, writer: StreamWriter, muting: _Pair | None) -> None:
+        """`muting` is the pair whose way back this is."""
         try:
             while data := await reader.read(65536):
-                if me not in self._muted:
-                    writer.write(data)
-                    await writer.drain()
+                if muting is not None:
+                    muting.muted |= self.swallow_pushes and _PUSH in data
+                    if muting.muted:
+                        continue
+                writer.write(data)
+                await writer.drain()
         except OSError:
             pass
         finally:

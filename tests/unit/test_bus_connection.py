@@ -3,6 +3,7 @@
 import asyncio
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,66 @@ async def test_stopping_while_nothing_listens_ends_the_attempts(unused_tcp_port:
     await asyncio.sleep(0)
     await connection.stop()
     assert not connection.up
+
+
+async def test_a_replica_is_refused_until_it_is_a_primary(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.greeting, server.expected = b"+OK\r\n" + REPLICA + b"+PONG\r\n", b"PING\r\n"
+    ups = Ups()
+    connection = publisher(f"redis://127.0.0.1:{server.port}", ups)
+    connection.start()
+    _, _, writer = await server.connections.get()
+    assert not connection.up
+    server.greeting = b"+OK\r\n" + MASTER + b"+PONG\r\n"
+    await ups.up.wait()
+    assert "the server is a replica" in caplog.text
+    await connection.stop()
+    writer.close()
+
+
+async def test_a_subscriber_refuses_a_replica(server: Server) -> None:
+    confirmation = b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"
+    server.greeting, server.expected = b"+OK\r\n" + REPLICA + confirmation, b"$1\r\na\r\n"
+    ups = Ups()
+    endpoint = Endpoint(f"redis://127.0.0.1:{server.port}")
+    connection = Subscriber(endpoint, "sub:a", ["a"], lambda messages: None, ups.up.set, ups.down.set)
+    connection.start()
+    heard, reader, writer = await server.connections.get()
+    assert heard.index(command(b"ROLE")) < heard.index(b"SUBSCRIBE")
+    assert await reader.read() == b"", "it leaves"
+    server.greeting = b"+OK\r\n" + MASTER + confirmation
+    await ups.up.wait()
+    await connection.stop()
+    writer.close()
+
+
+async def test_every_attempt_resolves_the_host_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.greeting, server.expected = b"+OK\r\n" + MASTER + b"+PONG\r\n", b"PING\r\n"
+    loop = asyncio.get_running_loop()
+    resolve, asked = loop.getaddrinfo, []
+
+    async def getaddrinfo(host: str, *args: Any, **options: Any) -> Any:
+        asked.append(host)
+        return await resolve("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    ups = Ups()
+    connection = publisher(f"redis://redis.test:{server.port}", ups)
+    connection.start()
+    await ups.up.wait()
+    ups.up.clear()
+    connection.drop("to see where the next one goes")
+    await ups.up.wait()
+    assert asked == ["redis.test", "redis.test"]
+    await connection.stop()
+
+
+async def test_a_connection_can_be_closed_at_once(server: Server) -> None:
+    server.greeting, server.expected = b"+OK\r\n" + MASTER + b"+PONG\r\n", b"PING\r\n"
+    ups = Ups()
+    connection = publisher(f"redis://127.0.0.1:{server.port}", ups)
+    connection.start()
+    await ups.up.wait()
+    _, _, writer = await server.connections.get()
+    await connection.stop(linger=False)
+    assert not ups.down.is_set(), "its owner knows"
+    writer.close()
