@@ -27,12 +27,14 @@ class Candidate:
     def __init__(self, ttl: float) -> None:
         self.term = 0
         self.until = 0.0
+        self.newest = 0  # of the terms it led in
         self._ttl = ttl
         self._given_up = 0
 
     def answered(self, started: float, answer: Leadership) -> None:
         self.term = answer.term if answer.term > self._given_up else 0
         self.until = started + self._ttl
+        self.newest = max(self.newest, answer.term)
 
     def expire(self, now: float) -> None:
         """Step down if the lease could not be renewed in time."""
@@ -124,7 +126,7 @@ class Election:
     async def _attempt(self) -> None:
         candidate = self._candidate
         started = time.monotonic()
-        seen = max(candidate.term, self._highest_term())
+        seen = max(candidate.newest, self._highest_term())
         try:
             async with asyncio.timeout(self._ttl / 2):
                 answer = await self._scripts.acquire_leadership(

@@ -44,6 +44,13 @@ def test_a_late_answer_does_not_bring_a_term_back_that_was_given_up() -> None:
     assert candidate.term == 8
 
 
+def test_a_candidate_remembers_the_newest_term_it_led_in() -> None:
+    candidate = Candidate(TTL)
+    candidate.answered(10.0, Leadership(7, "run", "me"))
+    candidate.expire(12.0)
+    assert (candidate.term, candidate.newest) == (0, 7)
+
+
 def test_the_first_server_that_answers_is_trusted_at_once() -> None:
     witness = Witness(TTL)
     assert witness.trusted(0.0) == ANY_SERVER
