@@ -1,12 +1,12 @@
 """The leader's view of the cluster: lease scans in, map changes out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 from iii_cluster.cluster.assign import assign
-from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
+from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.scripts import LeaseScan
 
 
@@ -59,7 +59,7 @@ class MapKeeper:
         self._missing_since.clear()
 
     def plan(self, scan: LeaseScan, now: float) -> Plan:
-        """What follows from a scan: joins, deaths, and this node as leader of its term."""
+        """What follows from a scan: joins, drains, deaths, and this node as leader of its term."""
         current = self.current
         dead = self._dead(scan, now)
         joining = {
@@ -67,11 +67,12 @@ class MapKeeper:
             for node, lease in sorted(scan.leases.items())
             if lease.ms_left > 0 and lease.info is not None and node not in current.nodes
         }
+        leaving = _leaving(current, scan)
         strays = {node for node, lease in scan.leases.items() if lease.ms_left <= 0 and node not in current.nodes}
         if not self.reachability.steady(now):
             strays = set()
-        changed = dead or joining or (current.leader, current.term) != (self._node, self.term)
-        new = self._successor(dead, joining) if changed else None
+        changed = dead or joining or leaving or (current.leader, current.term) != (self._node, self.term)
+        new = self._successor(dead, joining | leaving) if changed else None
         return Plan(new, tuple(sorted(dead | strays)))
 
     def written(self, new: ClusterMap) -> None:
@@ -99,10 +100,10 @@ class MapKeeper:
                 dead.add(node)
         return dead
 
-    def _successor(self, dead: Collection[str], joining: dict[str, NodeInfo]) -> ClusterMap:
+    def _successor(self, dead: Collection[str], told: dict[str, NodeInfo]) -> ClusterMap:
         current = self.current
-        nodes = {node: info for node, info in current.nodes.items() if node not in dead} | joining
-        shards = [node.id for node in nodes.values() if node.role is Role.SHARD]
+        nodes = {node: info for node, info in (current.nodes | told).items() if node not in dead}
+        shards = _takers(nodes.values(), current.slots)
         epoch = current.epoch + 1
         return msgspec.structs.replace(
             current,
@@ -112,3 +113,23 @@ class MapKeeper:
             nodes=nodes,
             slots=assign(current.slots, shards, epoch),
         )
+
+
+def _leaving(current: ClusterMap, scan: LeaseScan) -> dict[str, NodeInfo]:
+    """Members that began to drain. An id never stops draining, whatever a late renewal says."""
+    return {
+        node: info
+        for node in current.nodes
+        if (lease := scan.leases.get(node))
+        and (info := lease.info)
+        and info.draining
+        and not current.nodes[node].draining
+    }
+
+
+def _takers(nodes: Iterable[NodeInfo], slots: Iterable[SlotOwner]) -> list[str]:
+    """The shards that own slots from now on: those that stay, or else those that own some, or else any."""
+    shards = {node.id: node for node in nodes if node.role is Role.SHARD}
+    staying = [shard for shard, node in shards.items() if not node.draining]
+    owning = {owner.node for owner in slots}
+    return staying or [shard for shard in shards if shard in owning] or list(shards)

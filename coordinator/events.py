@@ -11,9 +11,11 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from iii_cluster.bus.ask import Asker
+from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.map import Role
 from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
 from iii_cluster.cluster.outage import Outage
+from iii_cluster.cluster.scripts import Scripts
 from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE
 from iii_cluster.protocol.listing import FunctionRow, function_row
 from iii_cluster.routing.firing import Firing
@@ -56,20 +58,21 @@ class FunctionsPoll:
     """While leading, compares the registry with what the last event told. That digest outlives leaders, in Redis."""
 
     def __init__(
-        self, firing: Firing, asker: Asker, membership: Membership, redis: Redis, key: str, leading: Callable[[], bool]
+        self, firing: Firing, asker: Asker, membership: Membership, redis: Redis, keys: Keys, term: Callable[[], int]
     ) -> None:
         self._firing = firing
         self._asker = asker
         self._membership = membership
         self._redis = redis
-        self._key = key
-        self._leading = leading
+        self._key = keys.functions_digest
+        self._scripts = Scripts(redis, keys)
+        self._term = term  # this node leads in right now, 0 if it does not
         self._outage = Outage(logger, "functions_poll")
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(POLL_INTERVAL)
-            if not self._leading():
+            if not self._term():
                 continue
             try:
                 await self.poll()
@@ -81,6 +84,7 @@ class FunctionsPoll:
 
     async def poll(self) -> None:
         """Fire if the functions are others than last time. May raise RedisError."""
+        term = self._term()
         shards = self._membership.map.of_role(Role.SHARD)
         digest = cluster_digest(*await self._asker.ask_all(shards, "registry.digest", timeout=ASK_TIMEOUT))
         if digest is None:
@@ -90,7 +94,7 @@ class FunctionsPoll:
             return
         if self._firing.triggers(FUNCTIONS_AVAILABLE):
             answers, silent = await self._asker.ask_all(shards, "functions.list", timeout=ASK_TIMEOUT)
-            if silent or not self._leading():
+            if silent or not term or self._term() != term:
                 return
             self._firing.fire(FUNCTIONS_AVAILABLE, functions_changed(row for rows in answers.values() for row in rows))
-        await self._redis.set(self._key, digest)
+        await self._scripts.write_digest(term, digest)

@@ -1,20 +1,23 @@
-"""The worker records in Redis, written in batches: everything of one loop tick goes in one pipeline."""
+"""The worker records in Redis, written in batches: everything of one loop tick goes together."""
 
 import asyncio
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
+from itertools import islice
 
 import msgspec
 from redis.asyncio import Redis
 
+from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
+from iii_cluster.cluster.scripts import Scripts
 
 from .workers import WorkerRecord
 
+MAX_BATCH = 1000  # records of one script call
 RETRY_INTERVAL = 0.5  # s
-CLOSE_TIMEOUT = 1.0  # s
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +26,16 @@ _decode = msgspec.msgpack.Decoder(WorkerRecord).decode
 
 
 class WorkerRecords:
-    """Writes wait for Redis as long as it takes; the newest write of a worker wins."""
+    """Written under the leader's term, which `term()` tells (0: not leading, or not yet).
 
-    def __init__(self, redis: Redis, key: str) -> None:
+    Writes wait for Redis and for the term as long as it takes; the newest write of a worker wins.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, term: Callable[[], int]) -> None:
         self._redis = redis
-        self._key = key
+        self._key = keys.workers
+        self._scripts = Scripts(redis, keys)
+        self._term = term
         self._pending: dict[str, WorkerRecord | None] = {}
         self._writer: asyncio.Task[None] | None = None
         self._outage = Outage(logger, "worker_records")
@@ -50,11 +58,10 @@ class WorkerRecords:
             self._writer.cancel()
             self._writer = None
 
-    async def close(self) -> None:
-        """Give pending writes a moment, then give them up."""
+    async def flush(self, patience: float) -> None:
+        """Give pending writes up to `patience` seconds."""
         if self._writer is not None:
-            await asyncio.wait([self._writer], timeout=CLOSE_TIMEOUT)
-            self._writer.cancel()
+            await asyncio.wait([self._writer], timeout=patience)
 
     def _write_soon(self, worker: str, record: WorkerRecord | None) -> None:
         self._pending[worker] = record
@@ -63,21 +70,22 @@ class WorkerRecords:
 
     async def _write_pending(self) -> None:
         while self._pending:
-            batch, self._pending = self._pending, {}
+            batch = {worker: self._pending.pop(worker) for worker in list(islice(self._pending, MAX_BATCH))}
             try:
-                await self._write(batch)
+                written = await self._write(batch)
                 self._outage.worked(time.monotonic())
             except REDIS_ERRORS as error:
                 self._outage.failed(time.monotonic(), error)
+                written = False
+            if not written:
                 self._pending = batch | self._pending
                 await asyncio.sleep(RETRY_INTERVAL)
 
-    async def _write(self, batch: dict[str, WorkerRecord | None]) -> None:
-        stored: dict[Any, Any] = {worker: _encode(record) for worker, record in batch.items() if record is not None}
+    async def _write(self, batch: dict[str, WorkerRecord | None]) -> bool:
+        """False: the term is over, or has not begun."""
+        term = self._term()
+        if not term:
+            return False
+        stored = {worker: _encode(record) for worker, record in batch.items() if record is not None}
         erased = [worker for worker, record in batch.items() if record is None]
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            if stored:
-                pipeline.hset(self._key, mapping=stored)
-            if erased:
-                pipeline.hdel(self._key, *erased)
-            await pipeline.execute()
+        return await self._scripts.write_records(term, stored, erased)

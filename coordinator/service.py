@@ -15,7 +15,7 @@ from iii_cluster.bus.envelopes import (
     WorkerUp,
 )
 from iii_cluster.cluster.election import Election
-from iii_cluster.cluster.map import ClusterMap, Role, decode_map, encode_map
+from iii_cluster.cluster.map import ClusterMap, decode_map, encode_map
 from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.cluster.scripts import Scripts
@@ -24,14 +24,16 @@ from iii_cluster.node.node import Node
 from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE, WORKERS_AVAILABLE
 from iii_cluster.routing.firing import Firing
 
-from .cleanup import CleanupQueue, Departure
+from .cleanup import Departure
 from .core import MapKeeper
 from .events import FunctionsPoll, worker_event
+from .ledger import Ledger
 from .records import WorkerRecords
-from .workers import WorkerRecord, Workers
+from .workers import WorkerRecord
 
 FIRED = (WORKERS_AVAILABLE, FUNCTIONS_AVAILABLE)
 SCANS_PER_INTERVAL = 2  # lease scans per lease interval
+FLUSH_TIMEOUT = 1.0  # s a leader that stops waits until its records are written
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +46,10 @@ async def serve(node: Node) -> "CoordinatorService":
 
 
 class CoordinatorService:
-    """One coordinator.
+    """One coordinator: wires its ledger of workers and its map to the bus, Redis and the election.
 
-    It acts on what gateways tell while it leads. Between losing its lease and either getting it back or seeing
-    another leader in the map it only remembers what they told.
+    It acts in the term it leads in. A process that was stopped for a while goes on with mail, timers and answers that
+    were meant for its former self, so whether that term is still its own is asked right before anything is done.
     """
 
     def __init__(self, node: Node) -> None:
@@ -58,38 +60,34 @@ class CoordinatorService:
         self._command_timeout = settings.lease_ttl / 2
         self._scripts = Scripts(node.redis, node.keys)
         self._keeper = MapKeeper(self._id, settings.lease_ttl, settings.lease_interval)
-        self._records = WorkerRecords(node.redis, node.keys.workers)
-        self._workers = Workers(self)
-        self._cleanup = CleanupQueue(self)
+        self._election = Election(self._scripts, self._id, settings, lambda: node.membership.map.term)
+        self._ledger = Ledger(self, lambda: self._election.term)
+        self._records = WorkerRecords(node.redis, node.keys, lambda: self._ledger.term)
         self._cleanup_timer: asyncio.TimerHandle | None = None
+        self._cleanup_deadline: float | None = None  # that the timer is set for
         self._firing = Firing(node.bus, node.membership)
         self.functions_poll = FunctionsPoll(
-            self._firing,
-            node.asker,
-            node.membership,
-            node.redis,
-            node.keys.functions_digest,
-            lambda: self._leading,
+            self._firing, node.asker, node.membership, node.redis, node.keys, lambda: self._ledger.term
         )
-        self._leading = False  # holds the lease, has taken over, and the map says so
-        self._ledger_term = 0  # leadership the workers were loaded in; 0 once another leader's map was seen
         self._server = ""  # run id of the Redis that was scanned last
-        self._waiting: list[Callable[[], None]] = []
         self._outage = Outage(logger, "leading")
         self._lead_task: asyncio.Task[None] | None = None
         self._poll_task: asyncio.Task[None] | None = None
-        self._election = Election(self._scripts, self._id, settings, lambda: node.membership.map.term)
         self._election.on_contact = self._keeper.reachability.contact
         self._election.on_elected = self._on_elected
         self._election.on_deposed = self._on_deposed
+        self._firing.on_sent = self._ledger.told
         self._subscribe()
 
     def _subscribe(self) -> None:
-        bus = self._node.bus
-        bus.on(WorkerUp, lambda node, up: self._heard(lambda: self._workers.up(node, up.conn, up.worker, up.again)))
-        bus.on(WorkerChanged, lambda _node, changed: self._heard(lambda: self._workers.changed(changed.worker)))
-        bus.on(WorkerDown, lambda node, down: self._heard(lambda: self._workers.down(node, down.conn, down.worker)))
-        bus.on(WorkersAnnounced, lambda node, _announced: self._heard(lambda: self._workers.announced(node)))
+        bus, workers = self._node.bus, self._ledger.workers
+        bus.on(WorkerUp, lambda node, up: self._heard(node, lambda: workers.up(node, up.conn, up.worker, up.again)))
+        bus.on(WorkerChanged, lambda node, changed: self._heard(node, lambda: workers.changed(changed.worker)))
+        bus.on(
+            WorkerDown,
+            lambda node, down: self._heard(node, lambda: workers.down(node, down.conn, down.worker, down.back)),
+        )
+        bus.on(WorkersAnnounced, lambda node, _announced: self._heard(node, lambda: workers.announced(node)))
         bus.on(CleanupDone, self._on_cleanup_done)
         bus.on_reset = self._on_reset
         self._node.membership.subscribe(self._on_map)
@@ -105,14 +103,17 @@ class CoordinatorService:
         self._poll_task = asyncio.create_task(self.functions_poll.run(), name="functions-poll")
 
     async def stop(self, grace: float) -> None:
+        """Give leadership up: the next leader goes on with what the records say."""
         if self._poll_task is not None:
             await end(self._poll_task)
+        if self._ledger.term:
+            await self._records.flush(min(FLUSH_TIMEOUT, grace))
         await self._election.stop()
-        await self._records.close()
         self._abandon()
 
     async def rejoin(self, node: Node) -> "CoordinatorService":
         await self.stop(0)
+        await self._node.redis.aclose()  # asked once more to give up a lease it may have thought its own
         return await serve(node)
 
     async def rejoined(self) -> None:
@@ -126,10 +127,10 @@ class CoordinatorService:
 
     def describe(self) -> dict[str, Any]:
         return {
-            "leading": self._leading,
+            "leading": self._ledger.term != 0,
             "term": self._election.term,
-            "workers": len(self._workers),
-            "cleaning": len(self._cleanup),
+            "workers": len(self._ledger.workers),
+            "cleaning": len(self._ledger.cleanup),
             "triggers": sum(len(self._firing.triggers(type)) for type in FIRED),
         }
 
@@ -139,7 +140,7 @@ class CoordinatorService:
         self._lead_task = asyncio.create_task(self._lead(term), name="lead")
 
     def _on_deposed(self) -> None:
-        self._leading = False
+        self._ledger.depose()
         if self._lead_task is not None:
             self._lead_task.cancel()
             self._lead_task = None
@@ -151,9 +152,9 @@ class CoordinatorService:
                 if not taken_over:
                     await self._take_over(term)
                     taken_over = True
+                self._firing.expire(time.monotonic())
                 async with asyncio.timeout(self._command_timeout):
                     await self._keep_map(term)
-                self._firing.expire(time.monotonic())
                 self._outage.worked(time.monotonic())
             except REDIS_ERRORS as error:
                 self._keeper.reachability.contact(time.monotonic(), None)
@@ -167,13 +168,14 @@ class CoordinatorService:
     async def _take_over(self, term: int) -> None:
         """Start from the stored map and, unless this node led last, from the stored worker records."""
         await self._reload_map(term)
-        if self._ledger_term and self._keeper.current.leader == self._id:
-            # Redis may have lost its memory.
-            self._workers.restore()
-        else:
+        # If nobody else has led since, what this node knows is newer: Redis may have lost its memory.
+        led_last = self._ledger.loaded and self._keeper.current.leader == self._id
+        records = None if led_last else await self._records.load()
+        if self._election.term != term:
+            return
+        if records is not None:
             self._abandon()
-            self._workers.load(await self._records.load())
-        self._ledger_term = term
+        self._ledger.take_over(term, records)
 
     async def _reload_map(self, term: int) -> None:
         body = await self._scripts.read_map()
@@ -188,13 +190,14 @@ class CoordinatorService:
         """One scan and what follows from it."""
         keeper = self._keeper
         scan = await self._scripts.scan_leases(term, keeper.current.nodes)
-        keeper.reachability.contact(time.monotonic(), scan.server)
-        if not scan.current:
+        now = time.monotonic()
+        keeper.reachability.contact(now, scan.server)
+        if not scan.current or self._election.term != term:
             return
         if self._server and scan.server != self._server:
-            self._workers.restore()
+            self._ledger.workers.restore()
         self._server = scan.server
-        plan = keeper.plan(scan, time.monotonic())
+        plan = keeper.plan(scan, now)
         if plan.map is not None:
             if not await self._scripts.write_map(plan.map):
                 logger.warning("action=map_refused term=%d epoch=%d", plan.map.term, plan.map.epoch)
@@ -204,72 +207,52 @@ class CoordinatorService:
             keeper.written(plan.map)
             self._node.bus.publish_map(encode_map(plan.map))
             self._node.membership.take(plan.map)
-        self._resume(term)
-        if plan.remove:
+        self._ledger.resume(term, self._node.membership.map, time.monotonic())
+        self._set_cleanup_timer()
+        if plan.remove and self._election.term == term:
             await self._scripts.remove_leases(plan.remove, term)
-
-    def _resume(self, term: int) -> None:
-        """The map names this node as leader of `term`: act on what gateways tell."""
-        if self._leading or self._election.term != term:
-            return
-        self._leading = True
-        self._apply_map(self._node.membership.map)
-        waiting, self._waiting = self._waiting, []
-        for act in waiting:
-            act()
 
     def _abandon(self) -> None:
         """Forget the workers: another leader knows better."""
-        self._ledger_term = 0
-        self._workers.clear()
-        self._cleanup.clear()
-        self._set_cleanup_timer()
+        self._ledger.abandon()
         self._records.discard()
-        self._waiting.clear()
+        self._set_cleanup_timer()
 
     # -- what others tell
 
-    def _heard(self, act: Callable[[], None]) -> None:
-        if self._leading:
-            act()
-        elif self._ledger_term:
-            self._waiting.append(act)
+    def _heard(self, node: str, act: Callable[[], None]) -> None:
+        def act_for_member() -> None:
+            if node in self._node.membership.map.nodes:
+                act()
+
+        self._ledger.heard(act_for_member, time.monotonic())
+        self._set_cleanup_timer()
 
     def _on_map(self, _old: ClusterMap, new: ClusterMap) -> None:
         if new.leader != self._id:
-            if self._ledger_term and new.term > self._ledger_term:
+            if new.term > self._ledger.loaded > 0:
                 self._abandon()
-        elif self._leading:
-            self._apply_map(new)
-
-    def _apply_map(self, current: ClusterMap) -> None:
-        gateways = current.of_role(Role.GATEWAY)
-        self._cleanup.members(current.of_role(Role.SHARD), gateways, time.monotonic())
-        self._workers.gateways(set(gateways))
-        self._set_cleanup_timer()
+        else:
+            self._ledger.map_changed(new, time.monotonic())
+            self._set_cleanup_timer()
 
     def _on_cleanup_done(self, node: str, done: CleanupDone) -> None:
-        self._cleanup.acknowledged(node, done.job, done.step, time.monotonic())
+        self._ledger.cleanup_done(node, done, time.monotonic())
         self._set_cleanup_timer()
 
     def _on_reset(self, node: str) -> None:
         self._firing.on_reset(node)
         self._node.asker.node_lost(node)
-        self._cleanup.link_reset(node)
-        self._heard(lambda: self._workers.link_reset(node))
+        self._ledger.link_reset(node, time.monotonic())
+        self._set_cleanup_timer()
 
-    # -- effects of the cores
+    # -- effects of the ledger
 
     def send(self, node: str, envelope: Cleanup) -> None:
         self._node.bus.send(node, envelope)
 
-    def clean(self, departures: list[Departure]) -> None:
-        self._cleanup.add(departures, time.monotonic())
-        self._set_cleanup_timer()
-
     def finished(self, departures: list[Departure]) -> None:
         logger.info("action=cleaned_up connections=%d", len(departures))
-        self._workers.cleaned(departures)
 
     def overdue(self, step: str, nodes: Collection[str]) -> None:
         logger.warning("action=cleanup_overdue step=%s nodes=%s", step, ",".join(nodes))
@@ -280,21 +263,26 @@ class CoordinatorService:
     def erase(self, worker: str) -> None:
         self._records.erase(worker)
 
-    def fire(self, event: str, worker: str) -> None:
+    def fire(self, event: str, worker: str, once: str) -> bool:
         logger.info("action=%s worker=%s", event, worker)
-        self._firing.fire(WORKERS_AVAILABLE, worker_event(event, worker))
+        self._firing.fire(WORKERS_AVAILABLE, worker_event(event, worker), once)
+        return self._firing.all_sent
 
     def _set_cleanup_timer(self) -> None:
+        """Have the ledger called when the running step of the clean-up is overdue."""
+        deadline = self._ledger.cleanup.deadline
+        if deadline == self._cleanup_deadline:
+            return
+        self._cleanup_deadline = deadline
         if self._cleanup_timer is not None:
             self._cleanup_timer.cancel()
             self._cleanup_timer = None
-        deadline = self._cleanup.deadline
         if deadline is not None:
             delay = max(0.0, deadline - time.monotonic())
             self._cleanup_timer = asyncio.get_running_loop().call_later(delay, self._on_cleanup_timer)
 
     def _on_cleanup_timer(self) -> None:
-        self._cleanup.expire(time.monotonic())
+        self._ledger.expire(time.monotonic())
         self._set_cleanup_timer()
 
 

@@ -27,13 +27,18 @@ class Effects(Protocol):
     def erase(self, worker: str) -> None: ...
 
     def clean(self, departures: list[Departure]) -> None:
-        """Start the clean-up; `Workers.cleaned` is called when it is over."""
+        """Start the clean-up; `Workers.tell` and then `Workers.cleaned` are called when it is over."""
 
-    def fire(self, event: str, worker: str) -> None: ...
+    def fire(self, event: str, worker: str, once: str) -> None:
+        """`once` names what two leaders may tell of, "" if it is no such event."""
 
 
 class Workers:
-    """Worker id -> connection. A record stays until its clean-up is over, so that a new leader can finish it."""
+    """Worker id -> connection. A record stays until its clean-up is over, so that a new leader can finish it.
+
+    A gateway that was cut off comes back under a new node id with the same workers: the former connection of each is
+    cleaned up and told of, then the new one is.
+    """
 
     def __init__(self, effects: Effects) -> None:
         self._effects = effects
@@ -41,6 +46,7 @@ class Workers:
         self._of_gateway: dict[str, set[str]] = {}
         self._unconfirmed: dict[str, set[str]] = {}  # by gateway: recorded, not yet announced to this leader
         self._leaving: dict[str, WorkerRecord] = {}
+        self._arriving: dict[str, WorkerRecord] = {}  # connected anew while the former connection is cleaned up
         self._trusted = False  # the records were there: a worker without one is news
 
     def __len__(self) -> int:
@@ -64,6 +70,7 @@ class Workers:
         self._of_gateway.clear()
         self._unconfirmed.clear()
         self._leaving.clear()
+        self._arriving.clear()
         self._trusted = True
 
     def up(self, gateway: str, conn: int, worker: str, again: bool) -> None:
@@ -74,60 +81,91 @@ class Workers:
         record = WorkerRecord(gateway, conn)
         known = self._records.get(worker)
         self._unconfirmed.get(gateway, set()).discard(worker)
-        self._leaving.pop(worker, None)
-        if known == record:
-            return
-        if known is not None:
-            self._drop(worker, known)
-        self._put(worker, record)
-        self._effects.store(worker, record)
-        if known is None and (self._trusted or not again):
-            self._effects.fire(CONNECTED, worker)
+        if known is None:
+            self._connected(worker, record, news=self._trusted or not again)
+        elif known == record:
+            self._leaving.pop(worker, None)
+        else:
+            self._arriving[worker] = record
+            self._depart([worker], back=True)
 
     def changed(self, worker: str) -> None:
         if worker in self._records:
-            self._effects.fire(CHANGED, worker)
+            self._effects.fire(CHANGED, worker, "")
 
-    def down(self, gateway: str, conn: int, worker: str) -> None:
-        """A connection is closed. Of an unknown one there may be registrations, but it was never announced."""
+    def down(self, gateway: str, conn: int, worker: str, back: bool = False) -> None:
+        """A connection is closed; `back` if its worker is expected to come again.
+
+        Of an unknown one there may be registrations, but it was never announced, unless the records are lost.
+        """
         record = WorkerRecord(gateway, conn)
+        if worker not in self._records and not self._trusted:
+            self._put(worker, record)
         if self._records.get(worker) == record:
-            self._depart([worker])
-        else:
-            self._effects.clean([Departure(Owner(gateway, conn, worker), known=False)])
+            self._depart([worker], back)
+            return
+        if self._arriving.get(worker) == record:
+            del self._arriving[worker]
+            self._unconfirmed.get(gateway, set()).discard(worker)
+        self._effects.clean([Departure(Owner(gateway, conn, worker), known=False, back=back)])
 
     def announced(self, gateway: str) -> None:
         """The gateway has told of every worker it has: the others recorded for it are gone."""
-        self._depart(self._unconfirmed.pop(gateway, ()))
+        gone = self._unconfirmed.pop(gateway, set())
+        for worker in sorted(gone & self._arriving.keys()):
+            self.down(gateway, self._arriving[worker].conn, worker)
+        self._depart(gone & self._of_gateway.get(gateway, set()))
 
     def link_reset(self, gateway: str) -> None:
         """Mail from the gateway may be lost; it will announce its workers again."""
-        if gateway in self._of_gateway:
-            self._unconfirmed[gateway] = set(self._of_gateway[gateway])
+        arriving = {worker for worker, record in self._arriving.items() if record.gateway == gateway}
+        self._unconfirmed[gateway] = arriving | self._of_gateway.get(gateway, set())
 
     def gateways(self, live: Collection[str]) -> None:
-        """The map changed: the workers of gateways that are not in it are gone."""
+        """The map changed: the workers of gateways that are not in it are gone, and may connect to others."""
+        for worker, record in list(self._arriving.items()):
+            if record.gateway not in live:
+                self.down(record.gateway, record.conn, worker, back=True)
+        self._unconfirmed = {gateway: workers for gateway, workers in self._unconfirmed.items() if gateway in live}
         for gateway in [gateway for gateway in self._of_gateway if gateway not in live]:
-            self._unconfirmed.pop(gateway, None)
-            self._depart(self._of_gateway[gateway])
+            self._depart(self._of_gateway[gateway], back=True)
+
+    def tell(self, departures: Iterable[Departure]) -> None:
+        """Nothing of them is left."""
+        for departure in departures:
+            if self._is_leaving(departure):
+                owner = departure.owner
+                self._effects.fire(DISCONNECTED, owner.worker, _once(DISCONNECTED, owner))
 
     def cleaned(self, departures: Iterable[Departure]) -> None:
-        """Their clean-up is over."""
+        """Everybody has heard that they are gone."""
         for departure in departures:
-            owner = departure.owner
-            record = WorkerRecord(owner.node, owner.conn)
-            if departure.known and self._leaving.get(owner.worker) == record:
-                del self._leaving[owner.worker]
-                self._drop(owner.worker, record)
-                self._effects.fire(DISCONNECTED, owner.worker)
-                self._effects.erase(owner.worker)
+            if self._is_leaving(departure):
+                worker = departure.owner.worker
+                self._drop(worker, self._leaving.pop(worker))
+                again = self._arriving.pop(worker, None)
+                if again is not None:
+                    self._connected(worker, again, news=True)
+                else:
+                    self._effects.erase(worker)
 
-    def _depart(self, workers: Iterable[str]) -> None:
+    def _is_leaving(self, departure: Departure) -> bool:
+        owner = departure.owner
+        return departure.known and self._leaving.get(owner.worker) == WorkerRecord(owner.node, owner.conn)
+
+    def _connected(self, worker: str, record: WorkerRecord, news: bool) -> None:
+        self._put(worker, record)
+        self._effects.store(worker, record)
+        if news:
+            once = _once(CONNECTED, Owner(record.gateway, record.conn, worker))
+            self._effects.fire(CONNECTED, worker, once)
+
+    def _depart(self, workers: Iterable[str], back: bool = False) -> None:
         departures = []
         for worker in sorted(workers):
             if worker not in self._leaving:
                 record = self._leaving[worker] = self._records[worker]
-                departures.append(Departure(Owner(record.gateway, record.conn, worker), known=True))
+                departures.append(Departure(Owner(record.gateway, record.conn, worker), True, back))
         if departures:
             self._effects.clean(departures)
 
@@ -142,3 +180,7 @@ class Workers:
         if not workers:
             del self._of_gateway[record.gateway]
         self._unconfirmed.get(record.gateway, set()).discard(worker)
+
+
+def _once(event: str, owner: Owner) -> str:
+    return f"{event}:{owner.worker}:{owner.node}:{owner.conn}"

@@ -35,6 +35,11 @@ class Subscriptions:
             self._types[trigger_type] = Subscription(trigger_type)
             self._ask(self._types[trigger_type])
 
+    def known(self, trigger_type: str) -> bool:
+        """Whether a shard has ever said which triggers there are."""
+        subscription = self._types.get(trigger_type)
+        return subscription is not None and subscription.known
+
     def triggers(self, trigger_type: str) -> Collection[Trigger]:
         subscription = self._types.get(trigger_type)
         return subscription.triggers.values() if subscription else ()

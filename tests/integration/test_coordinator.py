@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from coordinator.cleanup import TOLD
 from coordinator.events import FunctionsPoll
 from coordinator.service import CoordinatorService, serve
 from coordinator.workers import WorkerRecord
@@ -90,7 +91,8 @@ class Gateway:
             self.node.bus.send(self.node.membership.map.leader, envelope)
 
     def _on_cleanup(self, leader: str, cleanup: Cleanup) -> None:
-        self.log.append(cleanup_text(cleanup))
+        if cleanup.step != TOLD:  # what is told shows as an event
+            self.log.append(cleanup_text(cleanup))
         self.node.bus.send(leader, CleanupDone(cleanup.job, cleanup.step))
 
 

@@ -8,9 +8,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from coordinator.cleanup import STEPS, CleanupQueue, Departure
 from iii_cluster.bus.envelopes import Cleanup, Owner
+from iii_cluster.cluster.map import Role
 
 SHARDS = ["s1", "s2", "s3"]
 GATEWAYS = ["g1", "g2"]
+ROLES = dict(STEPS)
 ORDER = [step for step, _role in STEPS]
 
 
@@ -30,11 +32,14 @@ class CleanupMachine(RuleBasedStateMachine):
     # Effects
 
     def send(self, node: str, envelope: Cleanup) -> None:
-        assert node in (self.gateways if envelope.step == "invocations" else self.shards)
+        assert node in (self.gateways if ROLES[envelope.step] is Role.GATEWAY else self.shards)
         steps = self.steps.setdefault(envelope.job, [])
         if not steps or steps[-1] != envelope.step:
             steps.append(envelope.step)
         self.unanswered.append((node, envelope))
+
+    def tell(self, departures: list[Departure]) -> bool:
+        return len(departures) % 2 == 0
 
     def finished(self, departures: list[Departure]) -> None:
         self.done.extend(departures)
@@ -66,7 +71,15 @@ class CleanupMachine(RuleBasedStateMachine):
     @rule(node=st.sampled_from(SHARDS + GATEWAYS))
     def a_link_is_reset(self, node: str) -> None:
         if node in self.shards | self.gateways:
-            self.cleanup.link_reset(node)
+            self.cleanup.link_reset(node, self.now)
+
+    @rule()
+    def what_waited_is_told(self) -> None:
+        self.cleanup.told()
+
+    @rule(term=st.integers(1, 5))
+    def another_term_begins(self, term: int) -> None:
+        self.cleanup.lead(term, self.shards, self.gateways, self.now)
 
     @rule(seconds=st.floats(0.1, 3.0))
     def time_passes(self, seconds: float) -> None:

@@ -9,9 +9,15 @@ class Recorder:
         self.sent: list[tuple[str, Cleanup]] = []
         self.done: list[list[Departure]] = []
         self.late: list[tuple[str, list[str]]] = []
+        self.told: list[list[Departure]] = []
+        self.sends_at_once = True
 
     def send(self, node: str, envelope: Cleanup) -> None:
         self.sent.append((node, envelope))
+
+    def tell(self, departures: list[Departure]) -> bool:
+        self.told.append(departures)
+        return self.sends_at_once
 
     def finished(self, departures: list[Departure]) -> None:
         self.done.append(departures)
@@ -46,10 +52,67 @@ def test_the_steps_follow_each_other_when_everybody_has_answered() -> None:
     cleanup.acknowledged("s1", 1, "triggers", 0.1)
     cleanup.acknowledged("s2", 1, "triggers", 0.1)
     assert recorder.take() == [("g1", "invocations")]
-    assert recorder.done == []
+    assert recorder.told == []
     cleanup.acknowledged("g1", 1, "invocations", 0.1)
+    assert recorder.told == [[departure(1)]]
+    assert recorder.take() == [("g1", "told")]
+    assert recorder.done == []
+    cleanup.acknowledged("g1", 1, "told", 0.1)
     assert recorder.done == [[departure(1)]]
     assert cleanup.deadline is None
+
+
+def test_events_that_wait_to_be_sent_are_confirmed_later() -> None:
+    cleanup, recorder = queue()
+    recorder.sends_at_once = False
+    cleanup.members([], ["g1"], 0.0)
+    cleanup.add([departure(1)], 0.0)
+    cleanup.acknowledged("g1", 1, "invocations", 0.0)
+    assert recorder.take() == [("g1", "invocations")]
+    cleanup.told()
+    cleanup.told()
+    assert recorder.take() == [("g1", "told")]
+    cleanup.acknowledged("g1", 1, "told", 0.0)
+    assert recorder.done == [[departure(1)]]
+
+
+def test_events_are_told_again_when_the_link_they_went_over_is_reset() -> None:
+    cleanup, recorder = queue()
+    cleanup.members([], ["g1"], 0.0)
+    cleanup.add([departure(1)], 0.0)
+    cleanup.acknowledged("g1", 1, "invocations", 0.0)
+    recorder.take()
+    cleanup.link_reset("g1", 0.1)
+    assert recorder.told == [[departure(1)]] * 2
+    assert recorder.take() == [("g1", "told")]
+    cleanup.acknowledged("g1", 1, "told", 0.2)
+    cleanup.link_reset("g1", 0.3)
+    assert len(recorder.told) == 2
+
+
+def test_requests_say_the_term_and_who_is_expected_back() -> None:
+    cleanup, recorder = queue()
+    cleanup.lead(7, ["s1"], [], 0.0)
+    cleanup.add([departure(1), departure(2)._replace(back=True), departure(3)._replace(back=True)], 0.0)
+    ((_node, request),) = recorder.sent
+    assert (request.term, request.back) == (7, [1, 2])
+
+
+def test_in_a_new_term_the_running_step_is_asked_again() -> None:
+    cleanup, recorder = queue()
+    cleanup.lead(1, ["s1", "s2"], ["g1"], 0.0)
+    cleanup.add([departure(1)], 0.0)
+    cleanup.acknowledged("s1", 1, "functions", 0.1)
+    cleanup.acknowledged("s2", 1, "functions", 0.1)
+    cleanup.acknowledged("s1", 1, "triggers", 0.1)
+    recorder.take()
+    cleanup.lead(3, ["s1", "s2"], ["g1"], 5.0)
+    assert [(node, e.term, e.job) for node, e in recorder.sent] == [("s1", 3, 2), ("s2", 3, 2)]
+    cleanup.acknowledged("s2", 1, "triggers", 5.1)
+    assert recorder.take() == [("s1", "triggers"), ("s2", "triggers")]
+    cleanup.acknowledged("s1", 2, "triggers", 5.1)
+    cleanup.acknowledged("s2", 2, "triggers", 5.1)
+    assert recorder.take() == [("g1", "invocations")]
 
 
 def test_what_arrives_while_a_batch_runs_forms_the_next_one() -> None:
@@ -60,8 +123,10 @@ def test_what_arrives_while_a_batch_runs_forms_the_next_one() -> None:
     cleanup.add([departure(3)], 0.0)
     assert len(cleanup) == 3
     cleanup.acknowledged("g1", 1, "invocations", 0.0)
+    cleanup.acknowledged("g1", 1, "told", 0.0)
     assert recorder.done == [[departure(1)]]
     cleanup.acknowledged("g1", 2, "invocations", 0.0)
+    cleanup.acknowledged("g1", 2, "told", 0.0)
     assert recorder.done == [[departure(1)], [departure(2), departure(3)]]
     assert len(cleanup) == 0
 
@@ -115,8 +180,8 @@ def test_a_reset_link_is_asked_again() -> None:
     cleanup.add([departure(1)], 0.0)
     cleanup.acknowledged("s1", 1, "functions", 0.0)
     recorder.take()
-    cleanup.link_reset("s1")
-    cleanup.link_reset("s2")
+    cleanup.link_reset("s1", 0.1)
+    cleanup.link_reset("s2", 0.1)
     assert recorder.take() == [("s2", "functions")]
 
 

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterable
 
 from hypothesis import given
@@ -12,12 +13,19 @@ PATIENCE = TTL + INTERVAL
 ME = "coordinator-1"
 
 
-def info(node: str) -> NodeInfo:
-    return NodeInfo(id=node, role=Role(node.partition("-")[0]))
+def info(node: str, draining: bool = False) -> NodeInfo:
+    return NodeInfo(id=node, role=Role(node.partition("-")[0]), draining=draining)
 
 
-def scan(alive: Iterable[str], expired: Iterable[str] = (), gone: Iterable[str] = (), server: str = "run") -> LeaseScan:
+def scan(
+    alive: Iterable[str],
+    expired: Iterable[str] = (),
+    gone: Iterable[str] = (),
+    server: str = "run",
+    draining: Iterable[str] = (),
+) -> LeaseScan:
     leases = {node: Lease(1000, info(node)) for node in alive} | {node: Lease(-1, info(node)) for node in expired}
+    leases |= {node: Lease(1000, info(node, draining=True)) for node in draining}
     return LeaseScan(True, server, leases, set(gone))
 
 
@@ -156,6 +164,64 @@ def test_redis_is_steady_after_one_ttl_and_one_interval() -> None:
         assert not reachability.steady(tick * 0.5)
     assert reachability.steady(PATIENCE)
     assert not reachability.steady(PATIENCE + TTL)
+
+
+def shares(plan: Plan) -> dict[str, int]:
+    assert plan.map is not None
+    return dict(Counter(owner.node for owner in plan.map.slots))
+
+
+def test_a_draining_shard_gives_its_slots_to_the_others() -> None:
+    leader = Leader()
+    leader.scan(scan([ME, "shard-1", "shard-2", "shard-3"]))
+    plan = leader.scan(scan([ME, "shard-1", "shard-3"], draining=["shard-2"]))
+    assert shares(plan) == {"shard-1": 512, "shard-3": 512}
+    assert plan.map is not None
+    assert plan.map.nodes["shard-2"].draining
+    assert leader.scan(scan([ME, "shard-1", "shard-3"], draining=["shard-2"])) == Plan(None, ())
+
+
+def test_draining_is_never_undone() -> None:
+    leader = Leader()
+    leader.scan(scan([ME, "shard-1", "shard-2"]))
+    leader.scan(scan([ME, "shard-1"], draining=["shard-2"]))
+    assert leader.scan(scan([ME, "shard-1", "shard-2"])) == Plan(None, ())
+    leader.scan(scan([ME, "shard-1", "shard-2", "gateway-1"]))
+    assert leader.keeper.current.nodes["shard-2"].draining
+
+
+def test_the_last_shard_keeps_its_slots_though_it_drains() -> None:
+    leader = Leader()
+    leader.scan(scan([ME, "shard-1"]))
+    before = leader.keeper.current.slots
+    leader.scan(scan([ME], draining=["shard-1"]))
+    assert leader.keeper.current.slots == before
+    assert leader.keeper.current.nodes["shard-1"].draining
+
+
+def test_nothing_moves_between_shards_that_all_drain() -> None:
+    leader = Leader()
+    leader.scan(scan([ME, "shard-1", "shard-2", "shard-3"]))
+    leader.scan(scan([ME, "shard-2", "shard-3"], draining=["shard-1"]))
+    before = leader.keeper.current.slots
+    leader.scan(scan([ME], draining=["shard-1", "shard-2", "shard-3"]))
+    assert leader.keeper.current.slots == before
+    plan = leader.scan(scan([ME, "shard-4"], draining=["shard-1", "shard-2", "shard-3"]))
+    assert shares(plan) == {"shard-4": 1024}
+
+
+def test_a_draining_shard_inherits_from_another_when_nobody_else_is_left() -> None:
+    leader = Leader()
+    leader.scan(scan([ME, "shard-1", "shard-2"]))
+    leader.scan(scan([ME], draining=["shard-1", "shard-2"]))
+    assert shares(leader.scan(scan([ME], gone=["shard-1"], draining=["shard-2"]))) == {"shard-2": 1024}
+
+
+def test_other_draining_nodes_are_shown_in_the_map() -> None:
+    leader = Leader()
+    leader.scan(scan([ME, "gateway-1", "coordinator-2"]))
+    leader.scan(scan([], draining=[ME, "gateway-1", "coordinator-2"]))
+    assert all(node.draining for node in leader.keeper.current.nodes.values())
 
 
 @given(st.lists(st.sets(st.sampled_from(["shard-1", "shard-2", "gateway-1", "gateway-2"])), max_size=30))

@@ -8,18 +8,27 @@ class Recorder:
         self.redis: dict[str, WorkerRecord] = {}
         self.cleaning: list[Departure] = []
         self.events: list[tuple[str, str]] = []
+        self.names: list[str] = []
 
     def store(self, worker: str, record: WorkerRecord) -> None:
         self.redis[worker] = record
 
     def erase(self, worker: str) -> None:
-        del self.redis[worker]
+        self.redis.pop(worker, None)
 
     def clean(self, departures: list[Departure]) -> None:
         self.cleaning.extend(departures)
 
-    def fire(self, event: str, worker: str) -> None:
+    def fire(self, event: str, worker: str, once: str) -> None:
         self.events.append((event, worker))
+        self.names.append(once)
+
+    def finish(self, workers: Workers) -> list[Departure]:
+        """The whole clean-up at once."""
+        departures = self.take_cleaning()
+        workers.tell(departures)
+        workers.cleaned(departures)
+        return departures
 
     def take_cleaning(self) -> list[Departure]:
         cleaning, self.cleaning = self.cleaning, []
@@ -85,8 +94,11 @@ def test_a_closed_connection_is_cleaned_up_before_the_event_and_the_record_goes_
     assert departures == [Departure(Owner("g1", 1, "w"), known=True)]
     assert recorder.take_events() == []
     assert "w" in recorder.redis
-    workers.cleaned(departures)
+    workers.tell(departures)
     assert recorder.take_events() == [(DISCONNECTED, "w")]
+    assert "w" in recorder.redis
+    workers.cleaned(departures)
+    assert recorder.take_events() == []
     assert recorder.redis == {}
     assert len(workers) == 0
 
@@ -101,11 +113,9 @@ def test_a_worker_that_is_down_twice_is_cleaned_up_once() -> None:
 
 
 def test_an_unknown_connection_is_cleaned_up_without_an_event() -> None:
-    workers, recorder = leader()
+    workers, recorder = leader(other=WorkerRecord("g1", 1))
     workers.down("g1", 5, "w")
-    departures = recorder.take_cleaning()
-    assert departures == [Departure(Owner("g1", 5, "w"), known=False)]
-    workers.cleaned(departures)
+    assert recorder.finish(workers) == [Departure(Owner("g1", 5, "w"), known=False)]
     assert recorder.take_events() == []
 
 
@@ -114,9 +124,7 @@ def test_an_older_connection_of_a_worker_does_not_take_the_newer_one_along() -> 
     workers.up("g2", 9, "w", again=False)
     recorder.take_events()
     workers.down("g1", 5, "w")
-    departures = recorder.take_cleaning()
-    workers.cleaned(departures)
-    assert departures == [Departure(Owner("g1", 5, "w"), known=False)]
+    assert recorder.finish(workers) == [Departure(Owner("g1", 5, "w"), known=False)]
     assert recorder.take_events() == []
     assert recorder.redis == {"w": WorkerRecord("g2", 9)}
 
@@ -128,9 +136,9 @@ def test_the_workers_of_a_vanished_gateway_are_cleaned_up() -> None:
     workers.up("g1", 2, "c", again=False)
     recorder.take_events()
     workers.gateways(["g2"])
-    departures = recorder.take_cleaning()
+    departures = recorder.finish(workers)
     assert [departure.owner.worker for departure in departures] == ["a", "c"]
-    workers.cleaned(departures)
+    assert all(departure.back for departure in departures)
     assert recorder.take_events() == [(DISCONNECTED, "a"), (DISCONNECTED, "c")]
     assert set(recorder.redis) == {"b"}
 
@@ -140,9 +148,7 @@ def test_a_new_leader_finishes_what_nobody_announces_again() -> None:
     workers.up("g1", 1, "kept", again=True)
     assert recorder.take_cleaning() == []
     workers.announced("g1")
-    departures = recorder.take_cleaning()
-    assert departures == [Departure(Owner("g1", 2, "lost"), known=True)]
-    workers.cleaned(departures)
+    assert recorder.finish(workers) == [Departure(Owner("g1", 2, "lost"), known=True)]
     assert recorder.take_events() == [(DISCONNECTED, "lost")]
     workers.announced("g1")
     assert recorder.take_cleaning() == []
@@ -171,6 +177,7 @@ def test_a_worker_announced_again_while_it_is_cleaned_up_stays() -> None:
     departures = recorder.take_cleaning()
     workers.up("g1", 1, "w", again=True)
     recorder.take_events()
+    workers.tell(departures)
     workers.cleaned(departures)
     assert recorder.take_events() == []
     assert set(recorder.redis) == {"w"}
@@ -182,3 +189,94 @@ def test_records_that_redis_lost_are_written_again() -> None:
     recorder.redis.clear()
     workers.restore()
     assert recorder.redis == {"w": WorkerRecord("g1", 1)}
+
+
+def test_without_any_record_a_closed_connection_is_told_of_since_records_may_be_lost() -> None:
+    workers, recorder = leader()
+    workers.down("g1", 5, "w", back=True)
+    assert recorder.finish(workers) == [Departure(Owner("g1", 5, "w"), known=True, back=True)]
+    assert recorder.take_events() == [(DISCONNECTED, "w")]
+    assert len(workers) == 0
+
+
+def test_events_are_named_after_the_connection() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 3, "w", again=False)
+    workers.changed("w")
+    workers.down("g1", 3, "w")
+    recorder.finish(workers)
+    assert recorder.names == ["worker_connected:w:g1:3", "", "worker_disconnected:w:g1:3"]
+
+
+# -- a gateway that was cut off comes back under another id, with the same workers
+
+
+def moved() -> tuple[Workers, Recorder]:
+    """Worker `w` of gateway g1, which is cleaned up, is told of by g1.2."""
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    workers.gateways(["g1.2"])
+    workers.up("g1.2", 1, "w", again=True)
+    assert recorder.take_events() == [(CONNECTED, "w")]
+    return workers, recorder
+
+
+def test_a_worker_of_a_gateway_with_a_new_id_leaves_and_then_comes() -> None:
+    workers, recorder = moved()
+    departures = recorder.finish(workers)
+    assert departures == [Departure(Owner("g1", 1, "w"), known=True, back=True)]
+    assert recorder.take_events() == [(DISCONNECTED, "w"), (CONNECTED, "w")]
+    assert recorder.redis == {"w": WorkerRecord("g1.2", 1)}
+    workers.down("g1.2", 1, "w")
+    recorder.finish(workers)
+    assert recorder.take_events() == [(DISCONNECTED, "w")]
+
+
+def test_a_worker_told_of_by_a_new_id_before_the_old_one_is_gone_leaves_first() -> None:
+    workers, recorder = leader()
+    workers.up("g1", 1, "w", again=False)
+    workers.up("g1.2", 1, "w", again=True)
+    recorder.take_events()
+    assert recorder.finish(workers) == [Departure(Owner("g1", 1, "w"), known=True, back=True)]
+    assert recorder.take_events() == [(DISCONNECTED, "w"), (CONNECTED, "w")]
+
+
+def test_a_worker_that_leaves_again_before_its_former_connection_is_cleaned_up_is_told_of_once() -> None:
+    workers, recorder = moved()
+    workers.down("g1.2", 1, "w")
+    departures = recorder.finish(workers)
+    assert departures[1:] == [Departure(Owner("g1.2", 1, "w"), known=False)]
+    assert recorder.take_events() == [(DISCONNECTED, "w")]
+    assert recorder.redis == {}
+
+
+def test_a_new_id_may_vanish_before_its_workers_have_arrived() -> None:
+    workers, recorder = moved()
+    workers.gateways(["g1.3"])
+    workers.up("g1.3", 1, "w", again=True)
+    recorder.finish(workers)
+    assert recorder.take_events() == [(DISCONNECTED, "w"), (CONNECTED, "w")]
+    assert recorder.redis == {"w": WorkerRecord("g1.3", 1)}
+
+
+def test_a_worker_on_its_way_to_a_new_id_has_to_be_told_of_again_after_a_link_reset() -> None:
+    workers, recorder = moved()
+    workers.link_reset("g1.2")
+    workers.announced("g1.2")
+    recorder.finish(workers)
+    assert recorder.take_events() == [(DISCONNECTED, "w")]
+    workers, recorder = moved()
+    workers.link_reset("g1.2")
+    workers.up("g1.2", 1, "w", again=True)
+    workers.announced("g1.2")
+    recorder.finish(workers)
+    assert recorder.take_events() == [(DISCONNECTED, "w"), (CONNECTED, "w")]
+
+
+def test_the_next_leader_finishes_a_move_to_a_new_id() -> None:
+    workers, recorder = leader(w=WorkerRecord("g1", 1))
+    workers.gateways(["g1.2"])
+    workers.up("g1.2", 1, "w", again=True)
+    workers.announced("g1.2")
+    recorder.finish(workers)
+    assert recorder.take_events() == [(DISCONNECTED, "w"), (CONNECTED, "w")]
