@@ -3,9 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from tests.support.raw import CallFailed, RawWorker
+from tests.support.raw import CallFailed
+
+
+class Caller(Protocol):
+    async def call(self, function_id: str, data: Any = None, *, within: float = ...) -> Any:
+        """The result of a call; raises CallFailed for an error."""
 
 
 class History:
@@ -17,7 +22,7 @@ class History:
         self.mixed_up: list[tuple[int, Any]] = []
         self._moved = asyncio.Condition()
 
-    async def record(self, number: int, caller: RawWorker, function: str) -> None:
+    async def record(self, number: int, caller: Caller, function: str) -> None:
         try:
             answer = await caller.call(function, {"n": number}, within=30)
         except CallFailed as failure:
@@ -37,7 +42,7 @@ class History:
 
 
 @asynccontextmanager
-async def calling(caller: RawWorker, function: str, at_once: int = 4) -> AsyncIterator[History]:
+async def calling(caller: Caller, function: str, at_once: int = 4) -> AsyncIterator[History]:
     """Keeps `at_once` calls in flight; on exit every call has ended."""
     history = History()
     stopped = False
