@@ -1,0 +1,129 @@
+"""Processes that are cut off longer than their lease: the others go on, and they come back by themselves."""
+
+from typing import Any
+
+from tests.support import admin
+from tests.support.cluster import Cluster, ClusterNode
+from tests.support.eventually import eventually
+from tests.support.raw import RawWorker, echo, known, raw_worker
+
+
+def _map(node: ClusterNode) -> dict[str, Any]:
+    page: dict[str, Any] = admin.get(f"{node.admin_url}/cluster")[1]
+    return page
+
+
+def _members(node: ClusterNode) -> set[str]:
+    return {member["id"] for member in _map(node)["nodes"]}
+
+
+async def _cut_off(node: ClusterNode, observer: ClusterNode) -> str:
+    """Stop the process until the others have given it up, then let it go on; returns the id it comes back under."""
+    name, incarnation = _identity(node)
+    node.pause()
+    await eventually(lambda: name not in _members(observer))
+    node.resume()
+    successor = f"{node.id}.{incarnation + 1}"
+    await eventually(lambda: successor in _members(observer))
+    await eventually(lambda: admin.get(f"{node.admin_url}/readyz")[0] == 200)
+    assert name not in _members(observer)
+    return successor
+
+
+def _identity(node: ClusterNode) -> tuple[str, int]:
+    status = admin.get(f"{node.admin_url}/status")[1]
+    return status["id"], status["incarnation"]
+
+
+async def _calls(caller: RawWorker, *functions: str) -> None:
+    for function in functions:
+        assert (await caller.call(function, {"f": function}, within=20))["f"] == function
+
+
+async def test_a_gateway_that_was_cut_off_comes_back_with_its_sockets(own_cluster: Cluster) -> None:
+    here, there = own_cluster.gateways
+    async with raw_worker(there.url) as callee, raw_worker(here.url) as caller:
+        await callee.register("kept::there", echo)
+        await caller.register("kept::here", echo)
+        await known(caller, "kept::there", "kept::here")
+        await _calls(caller, "kept::there")
+        await _calls(callee, "kept::here")
+        for _ in range(2):
+            await _cut_off(there, here)
+            await known(caller, "kept::there", "kept::here")
+            await _calls(caller, "kept::there")
+            await _calls(callee, "kept::here")
+        assert not callee.closed
+        await callee.register("kept::new", echo)
+        await known(caller, "kept::new")
+        await _calls(caller, "kept::new")
+
+
+async def test_calls_to_a_gateway_that_is_cut_off_end(own_cluster: Cluster) -> None:
+    here, there = own_cluster.gateways
+    async with raw_worker(there.url) as callee, raw_worker(here.url) as caller:
+        await callee.register("slow::f")
+        await known(caller, "slow::f")
+        call = await caller.begin("slow::f", {})
+        taken = await callee.expect("invokefunction", function_id="slow::f")
+        await _cut_off(there, here)
+        answer = await caller.result(call, within=20)
+        assert answer["error"]["code"] == "invocation_stopped"
+        await callee.answer(taken, {"too": "late"})
+        await callee.flush()
+        await caller.nothing("invocationresult", invocation_id=call)
+
+
+async def test_a_shard_that_was_cut_off_serves_again(own_cluster: Cluster) -> None:
+    here, there = own_cluster.gateways
+    functions = [f"found::f{n}" for n in range(20)]
+    async with raw_worker(there.url) as callee, raw_worker(here.url) as caller:
+        for function in functions:
+            await callee.register(function, echo)
+        await known(caller, *functions)
+        first, second = own_cluster.shards
+        successor = await _cut_off(first, here)
+        second.kill()
+        await eventually(lambda: set(_map(here)["slots"]) == {successor})
+        await _calls(caller, *functions)
+        await known(caller, *functions)
+
+
+async def test_a_leader_that_was_cut_off_stands_by_and_leads_again(make_cluster: Any) -> None:
+    cluster: Cluster = make_cluster(gateways=1, shards=1, coordinators=2)
+    observer = cluster.gateways[0]
+    leader, standby = cluster.coordinators
+    if _map(observer)["leader"] != leader.id:
+        leader, standby = standby, leader
+    successor = await _cut_off(leader, observer)
+    assert _map(observer)["leader"] == standby.id
+    standby.kill()
+    await eventually(lambda: _map(observer)["leader"] == successor)
+    cluster.add_gateway()
+
+
+async def test_a_node_that_is_fenced_is_alive_but_not_ready(own_cluster: Cluster) -> None:
+    own_cluster.valkey.pause()
+    for node in own_cluster.nodes:
+        await eventually(lambda n=node: "fenced: its lease ran out" in _reasons(n))  # type: ignore[misc]
+        assert admin.get(f"{node.admin_url}/healthz")[0] == 200
+    own_cluster.valkey.resume()
+    for node in own_cluster.nodes:
+        await eventually(lambda n=node: _reasons(n) == [])  # type: ignore[misc]
+        assert _identity(node) == (node.id, 1)
+
+
+async def test_a_node_that_has_nobody_to_join_can_be_stopped(own_cluster: Cluster) -> None:
+    own_cluster.coordinators[0].kill()
+    for node in (own_cluster.shards[0], own_cluster.gateways[0]):
+        own_cluster.valkey.execute("ZADD", "{test}:gone", 2**52, node.id)
+        await eventually(lambda n=node: "not in the cluster map" in _reasons(n))  # type: ignore[misc]
+        assert _identity(node) == (f"{node.id}.2", 2)
+        assert node.stop() == 0
+
+
+def _reasons(node: ClusterNode) -> list[str]:
+    status, page = admin.get(f"{node.admin_url}/readyz")
+    assert status == (503 if page["reasons"] else 200)
+    reasons: list[str] = page["reasons"]
+    return reasons
