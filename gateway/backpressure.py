@@ -6,9 +6,31 @@ from iii_cluster.routing.table import Feeder, RouteTable, Target
 
 from .worker import Worker
 
-# Calls, and bytes of their payloads, that may wait for the answers of shards before their callers are paused.
+# Calls, and bytes of their payloads, that may wait for the answers of shards before their callers are paused; as many
+# may wait for nodes that nobody listens at.
 MAX_LOOKUPS = 1000
 MAX_LOOKUP_BYTES = 32 * 2**20
+
+
+class _Waiting:
+    """Calls that cannot be sent yet, and who is paused because there are too many."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._bytes = 0
+        self._feeders: set[Feeder] = set()
+
+    def add(self, feeder: Worker | None, size: int) -> None:
+        self._calls += 1
+        self._bytes += size
+        if feeder is not None and (self._calls > MAX_LOOKUPS or self._bytes > MAX_LOOKUP_BYTES):
+            _pause(feeder, self._feeders)
+
+    def remove(self, size: int) -> None:
+        self._calls -= 1
+        self._bytes -= size
+        if self._calls <= MAX_LOOKUPS // 2 and self._bytes <= MAX_LOOKUP_BYTES // 2:
+            _resume(self._feeders)
 
 
 class Backpressure:
@@ -18,9 +40,8 @@ class Backpressure:
         self._routes = routes
         self._links = links
         self._link_feeders: dict[str, set[Feeder]] = {}
-        self._lookups = 0
-        self._lookup_bytes = 0
-        self._lookup_feeders: set[Feeder] = set()
+        self._lookups = _Waiting()
+        self._parked = _Waiting()
 
     # -- what a worker sent went to ... ------------------------------------------------------------
 
@@ -42,10 +63,11 @@ class Backpressure:
 
     def to_lookup(self, feeder: Worker | None, size: int) -> None:
         """... nowhere yet: a shard is asked first."""
-        self._lookups += 1
-        self._lookup_bytes += size
-        if feeder is not None and (self._lookups > MAX_LOOKUPS or self._lookup_bytes > MAX_LOOKUP_BYTES):
-            _pause(feeder, self._lookup_feeders)
+        self._lookups.add(feeder, size)
+
+    def to_parked(self, feeder: Worker | None, size: int) -> None:
+        """... nowhere yet: nobody listens at the node that should have it."""
+        self._parked.add(feeder, size)
 
     def from_node(self, node: str, worker: Worker) -> None:
         """What `node` sent went to a worker of ours: tell it to pause its own if that one does not keep up."""
@@ -62,10 +84,10 @@ class Backpressure:
         worker.remote_feeders.clear()
 
     def looked_up(self, size: int) -> None:
-        self._lookups -= 1
-        self._lookup_bytes -= size
-        if self._lookups <= MAX_LOOKUPS // 2 and self._lookup_bytes <= MAX_LOOKUP_BYTES // 2:
-            _resume(self._lookup_feeders)
+        self._lookups.remove(size)
+
+    def unparked(self, size: int) -> None:
+        self._parked.remove(size)
 
     def on_congested(self, node: str, said: Congested) -> None:
         target = self._routes.target(node, said.conn)

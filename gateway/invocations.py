@@ -4,7 +4,7 @@ An invocation gets an id of ours. The caller's gateway keeps the `Call` until th
 remembers in `Worker.serving` whom to tell. A local call has both, on the same gateway.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from iii_cluster.bus.envelopes import Deliver, Invoke, Refused, Result
 from iii_cluster.bus.outbox import Outbox
@@ -12,70 +12,15 @@ from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.table import Route, RouteTable, Target
 
 from .backpressure import Backpressure
+from .call import CHANNEL_CLOSED, STOPPED, Call, Done, not_found, stopped, unserved
+from .handover import Handover
 from .ids import Ids, maker_of
+from .kept import MAX_CALLS, LostConnections
+from .once import Once
+from .parked import Parked
 from .worker import Worker
 
-STOPPED = errors.error_body(errors.INVOCATION_STOPPED, "Invocation stopped")
-CHANNEL_CLOSED = errors.error_body(errors.INVOCATION_ERROR, "channel closed")
-
-Done = Callable[[bytes, bytes], None]  # (result, error)
-
-
-class Call:
-    """One invocation on its way: what to call with what, and where the answer goes."""
-
-    __slots__ = (
-        "caller",
-        "data",
-        "done",
-        "feeder",
-        "function",
-        "function_json",
-        "metadata",
-        "namespace",
-        "raw_id",
-        "target",
-        "trace",
-    )
-
-    def __init__(
-        self,
-        caller: Worker | None,
-        raw_id: bytes,
-        namespace: str,
-        function: str,
-        data: bytes,
-        trace: tuple[bytes, bytes] = (b"", b""),
-        metadata: bytes = b"",
-        done: Done | None = None,
-        feeder: Worker | None = None,
-    ) -> None:
-        self.caller = caller  # None: the engine itself
-        self.feeder = feeder or caller  # whom to pause when the call's way is full
-        self.raw_id = raw_id  # the caller's id as it wrote it, quotes included; empty: no reply wanted
-        self.namespace = namespace
-        self.function = function
-        self.function_json = frames.text(function)
-        self.data = data
-        self.trace = trace
-        self.metadata = metadata
-        self.done = done
-        self.target: Target | None = None  # set while it is in flight
-
-    def finish(self, result: bytes, error: bytes) -> None:
-        """Tell the caller, if there is one and it wants to know."""
-        if self.done is not None:
-            self.done(result, error)
-        elif self.caller is not None and self.raw_id and not self.caller.gone:
-            trace = frames.trace_tail(*self.trace)
-            frame = frames.invocation_result(self.raw_id, self.function_json, result, error, trace)
-            limit = self.caller.max_frame
-            if limit and len(frame) > limit:
-                body = errors.error_body(
-                    errors.PAYLOAD_TOO_LARGE, f"the result has {len(frame)} bytes, this client accepts {limit}"
-                )
-                frame = frames.invocation_result(self.raw_id, self.function_json, b"", body, trace)
-            self.caller.outlet.send(frame)
+__all__ = ["Call", "Invocations"]
 
 
 class Invocations:
@@ -101,6 +46,11 @@ class Invocations:
         self._outbox = outbox
         self._pending: dict[str, Call] = {}
         self._serving: dict[str, Worker] = {}
+        self._events = Once()
+        self._now = 0.0  # seconds, moved by expire()
+        self._parked = Parked(routes, backpressure)
+        self._lost = LostConnections(lambda: routes.map, outbox)
+        self.handover = Handover(node, self._pending, self._serving, workers, self._lost, routes)
         self.completed = 0
 
     @property
@@ -110,24 +60,50 @@ class Invocations:
     @property
     def kept(self) -> int:
         """Calls of lost connections that have not ended, and answers that wait for their callers' next ones."""
-        return 0
+        return sum(kept.count + len(kept.worker.calling) + len(kept.worker.serving) for kept in self._lost)
 
     # -- out: a call finds its target --------------------------------------------------------------
 
     def start(self, call: Call) -> None:
         route = self._routes.ready(call.namespace, call.function)
         if route is None:
-            size = len(call.data) + len(call.metadata)
-            self._backpressure.to_lookup(call.feeder, size)
-            shard = self._routes.lookup(call.namespace, call.function, lambda found: self._looked_up(call, found, size))
-            if call.feeder is not None and shard:
-                self._backpressure.to_node(call.feeder, shard)
+            self._look_up(call)
         else:
             self._dispatch(call, route)
 
+    def _look_up(self, call: Call) -> None:
+        size = call.size
+        self._wait(call)
+        self._backpressure.to_lookup(call.feeder, size)
+        shard = self._routes.lookup(call.namespace, call.function, lambda found: self._looked_up(call, found, size))
+        if call.feeder is not None and shard:
+            self._backpressure.to_node(call.feeder, shard)
+
     def _looked_up(self, call: Call, route: Route, size: int) -> None:
         self._backpressure.looked_up(size)
-        self._dispatch(call, route)
+        if call.id in self._pending:
+            self._dispatch(call, route)
+
+    def _wait(self, call: Call) -> None:
+        """It has no target yet: enter it, so that it can end before it has one."""
+        if not call.id:
+            call.id = self._enter(call)
+
+    def _enter(self, call: Call) -> str:
+        invocation_id = self._ids.new()
+        caller = call.caller
+        if caller is not None and call.raw_id:
+            earlier = caller.calling.get(call.raw_id)
+            if earlier is not None:
+                self._abandon(earlier, CHANNEL_CLOSED)
+            caller.calling[call.raw_id] = invocation_id
+        self._pending[invocation_id] = call
+        return invocation_id
+
+    def answering(self, call: Call) -> Done:
+        """What ends a call that the engine itself answers."""
+        self._wait(call)
+        return lambda result, error: self._complete(call.id, result, error)
 
     def _choose(self, route: Route) -> Target | None:
         """The next target that can be delivered to, as far as can be known here."""
@@ -143,25 +119,39 @@ class Invocations:
     def _dispatch(self, call: Call, route: Route) -> None:
         target = self._choose(route)
         if target is None:
-            call.finish(b"", _unreachable(route))
+            self._fail(call, unserved(route))
             return
-        caller = call.caller
-        if caller is not None and caller.gone:
+        if target.avoided:
+            self._wait(call)
+            self._parked.add(target.node, call, self._now)
             return
-        invocation_id = self._ids.new()
-        if caller is not None and call.raw_id:
-            earlier = caller.calling.get(call.raw_id)
-            if earlier is not None:
-                self._abandon(earlier, CHANNEL_CLOSED)
-            caller.calling[call.raw_id] = invocation_id
+        invocation_id = call.id or self._enter(call)
         target.outstanding += 1
         call.target = target
-        self._pending[invocation_id] = call
         if target.node == self._node:
             self._deliver_here(invocation_id, call, target)
         else:
             self._deliver_there(invocation_id, call, target)
         call.data = call.metadata = b""  # on its way; a refusal brings them back
+
+    def _fail(self, call: Call, error: bytes) -> None:
+        """End a call that found no target."""
+        if call.id:
+            self._complete(call.id, b"", error)
+        else:
+            call.finish(b"", error)
+
+    # -- calls that wait for a node to listen again ------------------------------------------------
+
+    def node_reachable(self, node: str, on: bool) -> None:
+        """Somebody listens at a node again, or nobody does."""
+        if on:
+            self._start_again(self._parked.take(node))
+
+    def _start_again(self, calls: list[Call]) -> None:
+        for call in calls:
+            if call.id in self._pending:
+                self.start(call)
 
     def _deliver_here(self, invocation_id: str, call: Call, target: Target) -> None:
         worker = self._workers[target.conn]
@@ -207,6 +197,8 @@ class Invocations:
         ):
             self._outbox.send(node, Refused(invoke))
             return
+        if invoke.once and not self._events.first(invoke.once):
+            return
         worker.serving[invoke.id] = node
         self._serving[invoke.id] = worker
         function_json = frames.text(invoke.function)
@@ -220,6 +212,7 @@ class Invocations:
         call = self._end(invoke.id)
         if call is None:
             return
+        call.id = ""
         call.data, call.metadata = invoke.data, invoke.metadata
         route = self._routes.get(call.namespace, call.function)
         if route is None:
@@ -287,10 +280,33 @@ class Invocations:
     # -- losses ------------------------------------------------------------------------------------
 
     def leaving(self, worker: Worker) -> None:
-        """The socket takes no more frames: answers wait until the worker is gone and back."""
+        """Its socket takes no more frames: answers are kept until it is gone, and then for the window."""
+        if self._window > 0:
+            self._lost.keep(worker)
 
     def worker_gone(self, worker: Worker, *, back: bool = False, now: float = 0.0) -> None:
+        """Its connection is closed. With `back` it is expected on another one: its calls wait for that, for a while."""
+        if not back or self._window <= 0:
+            self._end_calls_of(worker)
+            return
+        self._lost.keep(worker).until = now + self._window
+        for raw_id in list(worker.calling)[: max(0, len(worker.calling) - MAX_CALLS)]:
+            self._forget_call(worker, raw_id)
+
+    def forget(self, worker_id: str) -> None:
+        """A lost connection is not waited for any longer."""
+        kept = self._lost.get(worker_id)
+        if kept is not None:
+            self._end_calls_of(kept.worker)
+
+    def _end_calls_of(self, worker: Worker) -> None:
         """End what it was serving, forget what it was calling (its callees are not told)."""
+        self._lost.drop(worker)
+        self._stop_serving(worker)
+        for raw_id in list(worker.calling):
+            self._forget_call(worker, raw_id)
+
+    def _stop_serving(self, worker: Worker) -> None:
         for invocation_id, origin in list(worker.serving.items()):
             self._serving.pop(invocation_id, None)
             if origin == self._node:
@@ -298,44 +314,61 @@ class Invocations:
             elif origin:
                 self._outbox.send(origin, Result(invocation_id, b"", STOPPED))
         worker.serving.clear()
-        for invocation_id in worker.calling.values():
-            self._pending[invocation_id].caller = None
-        worker.calling.clear()
+
+    def _forget_call(self, worker: Worker, raw_id: bytes) -> None:
+        """Nobody wants the answer; a call that was not sent yet never is."""
+        invocation_id = worker.calling.pop(raw_id)
+        call = self._pending[invocation_id]
+        call.caller = None
+        if call.target is None:
+            del self._pending[invocation_id]
 
     def expire(self, now: float, limit: float = 10.0) -> None:
-        """Move the clock: end the calls of lost connections whose window is over."""
+        """Move the clock: end the calls of lost connections whose window is over, and what is parked for `limit` s."""
+        self._now = now
+        for worker in self._lost.expire(now):
+            self._end_calls_of(worker)
+        if self._parked:
+            self._start_again(self._parked.take_free())
+            for node, call in self._parked.take_older(now - limit):
+                self._fail(call, stopped(f"{node} cannot be reached"))
+
+    def proves(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
+        """Whether the token is that of a lost connection nobody came back for yet; `same` compares secrets."""
+        return self._lost.proves(worker_id, token, same)
 
     def adopt(self, worker_id: str, node: str, conn: int) -> dict[str, str]:
-        """Hand the calls of a lost connection over to connection `conn` of gateway `node`.
+        """See `Handover.adopt`."""
+        return self.handover.adopt(worker_id, node, conn)
 
-        Returns what it was serving and the other gateway has to be told of: invocation id -> node of the caller.
-        """
-        return {}
+    def handed_over(self, worker_id: str, *, accepted: bool) -> None:
+        """The other gateway has taken what `adopt` returned, or nobody has."""
+        kept = self._lost.moved(worker_id)
+        if kept is not None and not accepted:
+            self._stop_serving(kept.worker)
+        self.handover.handed_over(worker_id)
 
-    def deliver(self, _node: str, said: Deliver) -> None:
-        """The answer to a call that one of our workers made on an earlier connection, at another gateway."""
-        worker = self._workers.get(said.conn)
-        if worker is not None:
-            worker.outlet.send(said.frame)
-
-    def node_reachable(self, node: str, on: bool) -> None:
-        """Somebody listens at a node again, or nobody does."""
-
-    def reincarnate(self, old: str, new: str, why: str) -> None:
-        """This gateway, cut off for too long, goes on under a new node id: calls that crossed the bus are over."""
-        self._node = new
+    def deliver(self, node: str, said: Deliver) -> None:
+        """See `Handover.deliver`."""
+        self.handover.deliver(node, said)
 
     def node_lost(self, node: str, why: str) -> None:
-        """End the calls that were sent to a node; forget who called from there."""
+        """End the calls that were sent to a node, find others for those that were not; forget who called from there."""
         self._end_calls_to(node, why)
-        for worker in self._workers.values():
+        for worker in self._all_workers():
             worker.remote_feeders.discard(node)
             for invocation_id, origin in worker.serving.items():
                 if origin == node:
                     worker.serving[invocation_id] = ""
+        self._start_again(self._parked.take(node))
+
+    def _all_workers(self) -> Iterator[Worker]:
+        yield from self._workers.values()
+        for kept in self._lost:
+            yield kept.worker
 
     def _end_calls_to(self, node: str, why: str) -> None:
-        body = errors.error_body(errors.INVOCATION_STOPPED, f"Invocation stopped: {why}")
+        body = stopped(why)
         for invocation_id in [i for i, call in self._pending.items() if call.target and call.target.node == node]:
             self._complete(invocation_id, b"", body)
 
@@ -343,18 +376,15 @@ class Invocations:
         """Redis is gone for too long: end every call that waits for another node."""
         for node in {call.target.node for call in self._pending.values() if call.target} - {self._node}:
             self._end_calls_to(node, why)
+        for call in self._parked.take_all():
+            self._fail(call, stopped(why))
 
-
-def _unreachable(route: Route) -> bytes:
-    if route.unanswered:
-        return errors.error_body(
-            errors.TIMEOUT, f"Function {route.function} could not be looked up: no shard answered in time"
-        )
-    return not_found(route.namespace, route.function, route.elsewhere)
-
-
-def not_found(namespace: str, function: str, elsewhere: list[str]) -> bytes:
-    message = f"Function {function} not found in namespace {namespace}."
-    if elsewhere:
-        message += f" It is registered in namespace(s): {', '.join(sorted(elsewhere))}."
-    return errors.error_body(errors.FUNCTION_NOT_FOUND, message)
+    def reincarnate(self, old: str, new: str, why: str) -> None:
+        """This gateway, cut off for too long, goes on under a new node id: calls that crossed the bus are over."""
+        self._node = self.handover.node = new
+        for node in {call.target.node for call in self._pending.values() if call.target} - {old, new}:
+            self._end_calls_to(node, why)
+        for worker in self._all_workers():
+            worker.remote_feeders.clear()
+            for invocation_id, origin in worker.serving.items():
+                worker.serving[invocation_id] = new if origin == old else ""

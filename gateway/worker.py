@@ -38,12 +38,19 @@ class Outlet(Protocol):
         """More is queued than the worker keeps up with."""
 
 
+class Answers(Protocol):
+    """Where the answers to a worker's calls go."""
+
+    def send(self, frame: bytes) -> None: ...
+
+
 class Worker:
     """One connection: identity, namespace, registrations, calls in flight."""
 
     __slots__ = (
         "address",
         "announced",
+        "answers",
         "calling",
         "connected_ms",
         "dropped",
@@ -51,6 +58,7 @@ class Worker:
         "gone",
         "held",
         "info",
+        "inherits",
         "known",
         "max_frame",
         "namespace",
@@ -69,6 +77,7 @@ class Worker:
         self.owner = owner
         self.token = token
         self.outlet = outlet
+        self.answers: Answers = outlet  # something else once the socket takes no more
         self.target = target
         self.address = address
         self.suffix = caller_suffix(owner.worker)
@@ -77,6 +86,7 @@ class Worker:
         self.known = False  # the coordinator was told of it: it sent a protocol message
         self.announced = False
         self.gone = False
+        self.inherits = False  # calls of an earlier connection may be left on another gateway
         self.dropped = 0  # frames that came to nothing
         self.held: list[bytes] | None = None  # frames that wait until the old connection is retired
         self.info: dict[str, Any] = {}  # what it announced of itself

@@ -1,7 +1,7 @@
 """Routes: who serves a function, watched at the shard that owns its slot. Pure: no clock, no I/O.
 
-A route holds the function's owners as `Target`s. Calls go to the one with the fewest outstanding calls as seen
-from here, ties to the own node, then round robin.
+A route holds the function's owners as `Target`s. Calls go to one whose node listens, then to one that keeps up, then
+to the one with the fewest outstanding calls as seen from here, ties to the own node, then round robin.
 """
 
 import logging
@@ -36,7 +36,7 @@ class Resumable(Protocol):
 class Target:
     """A worker connection that serves functions, and the calls outstanding on it as seen from here."""
 
-    __slots__ = ("congested", "conn", "feeders", "node", "outstanding", "uses", "worker")
+    __slots__ = ("avoided", "congested", "conn", "feeders", "node", "outstanding", "uses", "worker")
 
     def __init__(self, node: str, conn: int, worker: str) -> None:
         self.node = node
@@ -44,6 +44,7 @@ class Target:
         self.worker = worker
         self.outstanding = 0
         self.congested = False
+        self.avoided = False  # nobody listens at its node now
         self.uses = 0  # routes that list it
         self.feeders: set[Feeder] = set()  # who is paused until it is uncongested
 
@@ -98,9 +99,9 @@ class Route:
         best = _least(remote, self.turn)
         if local:
             near = _least(local, self.turn)
-            if near.congested == best.congested:
+            if near.congested == best.congested and not best.avoided:
                 return near if near.outstanding <= best.outstanding else best
-            return best if near.congested else near
+            return best if near.congested and not best.avoided else near
         return best
 
 
@@ -113,10 +114,16 @@ def _least(targets: list[Target], turn: int) -> Target:
     best = targets[start]
     for step in range(1, min(count, CHOICE_WINDOW)):
         candidate = targets[(start + step) % count]
-        if candidate.congested < best.congested or (
-            candidate.congested == best.congested and candidate.outstanding < best.outstanding
+        if candidate.avoided:
+            continue
+        if (
+            best.avoided
+            or candidate.congested < best.congested
+            or (candidate.congested == best.congested and candidate.outstanding < best.outstanding)
         ):
             best = candidate
+    if best.avoided:  # as are all in the window: look at the others, too
+        return next((target for target in targets if not target.avoided), best)
     return best
 
 
@@ -144,6 +151,7 @@ class RouteTable:
         self._routes: dict[Key, Route] = {}
         self._targets: dict[tuple[str, int], Target] = {}
         self._held: set[Route] = set()
+        self._avoided: set[str] = set()  # nodes
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -281,6 +289,7 @@ class RouteTable:
         """Drop targets of vanished nodes and ask the new owners of moved slots. Cached owners keep serving."""
         old, self.map = self.map, new
         gone = old.nodes.keys() - new.nodes.keys()
+        self._avoided -= gone
         for route in list(self._routes.values()):
             if gone:
                 self._drop_nodes(route, gone)
@@ -297,10 +306,34 @@ class RouteTable:
 
     def set_avoided(self, node: str, on: bool) -> None:
         """Whether calls should go elsewhere while they can: nobody listens at the node now."""
+        if on:
+            self._avoided.add(node)
+        else:
+            self._avoided.discard(node)
+        for target in self.targets_of(node):
+            target.avoided = on
+
+    def blocked(self, namespace: str, function: str) -> bool:
+        """Whether all who serve the function, if anybody, are to be avoided."""
+        route = self._routes.get((namespace, function))
+        target = route.choose() if route is not None else None
+        return target is not None and target.avoided
 
     def reincarnate(self, new: str) -> None:
         """This node goes on under a new id: it knows of nobody else until its next map."""
-        self.node = new
+        old, self.node, self.map = self.node, new, ClusterMap()
+        self._avoided.clear()
+        for route in list(self._routes.values()):
+            for target in route.remote:
+                self._unuse(target)
+            route.remote = []
+            route.elsewhere = []
+            route.asked = ""
+            self._forget_if_empty(route)
+        for target in self.targets_of(old):
+            del self._targets[old, target.conn]
+            target.node = new
+            self._targets[new, target.conn] = target
 
     def on_reset(self, shard: str) -> None:
         """The link to a shard was reset: it forgot our watches."""
@@ -323,6 +356,7 @@ class RouteTable:
         target = self._targets.get(key)
         if target is None:
             target = self._targets[key] = Target(owner.node, owner.conn, owner.worker)
+            target.avoided = owner.node in self._avoided
         target.uses += 1
         return target
 

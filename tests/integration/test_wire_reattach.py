@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
-from tests.support.raw import RawWorker, echo, known, raw_worker, workers_listed
+from tests.support.raw import Frame, RawWorker, echo, known, raw_worker, workers_listed
 
 
 @dataclass
@@ -110,15 +110,91 @@ async def test_what_the_new_connection_does_not_register_is_gone(scene: Scene) -
         await eventually(gone)
 
 
-async def test_calls_in_flight_on_the_old_connection_are_stopped(scene: Scene, unique: str) -> None:
-    await scene.old.register(f"{unique}::held")
-    await known(scene.peer, f"{unique}::held")
-    call = await scene.peer.begin(f"{unique}::held")
-    await scene.old.expect("invokefunction")
+@dataclass
+class Held:
+    """A call in flight: as its caller knows it, and as its callee got it."""
+
+    called: str
+    frame: Frame
+
+
+async def held(caller: RawWorker, callee: RawWorker, function: str) -> Held:
+    await callee.register(function)
+    await known(caller, function)
+    called = await caller.begin(function)
+    return Held(called, await callee.expect("invokefunction", function_id=function))
+
+
+async def test_a_call_in_flight_is_answered_on_the_new_connection(scene: Scene, unique: str) -> None:
+    call = await held(scene.peer, scene.old, f"{unique}::held")
     async with raw_worker(scene.new_url) as new:
         await scene.reattach(new)
-        frame = await scene.peer.result(call)
-        assert frame["error"] == {"code": "invocation_stopped", "message": "Invocation stopped"}
+        await new.flush()
+        await new.answer(call.frame, "late")
+        assert (await scene.peer.result(call.called))["result"] == "late"
+
+
+async def test_a_call_in_flight_is_answered_by_a_client_that_never_heard_of_reattaching(
+    scene: Scene, unique: str
+) -> None:
+    call = await held(scene.peer, scene.old, f"{unique}::held")
+    async with raw_worker(scene.new_url) as new:
+        await scene.old.abort()
+        await new.answer(call.frame, "late")
+        assert (await scene.peer.result(call.called))["result"] == "late"
+
+
+async def test_a_call_that_moved_is_stopped_when_its_new_connection_is_closed(scene: Scene, unique: str) -> None:
+    call = await held(scene.peer, scene.old, f"{unique}::held")
+    async with raw_worker(scene.new_url) as new:
+        await scene.reattach(new)
+        await new.flush()
+    frame = await scene.peer.result(call.called)
+    assert frame["error"] == {"code": "invocation_stopped", "message": "Invocation stopped"}
+
+
+async def test_a_call_is_stopped_when_its_worker_does_not_come_back(scene: Scene, unique: str) -> None:
+    call = await held(scene.peer, scene.old, f"{unique}::held")
+    await scene.old.abort()
+    frame = await scene.peer.result(call.called)
+    assert frame["error"] == {"code": "invocation_stopped", "message": "Invocation stopped"}
+
+
+async def test_a_call_is_stopped_at_once_when_its_worker_says_goodbye(make_cluster: Callable[..., Cluster]) -> None:
+    near, far = make_cluster(shards=1, options={"reattach-window": "600"}).gateways
+    async with raw_worker(near.url) as callee, raw_worker(far.url) as caller:
+        call = await held(caller, callee, "f")
+        await callee.close()
+        frame = await caller.result(call.called)
+        assert frame["error"]["code"] == "invocation_stopped"
+
+
+async def test_answers_to_calls_of_the_old_connection_arrive_on_the_new_one(scene: Scene, unique: str) -> None:
+    first = await held(scene.old, scene.peer, f"{unique}::first")
+    second = await held(scene.old, scene.peer, f"{unique}::second")
+    await scene.old.abort()
+    await scene.peer.answer(first.frame, 1)
+    await scene.peer.flush()
+    async with raw_worker(scene.new_url) as new:
+        await scene.reattach(new)
+        assert (await new.result(first.called))["result"] == 1
+        await new.flush()
+        await scene.peer.answer(second.frame, 2)
+        assert (await new.result(second.called))["result"] == 2
+
+
+async def test_answers_follow_a_caller_that_moves_on_and_on(scene: Scene, shared_cluster: Cluster, unique: str) -> None:
+    call = await held(scene.old, scene.peer, f"{unique}::held")
+    async with contextlib.AsyncExitStack() as stack:
+        previous = scene.old
+        for turn in range(5):
+            url = shared_cluster.gateways[turn % 2].url
+            new = await stack.enter_async_context(raw_worker(url))
+            await new.send("reattach", previous_worker_id=previous.worker_id, reattach_token=previous.token)
+            await new.flush()
+            previous = new
+        await scene.peer.answer(call.frame, "late")
+        assert (await previous.result(call.called))["result"] == "late"
 
 
 @pytest.mark.parametrize(

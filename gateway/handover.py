@@ -1,0 +1,119 @@
+"""Calls that go on although a connection of theirs was lost: its worker is back on another one. Pure.
+
+On the same gateway they simply change hands. When the worker is back on another gateway,
+1. the calls it had made stay here, and their answers are sent after it (`Deliver`);
+2. the calls it was serving are the other gateway's to end from then on. `adopt` names them, the gateways of their
+   callers note where they went (`moved`), the other gateway takes them (`serve`), and this one forgets them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from iii_cluster.bus.envelopes import Deliver
+from iii_cluster.routing.table import RouteTable, Target
+
+from .call import CHANNEL_CLOSED, Call, fitting
+from .kept import Kept, LostConnections
+from .worker import Worker
+
+
+class Handover:
+    """Moves calls between connections in the tables of one gateway's `Invocations`."""
+
+    def __init__(
+        self,
+        node: str,
+        pending: dict[str, Call],
+        serving: dict[str, Worker],
+        workers: Mapping[int, Worker],
+        lost: LostConnections,
+        routes: RouteTable,
+    ) -> None:
+        self.node = node
+        self._pending = pending
+        self._serving = serving
+        self._workers = workers
+        self._lost = lost
+        self._routes = routes
+
+    def adopt(self, worker_id: str, node: str, conn: int) -> dict[str, str]:
+        """The worker of a lost connection is back on another one.
+
+        Returns what it was serving, when that is for another gateway to end: invocation id -> node of the caller.
+        """
+        kept = self._lost.get(worker_id)
+        if kept is None:
+            return {}
+        if node != self.node:
+            self._lost.move_there(kept, node, conn)
+            return {invocation_id: origin for invocation_id, origin in kept.worker.serving.items() if origin}
+        heir = self._workers.get(conn)
+        if heir is not None:
+            self._move_here(kept, heir)
+        return {}
+
+    def _move_here(self, kept: Kept, heir: Worker) -> None:
+        old = kept.worker
+        heir.max_frame = heir.max_frame or old.max_frame  # it has not announced itself yet
+        self._lost.move_here(kept, heir)
+        for raw_id, invocation_id in old.calling.items():
+            call = self._pending[invocation_id]
+            call.caller = heir
+            if call.feeder is old:
+                call.feeder = heir
+            if raw_id in heir.calling:  # used again already
+                call.finish(b"", CHANNEL_CLOSED)
+                call.caller = None
+            else:
+                heir.calling[raw_id] = invocation_id
+        for invocation_id, origin in old.serving.items():
+            self._serving[invocation_id] = heir
+            heir.serving[invocation_id] = origin
+            if origin == self.node:
+                _retarget(self._pending[invocation_id], heir.target)
+        old.calling.clear()
+        old.serving.clear()
+
+    def moved(self, ids: Sequence[str], node: str, conn: int) -> list[str]:
+        """Calls from here are served by another connection now. Returns those that are still in flight."""
+        target = self._routes.target(node, conn) or Target(node, conn, "")
+        in_flight = [invocation_id for invocation_id in ids if invocation_id in self._pending]
+        for invocation_id in in_flight:
+            _retarget(self._pending[invocation_id], target)
+        return in_flight
+
+    def serve(self, conn: int, calls: Mapping[str, str]) -> bool:
+        """Connection `conn` goes on with calls that its worker was sent on another gateway. False: it is gone."""
+        worker = self._workers.get(conn)
+        if worker is None:
+            kept = self._lost.on_conn(conn)
+            if kept is None:
+                return False
+            worker = kept.worker
+        for invocation_id, origin in calls.items():
+            if origin != self.node or invocation_id in self._pending:
+                worker.serving[invocation_id] = origin
+                self._serving[invocation_id] = worker
+        return True
+
+    def handed_over(self, worker_id: str) -> None:
+        """The other gateway ends them now."""
+        kept = self._lost.moved(worker_id)
+        if kept is not None:
+            for invocation_id in kept.worker.serving:
+                del self._serving[invocation_id]
+            kept.worker.serving.clear()
+
+    def deliver(self, _node: str, said: Deliver) -> None:
+        """The answer to a call that a worker of ours made on an earlier connection, at another gateway."""
+        worker = self._workers.get(said.conn)
+        if worker is not None:
+            worker.answers.send(fitting(said.frame, worker.max_frame))
+        else:
+            self._lost.answers_of(said.conn).send(said.frame)
+
+
+def _retarget(call: Call, target: Target) -> None:
+    if call.target is not None:
+        call.target.outstanding -= 1
+        target.outstanding += 1
+        call.target = target
