@@ -1,12 +1,9 @@
 """The life of a role's process: start, readiness, and every way it ends."""
 
-import json
 import os
 import signal
 import socket
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +12,16 @@ import pytest
 import redis
 
 from iii_cluster.cluster.keys import Keys
+from tests.support import admin
+from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.ports import release_port, reserve_port
 from tests.support.process import Process, read_ready_line
+from tests.support.raw import known, raw_worker
 from tests.support.valkey import ValkeyServer
 
 CLUSTER = "test"
 EXIT_FAILED = 1
-
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Coordinator(Process):
@@ -54,12 +52,11 @@ class Coordinator(Process):
         return read_ready_line(self.ready_fd, self)
 
     def get(self, path: str) -> tuple[int, Any]:
-        try:
-            with DIRECT.open(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
+        return admin.get(f"{self.admin_url}{path}")
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://127.0.0.1:{self.admin_port}"
 
     def cut_lifeline(self) -> None:
         os.close(self.lifeline)
@@ -121,6 +118,55 @@ def test_it_stops_when_its_supervisor_is_gone(coordinator: Coordinator) -> None:
     coordinator.wait_ready()
     coordinator.cut_lifeline()
     assert coordinator.wait() == 0
+
+
+def test_it_ends_when_it_is_asked_to_drain(coordinator: Coordinator) -> None:
+    coordinator.start()
+    node = coordinator.wait_ready()["id"]
+    answer = admin.post(f"{coordinator.admin_url}/drain", {"node": "", "timeout": 3})
+    assert answer == (202, {"node": node, "accepted": True})
+    assert coordinator.wait() == 0
+    assert "action=stopping reason=drain grace_s=3.0" in coordinator.tail()
+
+
+def test_what_is_not_meant_for_it_does_not_drain_it(coordinator: Coordinator) -> None:
+    coordinator.start()
+    coordinator.wait_ready()
+    url = f"{coordinator.admin_url}/drain"
+    assert admin.post(url, {"node": "coordinator-unknown"})[0] == 404
+    assert admin.post(url, {"timeout": "soon"})[0] == 400
+    assert admin.post(url, {}, content_type="text/plain")[0] == 415
+    assert admin.post(url, {}, host="rebound.example")[0] == 403
+    assert admin.post(url, {"node": "x" * 5000})[0] == 413
+    assert admin.get(url)[0] == 405
+    assert coordinator.get("/readyz")[0] == 200
+
+
+async def test_a_node_is_drained_through_any_other_one(make_cluster: Any) -> None:
+    cluster: Cluster = make_cluster(gateways=1, shards=2)
+    gateway, leaver = cluster.gateways[0], cluster.shards[0]
+    answer = admin.post(f"{gateway.admin_url}/drain", {"node": leaver.id, "timeout": 10})
+    assert answer == (202, {"node": leaver.id, "accepted": True})
+    assert leaver.wait() == 0
+    await eventually(lambda: admin.post(f"{gateway.admin_url}/drain", {"node": leaver.id})[0] == 404)
+
+
+async def test_a_node_that_drains_is_alive_but_not_ready(make_cluster: Any) -> None:
+    cluster: Cluster = make_cluster(gateways=1, shards=1)
+    gateway = cluster.gateways[0]
+    async with raw_worker(gateway.url) as callee, raw_worker(gateway.url) as caller:
+        await callee.register("slow::f")
+        await known(caller, "slow::f")
+        call = await caller.begin("slow::f", {})
+        taken = await callee.expect("invokefunction", function_id="slow::f")
+        admin.post(f"{gateway.admin_url}/drain", {"timeout": 30})
+        await eventually(lambda: "draining" in admin.get(f"{gateway.admin_url}/readyz")[1]["reasons"])
+        assert admin.get(f"{gateway.admin_url}/readyz")[0] == 503
+        assert admin.get(f"{gateway.admin_url}/healthz") == (200, {"alive": True})
+        assert admin.get(f"{gateway.admin_url}/status")[1]["draining"]
+        await callee.answer(taken, {"done": True})
+        assert (await caller.result(call))["result"] == {"done": True}
+    assert gateway.wait() == 0
 
 
 async def test_it_waits_for_redis_and_can_be_stopped_meanwhile(coordinator: Coordinator, valkey: ValkeyServer) -> None:
