@@ -27,8 +27,9 @@ from iii_cluster.routing.table import RouteTable
 
 from .announcer import Announcer
 from .backpressure import Backpressure, target_released
+from .call import Call
 from .ids import Ids
-from .invocations import Call, Invocations
+from .invocations import Invocations
 from .membership import WorkerMembership
 from .registry import Registry
 from .worker import Outlet, Worker
@@ -216,7 +217,7 @@ class GatewayCore:
         function = message.function_id
         call = Call(worker, raw_id, namespace, function, data, trace, metadata)
         if namespace == "default" and function in self.builtins:
-            self.builtins[function](worker, data, call.finish)
+            self.builtins[function](worker, data, self.invocations.answering(call))
         else:
             self.invocations.start(call)
 
@@ -240,13 +241,13 @@ class GatewayCore:
         }
         if namespace != "default":
             job["namespace"] = namespace
-        reply = Call(worker, raw_id, namespace, message.function_id, b"", trace)
+        reply = self.invocations.answering(Call(worker, raw_id, namespace, message.function_id, b"", trace))
 
         def done(_result: bytes, error: bytes) -> None:
             if error:
-                reply.finish(b"", errors.error_body(errors.ENQUEUE_ERROR, _enqueue_failure(error)))
+                reply(b"", errors.error_body(errors.ENQUEUE_ERROR, _enqueue_failure(error)))
             else:
-                reply.finish(msgspec.json.encode({"messageReceiptId": receipt}), b"")
+                reply(msgspec.json.encode({"messageReceiptId": receipt}), b"")
 
         provider = Call(None, b"", "default", ENQUEUE, msgspec.json.encode(job), trace, done=done, feeder=worker)
         self.invocations.start(provider)

@@ -20,8 +20,6 @@ from .once import Once
 from .parked import Parked
 from .worker import Worker
 
-__all__ = ["Call", "Invocations"]
-
 
 class Invocations:
     """The invocation table of one gateway."""
