@@ -6,99 +6,25 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from redis import Redis
 
 from tests.support.eventually import eventually
-from tests.support.process import Process
+from tests.support.up import COMMAND, PORTS, MakeUp, answer, command, gone, ups
 from tests.support.valkey import ValkeyServer
-
-COMMAND = (sys.executable, "-P", "-m", "iii_cluster.cli.main")
-PORTS = ("--host", "127.0.0.1", "--worker-port", "0", "--admin-port", "0", "--redis-port", "0")
-
-
-class Up(Process):
-    """A running `iii-cluster up` in a directory of its own."""
-
-    def __init__(self, directory: Path, number: int) -> None:
-        super().__init__("up", directory / f"up-{number}.log")
-        self.data_dir = directory / "data"
-
-    def start(self, *options: str) -> "Up":
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("III_")}
-        self.spawn([*COMMAND, "up", *PORTS, "--data-dir", str(self.data_dir), *options], inherited)
-        return self
-
-    async def ready(self) -> "Up":
-        """Waits for the last line of the summary."""
-
-        def summary_is_complete() -> bool:
-            assert self.running, self.tail()
-            return bool(self.find(r"^status +(.+)$"))
-
-        await eventually(summary_is_complete, within=60)
-        return self
-
-    def find(self, pattern: str) -> str:
-        """The first group of the first match in the output, "" without one."""
-        found = re.search(pattern, self.log.read_text(), re.MULTILINE)
-        return found.group(1) if found else ""
-
-    @property
-    def worker_port(self) -> str:
-        return self.find(r"connect to ws://127\.0\.0\.1:(\d+)")
-
-    @property
-    def admin(self) -> str:
-        return self.find(r"--admin (\S+)")
-
-    def node(self, role: str) -> psutil.Process:
-        """The first process of a role in the summary."""
-        return psutil.Process(int(self.find(rf"^{role} \S+ pid (\d+)")))
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.pid).children(recursive=True)
 
 
 @pytest.fixture
-def make_up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
-    started: list[Up] = []
-
-    def make(*options: str) -> Up:
-        started.append(Up(tmp_path, len(started)))
-        return started[-1].start(*options)
-
-    yield make
-    for up in started:
-        if up.running:
-            family = up.family()
-            up.kill()
-            for process in family:
-                process.wait(10)
+def make_up(tmp_path: Path) -> Iterator[MakeUp]:
+    with ups(tmp_path) as make:
+        yield make
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
-
-
-def answer(*arguments: str) -> Any:
-    completed = command(*arguments)
-    assert completed.returncode == 0, completed.stderr
-    return json.loads(completed.stdout)
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
-
-
-async def test_one_command_runs_a_cluster_and_one_signal_ends_all_of_it(make_up: Callable[..., Up]) -> None:
+async def test_one_command_runs_a_cluster_and_one_signal_ends_all_of_it(make_up: MakeUp) -> None:
     up = await make_up("--gateways", "2").ready()
     family = up.family()
     assert len(family) == 6
@@ -123,7 +49,7 @@ async def test_one_command_runs_a_cluster_and_one_signal_ends_all_of_it(make_up:
     assert [path.name for path in up.data_dir.iterdir()] == ["appendonlydir"]
 
 
-async def test_a_process_that_dies_comes_back(make_up: Callable[..., Up]) -> None:
+async def test_a_process_that_dies_comes_back(make_up: MakeUp) -> None:
     up = await make_up().ready()
     up.node("shard").kill()
     await eventually(lambda: up.find(r"shard-1 (was killed by signal 9; starting it again)"))
@@ -131,7 +57,7 @@ async def test_a_process_that_dies_comes_back(make_up: Callable[..., Up]) -> Non
     assert up.stop() == 0
 
 
-async def test_the_embedded_valkey_that_dies_comes_back_with_its_cluster(make_up: Callable[..., Up]) -> None:
+async def test_the_embedded_valkey_that_dies_comes_back_with_its_cluster(make_up: MakeUp) -> None:
     up = await make_up().ready()
     [valkey] = [process for process in up.family() if "valkey-server" in process.name()]
     valkey.kill()
@@ -145,7 +71,7 @@ async def test_the_embedded_valkey_that_dies_comes_back_with_its_cluster(make_up
     assert up.stop() == 0
 
 
-async def test_a_killed_supervisor_leaves_no_orphan_and_its_data_can_be_used_again(make_up: Callable[..., Up]) -> None:
+async def test_a_killed_supervisor_leaves_no_orphan_and_its_data_can_be_used_again(make_up: MakeUp) -> None:
     up = await make_up().ready()
     family = up.family()
     up.kill()
@@ -154,7 +80,7 @@ async def test_a_killed_supervisor_leaves_no_orphan_and_its_data_can_be_used_aga
     assert second.stop() == 0
 
 
-async def test_a_second_interrupt_ends_everything_at_once(make_up: Callable[..., Up]) -> None:
+async def test_a_second_interrupt_ends_everything_at_once(make_up: MakeUp) -> None:
     up = await make_up().ready()
     family = up.family()
     up.node("gateway").suspend()  # it will not hear the first one
@@ -165,7 +91,7 @@ async def test_a_second_interrupt_ends_everything_at_once(make_up: Callable[...,
     assert gone(family)
 
 
-async def test_two_clusters_do_not_share_a_data_directory(make_up: Callable[..., Up]) -> None:
+async def test_two_clusters_do_not_share_a_data_directory(make_up: MakeUp) -> None:
     first = await make_up().ready()
     second = make_up()
     assert second.wait() == 1
@@ -173,8 +99,37 @@ async def test_two_clusters_do_not_share_a_data_directory(make_up: Callable[...,
     assert first.stop() == 0
 
 
+async def test_two_clusters_do_not_share_a_data_directory_where_redis_is_elsewhere(
+    make_up: MakeUp, tmp_path: Path
+) -> None:
+    server = ValkeyServer(tmp_path)
+    try:
+        server.start()
+        first = await make_up("--redis-url", server.url).ready()
+        up_file = (first.data_dir / "up.json").read_text()
+        second = make_up("--redis-url", server.url)
+        assert second.wait() == 1
+        assert "is in use by another `iii-cluster up`; choose another one with --data-dir" in second.log.read_text()
+        assert (first.data_dir / "up.json").read_text() == up_file
+        assert first.stop() == 0
+    finally:
+        server.close()
+
+
+async def test_a_data_directory_that_cannot_be_costs_no_more_than_restarts(make_up: MakeUp, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    server = ValkeyServer(tmp_path)
+    try:
+        server.start()
+        up = await make_up("--redis-url", server.url).ready()
+        assert "`iii-cluster restart` will not work: " in up.log.read_text()
+        assert up.stop() == 0
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize("flag", ["--worker-port", "--admin-port", "--redis-port"])
-def test_a_taken_port_is_named_with_its_flag_before_anything_starts(make_up: Callable[..., Up], flag: str) -> None:
+def test_a_taken_port_is_named_with_its_flag_before_anything_starts(make_up: MakeUp, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
         up = make_up(flag, str(port))
@@ -183,7 +138,7 @@ def test_a_taken_port_is_named_with_its_flag_before_anything_starts(make_up: Cal
 
 
 def test_a_child_that_cannot_start_fails_the_command_with_its_last_lines(
-    make_up: Callable[..., Up], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_up: MakeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken" / "shard").mkdir(parents=True)
     (tmp_path / "broken" / "shard" / "__init__.py").write_text("")
@@ -196,7 +151,7 @@ def test_a_child_that_cannot_start_fails_the_command_with_its_last_lines(
     assert "starting it again" not in up.log.read_text()
 
 
-def test_a_redis_that_does_not_answer_is_named_without_its_password(make_up: Callable[..., Up]) -> None:
+def test_a_redis_that_does_not_answer_is_named_without_its_password(make_up: MakeUp) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         up = make_up("--redis-url", f"redis://:hunter2@127.0.0.1:{nobody.getsockname()[1]}")
@@ -205,7 +160,7 @@ def test_a_redis_that_does_not_answer_is_named_without_its_password(make_up: Cal
     assert "hunter2" not in up.log.read_text()
 
 
-async def test_the_password_of_redis_is_shown_nowhere(make_up: Callable[..., Up], tmp_path: Path) -> None:
+async def test_the_password_of_redis_is_shown_nowhere(make_up: MakeUp, tmp_path: Path) -> None:
     server = ValkeyServer(tmp_path)
     try:
         server.start()
@@ -218,12 +173,12 @@ async def test_the_password_of_redis_is_shown_nowhere(make_up: Callable[..., Up]
         assert up.find(r"^redis +(\S+)") == f"redis://***@127.0.0.1:{server.port}"
         assert up.stop() == 0
         assert "hunter2" not in up.log.read_text()
-        assert not up.data_dir.exists()
+        assert list(up.data_dir.iterdir()) == []
     finally:
         server.close()
 
 
-def test_a_wrong_configuration_is_told_with_all_its_lines(make_up: Callable[..., Up], tmp_path: Path) -> None:
+def test_a_wrong_configuration_is_told_with_all_its_lines(make_up: MakeUp, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("workers:\n  - name: iii-htp\ncluster:\n  shard: 2\n")
     up = make_up("--config", str(config))
@@ -234,9 +189,7 @@ def test_a_wrong_configuration_is_told_with_all_its_lines(make_up: Callable[...,
     ]
 
 
-async def test_what_is_not_supported_yet_is_said_and_does_not_stop_the_start(
-    make_up: Callable[..., Up], tmp_path: Path
-) -> None:
+async def test_what_is_not_supported_yet_is_said_and_does_not_stop_the_start(make_up: MakeUp, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("modules:\n  - class: modules::cron::CronModule\ncluster: {shards: 1}\n")
     up = await make_up("--config", str(config)).ready()

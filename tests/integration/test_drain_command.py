@@ -1,0 +1,86 @@
+"""`iii-cluster drain` next to a real `iii-cluster up`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.raw import known, raw_worker
+from tests.support.up import MakeUp, Up, answer, command, gone, run, ups
+
+
+@pytest.fixture
+def make_up(tmp_path: Path) -> Iterator[MakeUp]:
+    with ups(tmp_path) as make:
+        yield make
+
+
+def nodes(up: Up, role: str = "") -> list[dict[str, Any]]:
+    found = answer("status", "--json", "--admin", up.any_admin)["nodes"]
+    return [node for node in found if node["role"] == role or not role]
+
+
+def admin_of(node: dict[str, Any]) -> str:
+    return f"http://127.0.0.1:{node['ports']['admin']}"
+
+
+async def test_a_drained_gateway_leaves_and_is_not_started_again(make_up: MakeUp) -> None:
+    up = await make_up("--gateways", "2").ready()
+    leaving, staying = nodes(up, "gateway")
+    process = psutil.Process(leaving["pid"])
+    done = await run("drain", leaving["id"], "--admin", admin_of(staying))
+    assert (done.returncode, done.stdout) == (0, f"{leaving['id']} has left the cluster\n"), done.stderr
+    assert done.stderr.startswith(f"{leaving['id']} drains\n")
+    assert [node["id"] for node in nodes(up, "gateway")] == [staying["id"]]
+    await eventually(lambda: gone([process]))
+    await eventually(lambda: up.find(r"(gateway-\d was drained; it is not started again)"))
+    async with raw_worker(f"ws://127.0.0.1:{up.worker_port}") as worker:  # the port is served on
+        await worker.register("late::answer", lambda frame: 42)
+        await known(worker, "late::answer")
+        assert await worker.call("late::answer") == 42
+    assert up.stop() == 0
+
+
+async def test_a_node_can_be_asked_for_itself(make_up: MakeUp) -> None:
+    up = await make_up().ready()
+    shard, other = nodes(up, "shard")
+    done = await run("drain", shard["id"], "--admin", admin_of(shard))
+    assert (done.returncode, done.stdout) == (0, f"{shard['id']} has left the cluster\n"), done.stderr
+    [left] = nodes(up, "shard")
+    assert (left["id"], left["slots"]) == (other["id"], 1024)
+    assert up.stop() == 0
+
+
+async def test_a_role_is_enough_where_only_one_node_has_it(make_up: MakeUp) -> None:
+    up = await make_up().ready()
+    [gateway] = nodes(up, "gateway")
+    drained = await run("drain", "gateway", "--timeout", "5", "--admin", admin_of(nodes(up, "shard")[0]))
+    assert drained.returncode == 0, drained.stderr
+    assert drained.stdout == f"{gateway['id']} has left the cluster\n"
+    await eventually(lambda: up.find(r"(gateway-1 was drained; it is not started again)"))
+    assert up.stop() == 0
+
+
+async def test_without_waiting_the_command_returns_and_the_node_leaves(make_up: MakeUp) -> None:
+    up = await make_up("--gateways", "2").ready()
+    leaving, staying = nodes(up, "gateway")
+    done = command("drain", leaving["id"], "--no-wait", "--admin", admin_of(staying))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{leaving['id']} drains\n")
+    await eventually(lambda: leaving["id"] not in {node["id"] for node in nodes(up)})
+    assert up.stop() == 0
+
+
+@pytest.mark.parametrize("wanted", ["shard", "nobody", "gateway-1"])
+async def test_what_names_no_single_node_is_refused(make_up: MakeUp, wanted: str) -> None:
+    up = await make_up().ready()
+    done = command("drain", wanted, "--admin", up.admin)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "choose one of: " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert len(json.loads(command("status", "--json", "--admin", up.admin).stdout)["nodes"]) == 4
+    assert up.stop() == 0
