@@ -1,17 +1,33 @@
 from typing import Any, cast
 
+from websockets.client import ClientProtocol
 from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from gateway.connection import Connection
 from iii_cluster.config.settings import Settings
 
 
 class FakeListener:
-    """What a connection tells its listener is of no interest here."""
+    """What a connection tells its listener is of little interest here."""
 
     def __init__(self) -> None:
         self.settings = Settings()
         self.now = 0.0
+        self.accepting = True
+        self.crowded = False
+        self.handshakes = 0
+        self.heard: list[bytes] = []
+
+    def admits(self, _: Connection) -> bool:
+        return not self.crowded
+
+    def handshaken(self, connection: Connection) -> None:
+        self.handshakes += 1
+        connection.worker = cast(Any, "the worker")
+
+    def on_text(self, _: Any, payload: bytes) -> None:
+        self.heard.append(payload)
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
@@ -80,3 +96,87 @@ def test_a_large_message_is_sent_in_frames_every_client_accepts() -> None:
     assert first == 0x01  # text, more to come
     assert final == 0x80  # continuation, the last
     assert len(transport.written) == 17 * 2**20 + 3 * 10
+
+
+class Client:
+    """The other end, without a socket."""
+
+    def __init__(self) -> None:
+        self.listener = FakeListener()
+        self.connection = Connection(cast(Any, self.listener), self.listener.settings)
+        self.transport = FakeTransport()
+        self.connection.connection_made(cast(Any, self.transport))
+        self.ws = ClientProtocol(parse_uri("ws://127.0.0.1/"))
+
+    def ask(self) -> None:
+        self.ws.send_request(self.ws.connect())
+        self.send()
+
+    def send(self) -> None:
+        """Hand over what the client has to say."""
+        self.connection.data_received(b"".join(self.ws.data_to_send()))
+
+    def take(self) -> None:
+        """Hear what the connection has to say."""
+        self.connection.flush()
+        self.ws.receive_data(self.transport.written)
+        self.transport.written = b""
+
+
+def _client() -> Client:
+    client = Client()
+    client.ask()
+    client.take()
+    assert client.ws.state is State.OPEN
+    return client
+
+
+def test_a_client_that_closes_leaves_by_its_own_wish() -> None:
+    client = _client()
+    client.ws.send_close(1000)
+    client.send()
+    assert not client.connection.lost
+
+
+def test_a_client_whose_socket_just_ends_is_lost() -> None:
+    client = _client()
+    client.connection.eof_received()
+    assert client.connection.lost
+
+
+def test_a_client_that_is_sent_away_is_lost_and_heard_until_it_answers() -> None:
+    client = _client()
+    client.connection.close(1012, "service restart")
+    client.connection.send(b"not any more")
+    client.ws.send_text(b"before it heard of it")
+    client.send()
+    client.take()
+    client.send()
+    assert client.listener.heard == [b"before it heard of it"]
+    assert client.ws.close_rcvd is not None
+    assert client.ws.close_rcvd.code == 1012
+    assert client.connection.lost
+
+
+def test_a_handshake_waits_for_its_turn() -> None:
+    client = Client()
+    client.listener.crowded = True
+    client.ask()
+    assert client.listener.handshakes == 0
+    assert not client.transport.written
+    client.connection.admit()
+    client.take()
+    assert client.listener.handshakes == 1
+    assert client.ws.state is State.OPEN
+
+
+def test_a_handshake_that_waits_is_refused_when_the_gateway_drains() -> None:
+    client = Client()
+    client.listener.crowded = True
+    client.ask()
+    client.connection.refuse()
+    client.take()
+    assert client.ws.state is State.CONNECTING
+    assert client.listener.handshakes == 0
+    client.connection.admit()
+    assert client.listener.handshakes == 0

@@ -478,3 +478,66 @@ def test_an_owner_is_a_connection_not_a_name() -> None:
     assert first.owner != second.owner
     assert {first.owner.node, second.owner.node} == {ME}
     assert isinstance(first.owner, Owner)
+
+
+def test_functions_of_a_lost_connection_are_expected_back() -> None:
+    gateway = FakeGateway(SHARD, COORDINATOR)
+    worker, _ = gateway.connect()
+    gateway.say(worker, type="registerfunction", id="f")
+    _trigger(gateway, worker)
+    gateway.effects.take()
+    gateway.core.disconnect(worker, back=True)
+    assert gateway.effects.take() == [
+        (SHARD, DropFunction(worker.owner, "default", "f", back=True)),
+        (COORDINATOR, WorkerDown(worker.number, worker.id, back=True)),
+    ]
+    assert gateway.core.announcer.count == 0
+
+
+def test_everything_of_a_connection_that_is_sent_away_is_expected_back() -> None:
+    gateway = FakeGateway(SHARD, COORDINATOR)
+    worker, _ = gateway.connect()
+    gateway.say(worker, type="registerfunction", id="f")
+    _trigger(gateway, worker)
+    gateway.effects.take()
+    gateway.core.send_away(worker)
+    assert [envelope for _, envelope in gateway.effects.take()] == [
+        DropFunction(worker.owner, "default", "f", back=True),
+        DropTrigger(worker.owner, "t-1"),
+        UnbindTrigger(worker.owner, "t-1", "webhook"),
+    ]
+
+
+def test_a_function_that_is_unregistered_is_not_expected_back() -> None:
+    gateway = FakeGateway()
+    worker, _ = gateway.connect()
+    gateway.say(worker, type="registerfunction", id="f")
+    gateway.effects.take()
+    gateway.say(worker, type="unregisterfunction", id="f")
+    assert gateway.effects.take(DropFunction) == [DropFunction(worker.owner, "default", "f", back=False)]
+
+
+def test_what_a_deposed_leader_says_counts_for_nothing() -> None:
+    gateway = FakeGateway(SHARD, COORDINATOR)
+    worker, _ = gateway.connect()
+    gateway.say(worker, type="ping")
+    gateway.core.disconnect(worker, back=False)
+    gateway.use(cluster_map(ME, SHARD, NEW_COORDINATOR, epoch=2, term=3))
+    gateway.effects.take()
+    gateway.core.on_cleanup(COORDINATOR, Cleanup(1, "invocations", [worker.owner], term=2))
+    assert not gateway.effects.take()
+    gateway.core.on_cleanup(NEW_COORDINATOR, Cleanup(1, "invocations", [worker.owner], term=3))
+    gateway.core.on_cleanup(NEW_COORDINATOR, Cleanup(2, "invocations", [worker.owner]))
+    assert gateway.effects.take(CleanupDone) == [CleanupDone(1, "invocations"), CleanupDone(2, "invocations")]
+
+
+def test_the_clean_up_of_an_earlier_incarnation_is_not_that_of_this_one() -> None:
+    gateway = FakeGateway(SHARD, COORDINATOR)
+    worker, _ = gateway.connect()
+    gateway.say(worker, type="ping")
+    gateway.core.disconnect(worker, back=False)
+    other = Owner("gateway-aaaaaaaa.0", worker.number, worker.id)
+    gateway.core.on_cleanup(COORDINATOR, Cleanup(1, "invocations", [other]))
+    gateway.effects.take()
+    gateway.use(cluster_map(ME, SHARD, NEW_COORDINATOR, epoch=2, term=2))
+    assert gateway.effects.take(WorkerDown) == [WorkerDown(worker.number, worker.id)]
