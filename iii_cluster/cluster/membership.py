@@ -46,7 +46,7 @@ class Membership:
         self._redis = redis
         self._scripts = Scripts(redis, keys)
         self._server = ""  # run id of the Redis that renewed the lease last
-        self._departed: dict[str, None] = {}  # were members and are no longer, oldest first
+        self._departed: dict[str, None] = {}  # oldest first
         self._subscribers: list[Subscriber] = []
         self._in_map = asyncio.Event()
         self._drain_shown = asyncio.Event()
@@ -126,6 +126,11 @@ class Membership:
     def draining(self) -> bool:
         """This node is about to leave."""
         return self.node.draining
+
+    @property
+    def departed(self) -> Collection[str]:
+        """Nodes that were members and are no longer, as far as remembered. Their ids never come back."""
+        return self._departed.keys()
 
     def subscribe(self, fn: Subscriber) -> None:
         """Call fn(old, new) on every newer map, in the order of subscription."""

@@ -82,13 +82,19 @@ class Scripts:
         )
         return Renewal(bool(renewed), server.decode(), term, epoch, body)
 
-    async def scan_leases(self, term: int, nodes: Iterable[str]) -> LeaseScan:
-        """`nodes` are the members of the leader's map: the reply says which of them are gone for good."""
+    async def scan_leases(self, term: int, nodes: Iterable[str], departed: Collection[str] = ()) -> LeaseScan:
+        """`nodes` are the members of the leader's map: the reply says which of them are gone for good.
+
+        A lease of one of `departed` counts as expired: Redis has forgotten that it ended.
+        """
         keys = self._keys
         current, server, flat, gone = await self._lease_scan(
             keys=[keys.leases, keys.nodes, keys.gone, keys.term], args=[term, *nodes]
         )
-        return LeaseScan(bool(current), server.decode(), _leases(flat), {node.decode() for node in gone})
+        leases = _leases(flat)
+        for node in leases.keys() & set(departed):
+            leases[node] = leases[node]._replace(ms_left=0)
+        return LeaseScan(bool(current), server.decode(), leases, {node.decode() for node in gone})
 
     async def remove_leases(self, nodes: Iterable[str], term: int = 0) -> bool:
         """End leases for good. `term` is the leader's, 0 for nodes that are over already. False: the term is over."""

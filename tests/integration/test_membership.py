@@ -134,6 +134,15 @@ async def test_a_process_that_joins_again_ends_what_it_was_before(scripts: Scrip
     assert not (await scripts.renew_lease(info("a"), TTL_MS, (0, 0))).renewed
 
 
+async def test_a_lease_that_redis_forgot_to_be_over_counts_as_expired(scripts: Scripts) -> None:
+    await scripts.renew_lease(info("a"), TTL_MS, (0, 0))
+    await scripts.renew_lease(info("b"), TTL_MS, (0, 0))
+    scan = await scripts.scan_leases(0, [], departed=["a", "c"])
+    assert scan.leases["a"].ms_left <= 0
+    assert scan.leases["b"].ms_left > 0
+    assert set(scan.leases) == {"a", "b"}
+
+
 async def test_a_deposed_leader_can_neither_scan_nor_remove(scripts: Scripts) -> None:
     await scripts.renew_lease(info("a"), TTL_MS, (0, 0))
     await scripts.acquire_leadership("c1", TTL_MS, 0, 4)
