@@ -189,7 +189,7 @@ class CoordinatorService:
     async def _keep_map(self, term: int) -> None:
         """One scan and what follows from it."""
         keeper = self._keeper
-        scan = await self._scripts.scan_leases(term, keeper.current.nodes)
+        scan = await self._scripts.scan_leases(term, keeper.current.nodes, self._node.membership.departed)
         now = time.monotonic()
         keeper.reachability.contact(now, scan.server)
         if not scan.current or self._election.term != term:
