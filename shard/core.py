@@ -1,7 +1,7 @@
 """The registry of one shard: an envelope or a map goes in, envelopes go out through `Effects`. Pure."""
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -21,56 +21,55 @@ from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.config.settings import Duplicates
-from iii_cluster.routing.keys import TRIGGERS, parse_function_key, slot_of_key
 
 from .bindings import Bindings
 from .effects import Effects
+from .ended import Ended
 from .functions import Functions
 from .holds import Holds, Lookup
 from .ownership import Ownership
-from .pushes import Pushes
 from .services import Services
 from .slots import SlotTable
 from .triggers import Triggers
-from .watches import Watches
-
-# Cleaned-up connections and deleted durable triggers remembered: a registration that was overtaken by its end on
-# another link does not come back.
-MAX_REMEMBERED = 20_000
-
-K = TypeVar("K")
-
-
-def _remember(ended: dict[K, None], keys: Iterable[K]) -> None:
-    ended.update(dict.fromkeys(keys))
-    while len(ended) > MAX_REMEMBERED:
-        del ended[next(iter(ended))]
+from .watching import Watching
 
 
 class ShardCore:
     """`now` is seconds of any monotonic clock."""
 
     def __init__(
-        self, me: str, effects: Effects, *, duplicates: Duplicates, builtin_types: Collection[str], barrier: float
+        self,
+        me: str,
+        effects: Effects,
+        *,
+        duplicates: Duplicates,
+        builtin_types: Collection[str],
+        barrier: float,
+        reattach_window: float = 0.0,
     ) -> None:
         self._me = me
         self._effects = effects
         self.slots = SlotTable(me, barrier)
-        self.watches = Watches()
-        self._pushes = Pushes(effects, self.watches)
-        self.functions = Functions(effects, duplicates, self._pushes.function_changed)
+        self.functions = Functions(effects, duplicates, lambda *key: self.watching.function_changed(*key))
         self.services = Services()
         self.triggers = Triggers(effects, self.slots.ready, self._forget_durable)
         self.bindings = Bindings(
-            effects, builtin_types, self.slots.ready, lambda: self.map.epoch, self._pushes.trigger_changed
+            effects,
+            builtin_types,
+            self.slots.ready,
+            lambda: self.map.epoch,
+            lambda *change: self.watching.trigger_changed(*change),
         )
         self.holds = Holds()
+        self.watching = Watching(effects, self.slots, self.holds, self.functions, self.bindings, reattach_window)
+        self._now = 0.0  # of the event that is being handled
+        self._newest_term = 0  # of a leader that asked for a clean-up
         self._seen: dict[str, int] = {}  # node -> newest epoch it spoke of
-        self._departed: dict[Owner, None] = {}  # connections that were cleaned up
-        self._forgotten: dict[str, None] = {}  # durable triggers; their ids are never used again
+        self._departed: Ended[Owner] = Ended()  # connections that were cleaned up
+        self._forgotten: Ended[str] = Ended()  # durable triggers; their ids are never used again
         self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {
             envelopes.PutFunction: self._put_function,
-            envelopes.DropFunction: lambda _, drop: self.functions.drop(drop),
+            envelopes.DropFunction: self._drop_function,
             envelopes.PutTriggerType: self._put_trigger_type,
             envelopes.DropTriggerType: lambda _, drop: self.bindings.drop_type(drop),
             envelopes.PutTrigger: self._put_trigger,
@@ -93,8 +92,9 @@ class ShardCore:
 
     # -- events
 
-    def handle(self, src: str, envelope: Envelope) -> None:
+    def handle(self, src: str, envelope: Envelope, now: float) -> None:
         """Take in one envelope from node `src`; KeyError for a kind that is none of a shard's business."""
+        self._now = now
         self.handlers[type(envelope)](src, envelope)
         self._flush()
 
@@ -102,10 +102,13 @@ class ShardCore:
         """Adopt a newer map. After any event, `durable_loaded` is to be called if there are `slots.loadable()`."""
         if new.version <= self.map.version:
             return
+        self._now = now
         changed = self.slots.apply(new, now)
-        for slot in {*changed.ended, *changed.gained, *self._unowned()}:
+        ended = {*changed.ended, *changed.gained, *self._unowned()}
+        for slot in ended:
             self._end_slot(slot)
-        self._release_nodes(self._vanished())
+        self.watching.end_slots(ended, self.slots.accepts)
+        self._release_nodes(self._vanished(), back=True)
         self._fill(changed.filled)
         self._flush()
         for slot in sorted(self.holds.slots()):
@@ -115,12 +118,19 @@ class ShardCore:
     def link_reset(self, node: str, now: float) -> None:
         """Mail to or from `node` was lost: forget what it registered, it announces everything again."""
         self.slots.announces_again(node, now)
-        self._release_nodes([node])
+        self._release_nodes([node], back=False)
         self._flush()
 
+    def deadline(self) -> float | None:
+        """When to call `tick`, None when there is nothing to wait for."""
+        deadlines = (self.slots.deadline(), self.watching.expected.deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
     def tick(self, now: float) -> None:
-        """Fill the slots whose barrier ended; call it at `slots.deadline()`."""
+        """Fill the slots whose barrier ended, and expect nobody longer than is due."""
+        self._now = now
         self._fill(self.slots.tick(now))
+        self.watching.tick(now)
         self._flush()
 
     def settle(self) -> None:
@@ -181,6 +191,14 @@ class ShardCore:
     def _put_function(self, _: str, put: envelopes.PutFunction) -> None:
         if self._admits(slot_of(put.id), put.owner, put.epoch):
             self.functions.put(put)
+            if self.functions.find(put.namespace, put.id) is not None:
+                self.watching.registered(put.namespace, put.id)
+
+    def _drop_function(self, _: str, drop: envelopes.DropFunction) -> None:
+        known = self.functions.find(drop.namespace, drop.id) is not None
+        self.functions.drop(drop)
+        if known and drop.back:
+            self.watching.expect([(drop.namespace, drop.id)], self._now)
 
     def _put_trigger_type(self, _: str, put: envelopes.PutTriggerType) -> None:
         if self._admits(slot_of(put.id), put.owner, put.epoch):
@@ -226,7 +244,7 @@ class ShardCore:
         if unbind.owner != DURABLE:
             self.bindings.unbind(unbind)
         elif self._is_here(src, unbind.type, unbind):
-            _remember(self._forgotten, [unbind.id])
+            self._forgotten.add([unbind.id])
             self.bindings.unbind(unbind)
 
     def _offered(self, src: str, offered: Offered) -> None:
@@ -255,7 +273,7 @@ class ShardCore:
             self._effects.send(owner, replace(envelope, epoch=self.map.epoch))
 
     def _forget_durable(self, trigger: Trigger) -> None:
-        _remember(self._forgotten, [trigger.id])
+        self._forgotten.add([trigger.id])
         self._effects.forget_durable(trigger)
 
     # -- watches
@@ -263,25 +281,14 @@ class ShardCore:
     def _watch(self, src: str, watch: Watch) -> None:
         if self._hears(src, watch.epoch):
             for key in watch.keys:
-                slot = slot_of_key(key)
-                if slot is not None:
-                    self._watch_key(slot, src, key, watch.epoch)
-
-    def _watch_key(self, slot: int, node: str, key: str, epoch: int) -> None:
-        if self.slots.ready(slot):
-            self._pushes.answer(self.functions, self.bindings, slot, node, key, epoch)
-        elif self.slots.owns(slot) or epoch > self.map.epoch:
-            self.holds.watch(slot, node, key, epoch)
+                self.watching.watch(src, key, watch.epoch)
 
     def _unwatch(self, src: str, unwatch: envelopes.Unwatch) -> None:
         for key in unwatch.keys:
-            slot = slot_of_key(key)
-            if slot is not None:
-                self.watches.remove(src, key)
-                self.holds.unwatch(slot, src, key)
+            self.watching.unwatch(src, key)
 
     def _flush(self) -> None:
-        self._pushes.flush(self.functions)
+        self.watching.flush()
 
     # -- slots
 
@@ -295,8 +302,7 @@ class ShardCore:
 
     def _wake(self, slot: int) -> None:
         """Look again at what is held of a slot."""
-        for node, key, epoch in self.holds.take_watches(slot):
-            self._watch_key(slot, node, key, epoch)
+        self.watching.wake(slot)
         for lookup in self.holds.take_lookups(slot):
             self.lookup(slot, lookup.epoch, lookup.done)
         for src, removal in self.holds.take_removals(slot):
@@ -323,8 +329,6 @@ class ShardCore:
             if not keep(stored.epoch):
                 self.triggers.remove(stored)
         self.bindings.end_slot(slot, keep)
-        for node, key, epoch in self.watches.end_slot(slot, keep):
-            self.holds.watch(slot, node, key, epoch)
 
     # -- nodes and connections
 
@@ -335,66 +339,55 @@ class ShardCore:
     def _vanished(self) -> list[str]:
         """Nodes that hold something here and are neither in the map nor, as far as we heard, in a later one."""
         nodes = {node for index in self._indexes() for node in index.nodes()}
-        nodes |= {*self.watches.nodes(), *self.holds.nodes(), *self._seen}
+        nodes |= {*self.watching.nodes(), *self._seen}
         known = self.map.nodes
         return sorted(node for node in nodes if node not in known and self._seen.get(node, 0) <= self.map.epoch)
 
-    def _release_nodes(self, nodes: Collection[str]) -> None:
+    def _release_nodes(self, nodes: Collection[str], back: bool) -> None:
+        """`back`: the workers of these nodes may come back to others."""
+        self.watching.drop_nodes(nodes)
         for node in nodes:
-            self.watches.drop_node(node)
             self._seen.pop(node, None)
-        self.holds.drop_nodes(nodes)
         owners = {owner: None for index in self._indexes() for node in nodes for owner in index.owners_on(node)}
-        self._release_functions(owners)
+        self._release_functions(owners, owners if back else ())
         self._release_triggers(owners)
 
     def _cleanup(self, src: str, cleanup: envelopes.Cleanup) -> None:
-        """Idempotent. A step this version does not know is none of a shard's: done."""
+        """Idempotent. A step this version does not know is none of a shard's: done. Old leaders are not heard."""
+        if cleanup.term:
+            if cleanup.term < max(self.map.term, self._newest_term):
+                return
+            self._newest_term = cleanup.term
         owners = dict.fromkeys(cleanup.owners)
-        _remember(self._departed, owners)
+        self._departed.add(owners)
         if cleanup.step == "functions":
-            self._release_functions(owners)
+            self._release_functions(owners, {cleanup.owners[at] for at in cleanup.back if at < len(cleanup.owners)})
         elif cleanup.step == "triggers":
             self._release_triggers(owners)
         self._flush()
         self._effects.send(src, envelopes.CleanupDone(cleanup.job, cleanup.step))
 
-    def _release_functions(self, owners: Collection[Owner]) -> None:
+    def _release_functions(self, owners: Collection[Owner], back: Collection[Owner]) -> None:
+        """`back`: those whose workers are expected to come back."""
+        lost = [r.function for owner in back for r in self.functions.index.of_owner(owner)]
         for owner in owners:
             self.functions.release(owner)
             self.services.release(owner)
+        self.watching.expect([(function.namespace, function.id) for function in lost], self._now)
 
     def _release_triggers(self, owners: Collection[Owner]) -> None:
         for owner in owners:
             self.triggers.release(owner)
         self.bindings.release(owners)
 
-    def describe(self) -> dict[str, int]:
-        """Numbers for the operator."""
-        return {
-            "slots": len(self.slots.owned()),
-            "slots_filling": self.slots.filling(),
-            "functions": self.functions.digest(self.slots.owned())[0],
-            "triggers": len(self.triggers),
-            "bindings": len(self.bindings),
-            "watched_keys": len(self.watches),
-            "held": len(self.holds),
-        }
-
     def invariants(self) -> None:
         """What must hold between any two events; raises AssertionError."""
-        for part in (self.slots, self.functions, self.services, self.triggers, self.bindings, self.watches):
+        registries = (self.functions, self.services, self.triggers, self.bindings)
+        for part in (self.slots, *registries, self.watching):
             part.invariants()
-        assert not self._pushes.pending
         assert not self._vanished()
         for index in self._indexes():
             for slot in index.slots():
                 assert all(self.slots.accepts(slot, record.epoch) for record in index.in_slot(slot))
-        for key in self.watches.keys():  # noqa: SIM118 - not a mapping
-            watched = self.watches.get(key)
-            assert watched is not None
-            assert self.slots.owns(watched.slot)
-            if not key.startswith(TRIGGERS):
-                assert watched.owners == self.functions.owners(*parse_function_key(key)) != []
         for slot in self.holds.slots():
             assert not self.slots.settled(slot)

@@ -1,5 +1,7 @@
 """Answering watches and pushing changes: once per key and event, however many registrations the event touched."""
 
+from collections.abc import Callable
+
 from iii_cluster.bus.envelopes import FunctionOwners, Trigger, TriggerChange, TriggerSnapshot
 from iii_cluster.routing.keys import TRIGGERS, function_key, parse_function_key, triggers_key
 
@@ -10,11 +12,18 @@ from .watches import Watches
 
 
 class Pushes:
-    """Gathers changes of watched keys until `flush`."""
+    """Gathers changes of watched keys until `flush`.
 
-    def __init__(self, effects: Effects, watches: Watches) -> None:
+    `postpone` may take over the watchers of a function that lost its owners, by node the epoch of the watch: they are
+    told nothing then.
+    """
+
+    def __init__(
+        self, effects: Effects, watches: Watches, postpone: Callable[[str, str, dict[str, int]], bool]
+    ) -> None:
         self._effects = effects
         self._watches = watches
+        self._postpone = postpone
         self._functions: dict[str, tuple[str, str]] = {}  # key -> namespace, id
         self._triggers: dict[str, dict[str, Trigger | None]] = {}  # type -> trigger id -> the trigger if bound
 
@@ -53,6 +62,9 @@ class Pushes:
         watched = self._watches.get(key)
         owners = functions.owners(namespace, id)
         if watched is None or owners == watched.owners:
+            return
+        if not owners and self._postpone(namespace, id, watched.watchers.copy()):
+            self._watches.drop_key(key)
             return
         watched.owners = owners
         watched.version = self._watches.next_version()

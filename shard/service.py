@@ -6,6 +6,7 @@ map slips in between; answers to questions read, so that a listing never mixes t
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -14,12 +15,13 @@ from typing import Any
 from aiorwlock import RWLock
 
 from iii_cluster.bus.ask import AskError
-from iii_cluster.bus.envelopes import Announced, Envelope, Trigger
+from iii_cluster.bus.envelopes import Announced, Cleanup, DropFunction, Envelope, Trigger
 from iii_cluster.cluster.durable import RETRY_DELAY, DurableTriggers
-from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.cluster.slots import slot_of
+from iii_cluster.cluster.tasks import end
 from iii_cluster.node.node import Node
 from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
 
@@ -30,6 +32,7 @@ ROWS_PER_TURN = 500  # rows of a listing made before other work gets a turn
 SETTLE_DELAY = 0.02  # seconds that removals have to gather before refused triggers are offered again
 LOOKUP_LIMIT = 10.0  # seconds a question is held at most, whatever its asker's patience
 OUTCOME_LIMIT = 15.0  # seconds a provider's answer is waited for, longer than anybody asks
+CLOSE_TIMEOUT = 1.0  # seconds storage has to forget what it is to forget when the process ends
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +54,22 @@ class ShardService:
             duplicates=node.settings.duplicate_functions,
             builtin_types=BUILTIN_TRIGGER_TYPES,
             barrier=node.settings.barrier,
+            reattach_window=node.settings.reattach_window,
         )
         self._questions = Questions(self._core)
         self._lock = RWLock()
         self._news = asyncio.Event()
         self._adopted = asyncio.Event()
-        self._barrier_timer: asyncio.TimerHandle | None = None
+        self._moved = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None  # that the timer is set for
         self._tasks: set[asyncio.Task[None]] = set()
+        self._forgetting: dict[str, Trigger] = {}  # durable ones, still in storage
         self._outage = Outage(logger, "durable_load")
         self._answer_questions()
+        special = {Announced: self._on_announced, DropFunction: self._on_loss, Cleanup: self._on_loss}
         for kind in self._core.handlers:
-            node.bus.on(kind, self._on_announced if kind is Announced else self._core.handle)
+            node.bus.on(kind, special.get(kind, self._on_mail))
         node.bus.on_reset = self._on_reset
         node.membership.subscribe(self._on_map)
         self._hand_overs = asyncio.create_task(self._keep_handing_over(), name="hand-over")
@@ -74,17 +82,53 @@ class ShardService:
         await self._adopted.wait()
 
     async def stop(self, grace: float) -> None:
-        """Stop following the map; mail is handled, and held lookups are released, until the bus closes."""
-        self._hand_overs.cancel()
-        await asyncio.wait([self._hand_overs])
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
-        for task in self._tasks:
-            task.cancel()
+        """Give the slots away, within `grace` seconds, then stop following the map. Mail is handled, and held lookups
+        are released, until the bus closes."""
+        try:
+            async with asyncio.timeout(grace):
+                await self._handed_over()
+        except TimeoutError:
+            logger.warning("action=slots_kept count=%d", len(self._core.slots.owned()))
+        await self._close()
 
     async def rejoin(self, node: Node) -> "ShardService":
-        await self.stop(0)
-        return await serve(node)
+        """Nothing here counts any more but what storage is still to forget."""
+        await self._close()
+        successor = await serve(node)
+        for trigger in self._forgetting.values():
+            successor.forget_durable(trigger)
+        return successor
+
+    async def _close(self) -> None:
+        await end(self._hand_overs)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT)
+        for task in list(self._tasks):
+            await end(task)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _handed_over(self) -> None:
+        """Returns when others own the slots and nobody sends mail for them any more, or when nobody can take them."""
+        while True:
+            current = self._node.membership.map
+            if _alone(self._node.info.id, current):
+                return
+            if self._core.map.version == current.version and not self._core.slots.owned():
+                break
+            await self._progress()
+        given_away = self._core.map.epoch
+        logger.info("action=slots_given_away epoch=%d", given_away)
+        # A gateway that said it is done with a map has sent before what it sent under former ones.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._node.settings.barrier):
+                while not self._core.slots.heard_of(given_away):
+                    await self._progress()
+
+    async def _progress(self) -> None:
+        """Returns after the next map was adopted, or the next gateway has announced."""
+        self._moved.clear()
+        await self._moved.wait()
 
     async def rejoined(self) -> None:
         await self.start()
@@ -96,7 +140,17 @@ class ShardService:
         return {}
 
     def describe(self) -> dict[str, Any]:
-        return self._core.describe()
+        core = self._core
+        return {
+            "slots": len(core.slots.owned()),
+            "slots_filling": core.slots.filling(),
+            "functions": core.functions.digest(core.slots.owned())[0],
+            "triggers": len(core.triggers),
+            "bindings": len(core.bindings),
+            "watched_keys": len(core.watching.watches),
+            "held": len(core.holds),
+            "expected": len(core.watching.expected),
+        }
 
     # -- effects of the core
 
@@ -104,6 +158,7 @@ class ShardService:
         self._node.bus.send(node, envelope)
 
     def forget_durable(self, trigger: Trigger) -> None:
+        self._forgetting[trigger.id] = trigger
         self._spawn(self._forget_durable(trigger))
 
     def settle_soon(self) -> None:
@@ -112,6 +167,7 @@ class ShardService:
     async def _forget_durable(self, trigger: Trigger) -> None:
         # In this order: the type's shard may be reading storage right now.
         await self._durable.forget(trigger.id)
+        self._forgetting.pop(trigger.id, None)
         self._core.durable_forgotten(trigger)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -121,9 +177,18 @@ class ShardService:
 
     # -- mail and maps
 
+    def _on_mail(self, src: str, envelope: Envelope) -> None:
+        self._core.handle(src, envelope, self._loop.time())
+
     def _on_announced(self, src: str, announced: Envelope) -> None:
-        self._core.handle(src, announced)
+        self._on_mail(src, announced)
         self._after_fill()
+        self._moved.set()
+
+    def _on_loss(self, src: str, envelope: Envelope) -> None:
+        """Whoever is lost may be expected back for a while."""
+        self._on_mail(src, envelope)
+        self._set_timer()
 
     def _on_reset(self, node: str) -> None:
         self._node.asker.node_lost(node)
@@ -152,8 +217,9 @@ class ShardService:
         """Adopt the map, then complete the slots it brought with what storage holds."""
         if new.epoch:
             self._core.apply_map(new, self._loop.time())
-            self._watch_barrier()
+            self._set_timer()
             self._adopted.set()
+            self._moved.set()
         slots = self._core.slots.loadable()
         if not slots:
             return
@@ -167,23 +233,28 @@ class ShardService:
         if self._news.is_set():
             return  # something happened while storage was read: what was read may be too old by now
         self._core.durable_loaded(slots, stored)
-        self._watch_barrier()
+        self._set_timer()
         logger.info("action=slots_gained count=%d durable_triggers=%d epoch=%d", len(slots), len(stored), new.epoch)
 
     def _after_fill(self) -> None:
         if self._core.slots.loadable():
             self._news.set()
-        self._watch_barrier()
+        self._set_timer()
 
-    def _watch_barrier(self) -> None:
-        if self._barrier_timer is not None:
-            self._barrier_timer.cancel()
-            self._barrier_timer = None
-        deadline = self._core.slots.deadline()
+    def _set_timer(self) -> None:
+        """Have the core called when a barrier passes or nobody is expected back any longer."""
+        deadline = self._core.deadline()
+        if deadline == self._deadline:
+            return
+        self._deadline = deadline
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if deadline is not None:
-            self._barrier_timer = self._loop.call_at(deadline, self._on_barrier)
+            self._timer = self._loop.call_at(deadline, self._on_time)
 
-    def _on_barrier(self) -> None:
+    def _on_time(self) -> None:
+        self._deadline = None
         before = self._core.slots.filling()
         self._core.tick(self._loop.time())
         if filled := before - self._core.slots.filling():
@@ -259,3 +330,9 @@ class ShardService:
         async with asyncio.timeout(LOOKUP_LIMIT):
             if not await here:
                 raise AskError("moved")
+
+
+def _alone(me: str, current: ClusterMap) -> bool:
+    """Whether no other shard could take the slots of `me`."""
+    others = [node for node in current.of_role(Role.SHARD) if node != me and not current.nodes[node].draining]
+    return me not in current.nodes or not others

@@ -84,6 +84,10 @@ class SlotTable:
         """When to call `tick`, None when nothing is being filled."""
         return min((handover.deadline for handover in self._handovers), default=None)
 
+    def heard_of(self, epoch: int) -> bool:
+        """Every gateway has announced what it has as of `epoch` or later."""
+        return all(self._announced.get(gateway, -1) >= epoch for gateway in self._gateways)
+
     # -- events
 
     def apply(self, new: ClusterMap, now: float) -> Changed:

@@ -84,7 +84,7 @@ class Registry(RuleBasedStateMachine):
     def deliver(self, src: str, to: str) -> None:
         envelope = self.links[src, to].popleft()
         if to in self.cores:
-            self.cores[to].handle(src, envelope)
+            self.cores[to].handle(src, envelope, self.clock)
             self.load(to)
         elif to in self.gateways:
             self.gateways[to].receive(src, envelope)

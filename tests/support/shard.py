@@ -72,9 +72,17 @@ def cluster_map(
 class Lab:
     """A core and what is around it; every event is followed by a check of the invariants."""
 
-    def __init__(self, duplicates: Duplicates = Duplicates.BALANCE, reads: bool = True) -> None:
+    def __init__(self, duplicates: Duplicates = Duplicates.BALANCE, reads: bool = True, window: float = 0.0) -> None:
+        self.now = 0.0
         self.effects = Recorder()
-        self.core = ShardCore(ME, self.effects, duplicates=duplicates, builtin_types={BUILTIN}, barrier=BARRIER)
+        self.core = ShardCore(
+            ME,
+            self.effects,
+            duplicates=duplicates,
+            builtin_types={BUILTIN},
+            barrier=BARRIER,
+            reattach_window=window,
+        )
         self.reads = reads  # storage, as soon as there is something to load; it is empty
         self._stamps = count(1)
 
@@ -88,7 +96,7 @@ class Lab:
 
     def get(self, src: str, *envelopes: Envelope) -> None:
         for envelope in envelopes:
-            self.core.handle(src, envelope)
+            self.core.handle(src, envelope, self.now)
             self._after()
 
     def reset(self, node: str) -> None:

@@ -121,7 +121,7 @@ def test_entries_and_watches_of_a_lost_slot_are_dropped_without_a_word() -> None
     lab.adopt(cluster_map(3, {OTHER: 3}))
     assert lab.effects.sent == []
     assert lab.core.functions.named(ID) == []
-    assert KEY not in lab.core.watches
+    assert KEY not in lab.core.watching.watches
 
 
 def test_a_slot_that_left_and_returned_unseen_is_filled_anew() -> None:
@@ -240,7 +240,7 @@ def test_a_reset_link_releases_the_node_and_holds_lookups_until_it_announced_aga
     lab.get(B, Watch(2, [KEY]))
     lab.reset(A)
     lab.get(B, Watch(2, [KEY]))
-    assert answers(lab, B) == [[owner(1)], []]
+    assert answers(lab, B) == [[owner(1)]]
     lab.put(owner(1), ID)
     lab.get(A, Announced(2))
     assert answers(lab, B) == [[owner(1)]]

@@ -3,12 +3,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisDown
 
 from iii_cluster.bus.ask import AskError
 from iii_cluster.bus.envelopes import (
     Announced,
     BindTrigger,
+    DropFunction,
     Envelope,
     FunctionOwners,
     ProviderAnswer,
@@ -291,3 +293,127 @@ async def test_the_barrier_ends_the_wait_for_a_silent_gateway(node: FakeNode) ->
     node.take(cluster_map(1))
     await node.service.start()
     await eventually(lambda: node.describe()["slots_filling"] == 0)
+
+
+# -- leaving
+
+
+def draining(epoch: int, slots: dict[str, int], *nodes: str) -> ClusterMap:
+    current = cluster_map(epoch, slots)
+    return replace(current, nodes=current.nodes | {n: NodeInfo(id=n, role=Role.SHARD, draining=True) for n in nodes})
+
+
+async def test_a_shard_that_stops_waits_until_its_slots_are_given_away_and_every_gateway_knows(node: FakeNode) -> None:
+    assert node.service is not None
+    await node.filled()
+    stopping = asyncio.create_task(node.service.stop(30))
+    node.take(draining(2, {ME: 1}, ME))
+    await asyncio.wait([stopping], timeout=0.02)
+    assert not stopping.done()
+    node.take(draining(3, {OTHER: 3}, ME))
+    await eventually(lambda: node.describe()["slots"] == 0)
+    node.bus.get(A, RemoveTrigger("t", 2), Announced(3))
+    assert [to for to, _ in node.bus.sent] == [OTHER], "what comes late is sent on"
+    await asyncio.wait([stopping], timeout=0.02)
+    assert not stopping.done()
+    node.bus.get(B, Announced(4))
+    await stopping
+
+
+async def test_a_shard_that_nobody_can_relieve_stops_at_once(node: FakeNode) -> None:
+    assert node.service is not None
+    await node.filled()
+    node.take(draining(2, {ME: 1}, ME, OTHER))
+    await node.service.stop(30)
+
+
+async def test_a_shard_that_is_not_relieved_in_time_stops_all_the_same(
+    node: FakeNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert node.service is not None
+    await node.filled()
+    await node.service.stop(0.02)
+    assert "action=slots_kept count=1024" in caplog.text
+
+
+async def test_a_shard_that_never_was_in_the_map_stops_at_once(node: FakeNode) -> None:
+    assert node.service is not None
+    await node.service.stop(30)
+
+
+async def test_a_new_incarnation_starts_empty_and_finishes_what_storage_has_to_forget(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CLOSE_TIMEOUT", 0.02)
+    assert node.service is not None
+    await node.filled()
+    node.keep(T)
+    node.bus.get(A, put(1), PutTrigger(1, DURABLE, 1, T))
+    node.redis.down = True
+    node.bus.get(B, RemoveTrigger("t"))
+    again = FakeNode()
+    again.redis.hash = node.redis.hash
+    again.service = await node.service.rejoin(cast(Node, again))
+    try:
+        assert not node.service.ready()
+        assert again.describe()["functions"] == 0
+        await eventually(lambda: again.redis.hash == {})
+    finally:
+        await again.service.stop(0)
+
+
+# -- who is expected back
+
+
+async def test_who_asks_for_a_function_whose_worker_does_not_come_back_is_answered_in_the_end(node: FakeNode) -> None:
+    node.settings = Settings(barrier=30.0, reattach_window=0.02)
+    assert node.service is not None
+    await node.service.stop(0)
+    node.bus, node.asker, node.membership = FakeBus(), FakeAsker(), FakeMembership()
+    node.service = await serve(cast(Node, node))
+    await node.filled()
+    node.bus.get(A, put(1), DropFunction(owner(1), "default", ID, back=True))
+    node.bus.get(B, Watch(1, [f"function:default/{ID}"]))
+    assert node.bus.sent == []
+    assert node.describe()["expected"] == 1
+    await eventually(lambda: node.bus.sent)
+    ((to, said),) = node.bus.sent
+    assert isinstance(said, FunctionOwners)
+    assert (to, said.owners) == (B, [])
+
+
+# -- readers and the writer
+
+
+async def test_a_hand_over_comes_to_an_end_under_a_flood_of_mail_and_questions(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "ROWS_PER_TURN", 1)
+    await node.filled()
+    node.bus.get(A, *(put(1, f"math::{number}") for number in range(20)))
+    flooding = True
+    listings: list[int] = []
+
+    async def ask() -> None:
+        """There is never a moment without somebody who reads."""
+        while flooding:
+            listings.append(len(await node.asker.ask("functions.list")))
+
+    async def write() -> None:
+        number = 0
+        while flooding:
+            number += 1
+            node.bus.get(A, put(2, f"flood::{number}", epoch=node.membership.map.epoch))
+            await asyncio.sleep(0)
+
+    flood = [asyncio.create_task(work()) for work in (ask, ask, ask, write)]
+    for epoch in range(2, 12):
+        slots = {OTHER: epoch} if epoch % 2 == 0 else {ME: epoch}
+        node.take(cluster_map(epoch, slots))
+        for gateway in GATEWAYS:
+            node.bus.get(gateway, Announced(epoch))
+        await eventually(lambda slots=slots: (node.describe()["slots"] > 0) == (ME in slots))  # type: ignore[misc]
+        await eventually(lambda: node.describe()["slots_filling"] == 0)
+    flooding = False
+    await asyncio.gather(*flood)
+    assert 0 in listings
