@@ -1,5 +1,6 @@
 """`iii-cluster restart --rolling` of a real cluster whose workers call each other all the time."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -61,9 +62,13 @@ class Load:
         for history in self.histories.values():
             await history.more()
 
-    def problems(self) -> dict[str, Any]:
-        found = {function: [*history.failed, *history.mixed_up] for function, history in self.histories.items()}
-        return {function: problems for function, problems in found.items() if problems}
+    def problems(self) -> Counter[str]:
+        """What went wrong, and how often."""
+        found: Counter[str] = Counter()
+        for function, history in self.histories.items():
+            found.update(f"{function}: {error['code']}: {error['message']}" for error in history.failed)
+            found.update(f"{function}: another call's answer" for _ in history.mixed_up)
+        return found
 
     async def _worker(self, name: str) -> Reconnecting:
         worker = await self._stack.enter_async_context(reconnecting(self._url, name=name, delay=DELAY))
