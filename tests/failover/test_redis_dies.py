@@ -1,60 +1,52 @@
-"""Redis is killed and comes back: near calls go on, far calls wait, and everything heals by itself."""
+"""Redis is killed and comes back, with its data or without: near calls go on, far calls wait, everything heals."""
 
 import asyncio
-from typing import Any
+from pathlib import Path
 
-from tests.support.cluster import Cluster
+import pytest
+
 from tests.support.eventually import eventually
-from tests.support.raw import RawWorker, echo, known, raw_worker
+from tests.support.raw import CallFailed
+from tests.support.trouble import troubled_world
 
 
-async def _answers(caller: RawWorker, function: str) -> bool:
-    frame = await caller.result(await caller.begin(function, {"x": 1}), within=20)
-    return frame.get("result") is not None and frame["result"]["x"] == 1
+@pytest.mark.parametrize("durable", [True, False], ids=["with its data", "with empty memory"])
+async def test_near_calls_go_on_and_far_ones_end_when_redis_returns(tmp_path: Path, durable: bool) -> None:
+    async with troubled_world(tmp_path, durable=durable) as world:
+        world.redis.kill()
+        calls = [await world.caller.begin("far::f", {"n": n}) for n in range(20)]
+        await world.change()
+        await eventually(world.none_ready)
+        await world.going_on(far=False)
+        await asyncio.to_thread(world.redis.start)
+        for number, call in enumerate(calls):
+            assert (await world.caller.result(call, within=30))["result"]["n"] == number
+        await world.healed()
+        world.no_call_failed()
 
 
-async def test_near_calls_go_on_while_redis_is_away(own_cluster: Cluster) -> None:
-    here = own_cluster.gateways[0]
-    async with raw_worker(here.url) as callee, raw_worker(here.url) as caller:
-        await callee.register("near::f", echo)
-        assert await _answers(caller, "near::f")
-        own_cluster.valkey.kill()
-        for _ in range(50):
-            assert await _answers(caller, "near::f")
-        own_cluster.valkey.restart()
+@pytest.mark.parametrize("durable", [True, False], ids=["with its data", "with empty memory"])
+async def test_far_calls_fail_clearly_when_redis_stays_away(tmp_path: Path, durable: bool) -> None:
+    async with troubled_world(tmp_path, durable=durable, options={"redis-outage-limit": "1"}) as world:
+        world.redis.kill()
+        await eventually(lambda: len(world.far_calls.failed) >= 8)
+        with pytest.raises(CallFailed) as failure:
+            await world.caller.call("unheard::of", {}, within=30)
+        assert failure.value.code in ("TIMEOUT", "invocation_stopped")
+        await world.change()
+        await world.going_on(far=False)
+        assert {error["code"] for error in world.far_calls.failed} == {"invocation_stopped"}
+        await asyncio.to_thread(world.redis.start)
+        await world.healed()
+        assert not world.near_calls.failed
+        assert not world.far_calls.mixed_up
 
 
-async def test_far_calls_made_while_redis_is_away_end_when_it_returns(own_cluster: Cluster) -> None:
-    here, there = own_cluster.gateways
-    async with raw_worker(there.url) as callee, raw_worker(here.url) as caller:
-        await callee.register("far::f", echo)
-        await known(caller, "far::f")
-        assert await _answers(caller, "far::f")
-        own_cluster.valkey.kill()
-        calls = [await caller.begin("far::f", {"x": 1, "n": n}) for n in range(20)]
-        await caller.flush()
-        own_cluster.valkey.restart()
-        results = await asyncio.gather(*(caller.result(call, within=20) for call in calls))
-        assert [result["result"]["n"] for result in results] == list(range(20))
-
-
-async def test_a_redis_that_lost_its_memory_is_filled_again(make_cluster: Any) -> None:
-    cluster: Cluster = make_cluster(coordinators=2)
-    here, there = cluster.gateways
-    async with raw_worker(there.url) as callee, raw_worker(here.url) as caller:
-        await callee.register("kept::f", echo)
-        await known(caller, "kept::f")
-        cluster.valkey.kill()
-        cluster.valkey.restart()
-        await eventually(lambda: _answers(caller, "kept::f"))
-        async with raw_worker(there.url) as newcomer:
-            await newcomer.register("fresh::f", echo)
-            await known(caller, "kept::f", "fresh::f")
-            assert await _answers(caller, "fresh::f")
-
-        async def only_kept() -> bool:
-            rows = (await caller.call("engine::functions::list", {}))["functions"]
-            return {row["function_id"] for row in rows} == {"kept::f"}
-
-        await eventually(only_kept)
-        cluster.add_gateway()
+async def test_everything_is_there_after_redis_died_again_and_again(tmp_path: Path) -> None:
+    async with troubled_world(tmp_path) as world:
+        for _ in range(4):
+            await asyncio.to_thread(world.redis.restart)
+            await world.going_on()
+        await world.change()
+        await world.healed()
+        world.no_call_failed()
