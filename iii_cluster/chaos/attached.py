@@ -1,0 +1,205 @@
+"""The cluster that runs already: found through the admin port of any of its nodes, as far as it is on this host."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from urllib.parse import urlsplit
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from iii_cluster.cluster.map import Role, tag_of
+
+from .addresses import Address, Process
+from .admin import Silent, ask
+
+HOST = "127.0.0.1"
+INTERVAL = 0.25  # s between two looks at the map
+
+
+class NotAttached(Exception):
+    """No cluster there that could be broken; says why."""
+
+
+class Attached:
+    """Processes are named by the tag of their node ids: a process that is started again is another one."""
+
+    def __init__(self, admin: str) -> None:
+        parts = urlsplit(admin if "://" in admin else f"http://{admin}")
+        self._first = Address(parts.hostname or HOST, parts.port or 80)
+        self._processes: list[Process] = []
+        self._names: dict[str, str] = {}  # by tag, also of those that are gone
+        self._initial: dict[str, int] = {}  # processes by role
+        self._frozen: dict[str, int] = {}  # pids by name
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises NotAttached."""
+        try:
+            await self._look(self._first)
+        except Silent as silent:
+            raise NotAttached(f"no node answers at {self._first.host}:{self._first.port}: {silent}") from None
+        gateways = [process for process in self._processes if process.role == Role.GATEWAY]
+        if not gateways:
+            raise NotAttached("the cluster has no gateway on this host")
+        for process in self._processes:
+            self._initial[process.role] = self._initial.get(process.role, 0) + 1
+        self._watch = asyncio.create_task(self._keep_looking())
+
+    async def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        for name in list(self._frozen):
+            self.thaw(name)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            for process in [*self._processes]:
+                with contextlib.suppress(Silent):
+                    await self._look(process.admin)
+                    break
+            await asyncio.sleep(INTERVAL)
+
+    async def _look(self, admin: Address) -> None:
+        _, cluster = await ask(admin, "/cluster")
+        here = [node for node in cluster.get("nodes", []) if node["host"] == socket.gethostname()]
+        found = [_process(node) for node in here]
+        if found:
+            self._processes = sorted(found, key=lambda process: process.name)
+        self._names |= {tag_of(process.node): process.name for process in found}
+
+    @property
+    def processes(self) -> list[Process]:
+        return [process for process in self._processes if _runs(process.pid)]
+
+    def count(self, role: Role) -> int:
+        return self._initial.get(role, 0)
+
+    # Ways in: one per gateway there was at first
+
+    @property
+    def entrances(self) -> int:
+        return self.count(Role.GATEWAY)
+
+    def entrance(self, number: int) -> Address | None:
+        gateways = [process for process in self.processes if process.role == Role.GATEWAY]
+        return gateways[number % len(gateways)].worker if gateways else None
+
+    def gateway_of(self, _number: int, worker: str) -> str:
+        """Gateways share a port; a worker's id begins with the tag of the one that made it."""
+        return self._names.get(worker[:8], f"gateway-{worker[:8]}")
+
+    # Faults
+
+    async def kill(self, name: str, away: float) -> None:
+        """Whoever keeps the cluster running starts it again when it likes."""
+        self._signal(name, signal.SIGKILL)
+
+    async def terminate(self, name: str, away: float) -> None:
+        raise NotImplementedError("a process that was drained is not started again by `up`")
+
+    def freeze(self, name: str) -> None:
+        self._frozen[name] = self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        pid = self._frozen.pop(name, 0)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    async def back(self, name: str) -> None:
+        role = name.partition("-")[0]
+        while True:
+            names = {process.name for process in self.processes if process.role == role}
+            if len(names) >= self._initial[role]:
+                return
+            await asyncio.sleep(INTERVAL)
+
+    def cut(self, host: str) -> None:
+        raise NotImplementedError("one host can not be cut off from itself")
+
+    def mend(self, host: str) -> None:
+        raise NotImplementedError
+
+    def _signal(self, name: str, number: signal.Signals) -> int:
+        pid = next((process.pid for process in self.processes if process.name == name), 0)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pid
+
+
+class LocalRedis:
+    """A server on this host, started again by whoever keeps it when it dies."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.asyncio.Redis.from_url(url, socket_timeout=2.0)
+        self._url = url
+        self._pid = 0
+
+    async def find(self) -> None:
+        """Raises NotAttached unless the server is a process of this host."""
+        try:
+            info = await self._client.info("server")
+        except (RedisError, OSError) as error:
+            raise NotAttached(f"no Redis answers at --redis-url: {error}") from None
+        pid = int(info["process_id"])
+        if urlsplit(self._url).hostname not in (HOST, "localhost", "::1") or not _is_redis(pid):
+            raise NotAttached("--redis-faults needs a Redis that runs on this host")
+        self._pid = pid
+
+    async def kill(self, away: float) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    async def back(self) -> None:
+        while True:
+            with contextlib.suppress(NotAttached):
+                await self.find()
+                return
+            await asyncio.sleep(INTERVAL)
+
+    def freeze(self) -> None:
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGCONT)
+
+    async def flush(self) -> None:
+        await self._client.flushall()
+
+    async def deafen(self) -> None:
+        await self._client.client_kill_filter(_type="pubsub")
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _process(node: dict[str, object]) -> Process:
+    ports = node["ports"]
+    assert isinstance(ports, dict)
+    id = str(node["id"])
+    return Process(
+        name=f"{node['role']}-{tag_of(id)}",
+        role=str(node["role"]),
+        node=id,
+        pid=int(str(node["pid"])),
+        admin=Address(HOST, ports["admin"]),
+        worker=Address(HOST, ports["worker"]) if "worker" in ports else None,
+    )
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _is_redis(pid: int) -> bool:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
+        return any(word in file.read() for word in ("redis", "valkey"))
+    return False

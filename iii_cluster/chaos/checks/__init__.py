@@ -1,0 +1,35 @@
+"""What must hold in every history."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from iii_cluster.chaos.history import History
+from iii_cluster.chaos.index import Index
+from iii_cluster.chaos.reach import Reach
+
+from . import calls, events, failures, maps, rest
+from .violation import Violation
+
+__all__ = ["Violation", "check"]
+
+
+def check(history: History) -> list[Violation]:
+    """All violations by time. A run that goes on (`history.ended` open) is only judged by what can not change."""
+    index = Index(history)
+    reach = Reach(index)
+    found = [_with_faults(violation, reach) for violation in _all(index, reach)]
+    return sorted(found, key=lambda violation: violation.at)
+
+
+def _all(index: Index, reach: Reach) -> Iterator[Violation]:
+    yield from calls.check(index)
+    yield from failures.check(index, reach)
+    yield from maps.check(index.history)
+    yield from events.check(index, reach)
+    yield from rest.check(index.history)
+
+
+def _with_faults(violation: Violation, reach: Reach) -> Violation:
+    near = [f"#{window.fault.index} {window.fault.kind}" for window in reach.near(violation.at)]
+    return msgspec.structs.replace(violation, faults=near)

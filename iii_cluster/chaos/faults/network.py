@@ -1,0 +1,31 @@
+"""A host whose network is gone: its processes live and reach each other, and nobody else."""
+
+from iii_cluster.chaos.history import Injected
+from iii_cluster.chaos.schedule import Planned
+
+from .fault import NotNow, World, note
+
+
+class CutHost:
+    def __init__(self, planned: Planned, world: World) -> None:
+        self._planned = planned
+        self._world = world
+        self._host = ""
+
+    async def inject(self, record: Injected) -> None:
+        processes = self._world.cluster.processes
+        hosts = sorted({process.host for process in processes})
+        host = hosts[self._planned.victim % len(hosts)]
+        if host in self._world.taken:
+            raise NotNow("the host is cut off already")
+        self._host = host
+        self._world.taken.add(host)
+        note(record, [process for process in processes if process.host == host])
+        self._world.cluster.cut(host)
+
+    async def take_back(self) -> None:
+        if self._host:
+            self._world.cluster.mend(self._host)
+
+    async def back(self) -> None:
+        self._world.taken.discard(self._host)

@@ -1,0 +1,199 @@
+"""A cluster of our own: an embedded Valkey and role processes, on this host or spread over hosts of our own."""
+
+import re
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+import redis.asyncio
+
+from iii_cluster.cli.child import ChildSpec
+from iii_cluster.cli.plan import VALKEY_STAGE, role_specs
+from iii_cluster.cli.ports import SharedPort
+from iii_cluster.cli.valkey import EmbeddedValkey
+from iii_cluster.cluster.map import Role
+from iii_cluster.config.load import Config, to_environment
+from iii_cluster.config.settings import Settings
+
+from .addresses import Address, Process
+from .history import Elected
+from .hosts import Hosts
+from .keeper import Keeper
+from .recorder import Recorder
+
+HOST = "127.0.0.1"
+VALKEY = "valkey"
+WORKER_PORT = 49134  # on hosts of our own, where all ports are free
+START_TIMEOUT = 60.0  # s
+STOP_TIMEOUT = 5.0  # s, then what still runs is killed: the run is over
+ELECTED = re.compile(r"action=elected node=(\S+) term=(\d+)")
+
+
+class Fleet:
+    """`directory` gets the data of Valkey and the logs; `hosts` is None for everything on this host."""
+
+    def __init__(self, config: Config, directory: Path, hosts: Hosts | None, recorder: Recorder) -> None:
+        self._hosts = hosts
+        self._recorder = recorder
+        self._directory = directory
+        self._held = ExitStack()
+        self._logs: dict[str, TextIO] = {}
+        self._ports: dict[str, int] = {}  # worker ports by gateway
+        self._places: dict[str, int] = {}  # number of the host by process
+        self._keeper = Keeper(self._output)
+        self._config = config
+        self._client: redis.asyncio.Redis | None = None
+
+    async def start(self) -> None:
+        """Raises NotStarted, and what stands in the way of Valkey or a port."""
+        (self._directory / "logs").mkdir(parents=True, exist_ok=True)
+        valkey = EmbeddedValkey(self._directory / "redis", 0)
+        self._held.callback(valkey.close)
+        spec = valkey.spec(VALKEY_STAGE)
+        url = valkey.url
+        if self._hosts is not None:
+            # Whoever is on the bridge may use it: that is nobody but our hosts.
+            open_up = ("--bind", HOST, self._hosts.hub, "--protected-mode", "no")
+            spec = msgspec.structs.replace(spec, argv=(*spec.argv, *open_up))
+            url = f"redis://{self._hosts.hub}:{valkey.port}"
+        await self._keeper.start([spec], START_TIMEOUT)
+        self._client = redis.asyncio.Redis(host=HOST, port=valkey.port, socket_timeout=5.0)
+        settings = msgspec.structs.replace(
+            self._config.settings, redis_urls=(url,), host=HOST, admin_host=HOST, admin_port=0, worker_port=WORKER_PORT
+        )
+        await self._keeper.start(
+            [self._placed(spec, settings) for spec in role_specs(self._config, settings)], START_TIMEOUT
+        )
+
+    def _placed(self, spec: ChildSpec, settings: Settings) -> ChildSpec:
+        """The child with a worker port and a host of its own."""
+        role, _, number = spec.name.partition("-")
+        env = spec.env
+        if role == "gateway":
+            self._ports[spec.name] = port = WORKER_PORT + int(number) if self._hosts is not None else self._port()
+            env = env | to_environment(msgspec.structs.replace(settings, worker_port=port))
+        argv = spec.argv
+        if self._hosts is not None:
+            self._places[spec.name] = place = (int(number) - 1) % len(self._hosts.names)
+            argv = (*self._hosts.inside(place), *argv)
+        return msgspec.structs.replace(spec, env=env, argv=argv)
+
+    def _port(self) -> int:
+        shared = SharedPort(HOST, 0, "--worker-port")
+        self._held.callback(shared.close)
+        return shared.port
+
+    async def stop(self) -> None:
+        """Ends everything, also what is frozen."""
+        for name in self._keeper.names:
+            self._keeper.signal(name, signal.SIGCONT)
+        await self._keeper.stop(STOP_TIMEOUT)
+        if self._client is not None:
+            await self._client.aclose()
+        self._held.close()
+        for log in self._logs.values():
+            log.close()
+
+    # Ways in: each gateway has a port of its own, so that workers can choose
+
+    @property
+    def entrances(self) -> int:
+        return len(self._ports)
+
+    def entrance(self, number: int) -> Address | None:
+        process = self.process(list(self._ports)[number])
+        return process.worker if process is not None else None
+
+    def gateway_of(self, number: int, _worker: str) -> str:
+        return list(self._ports)[number]
+
+    def count(self, role: Role) -> int:
+        counts = self._config.topology
+        return {Role.GATEWAY: counts.gateways, Role.SHARD: counts.shards}.get(role, counts.coordinators)
+
+    @property
+    def processes(self) -> list[Process]:
+        return [process for name in self._keeper.names if (process := self.process(name)) is not None]
+
+    def process(self, name: str) -> Process | None:
+        """None while it does not serve."""
+        ready = self._keeper.ready(name)
+        if ready is None or name == VALKEY:
+            return None
+        host = self._hosts.names[self._places[name]] if self._hosts is not None else ""
+        return Process(
+            name=name,
+            role=ready.role,
+            node=ready.id,
+            pid=ready.pid,
+            admin=Address(HOST, ready.ports["admin"], host),
+            worker=Address(HOST, ready.ports["worker"], host) if "worker" in ready.ports else None,
+            host=host,
+        )
+
+    async def kill(self, name: str, away: float) -> None:
+        self._keeper.kill(name, away)
+
+    async def terminate(self, name: str, away: float) -> None:
+        self._keeper.terminate(name, away)
+
+    def freeze(self, name: str) -> None:
+        self._keeper.signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        self._keeper.signal(name, signal.SIGCONT)
+
+    async def back(self, name: str) -> None:
+        await self._keeper.back(name)
+
+    def cut(self, host: str) -> None:
+        assert self._hosts is not None
+        self._hosts.cut(self._hosts.names.index(host))
+
+    def mend(self, host: str) -> None:
+        assert self._hosts is not None
+        self._hosts.mend(self._hosts.names.index(host))
+
+    @property
+    def redis(self) -> "OwnRedis":
+        assert self._client is not None
+        return OwnRedis(self, self._client)
+
+    def _output(self, name: str, line: str) -> None:
+        log = self._logs.get(name)
+        if log is None:
+            log = self._logs[name] = (self._directory / "logs" / f"{name}.log").open("w")
+        log.write(f"{self._recorder.now():9.3f} {line}\n")
+        found = ELECTED.search(line)
+        if found:
+            at = self._recorder.now()
+            elected = Elected(process=name, node=found[1], at=at, term=int(found[2]))
+            self._recorder.history.elected.append(elected)
+
+
+class OwnRedis:
+    """The Valkey of a fleet."""
+
+    def __init__(self, fleet: Fleet, client: redis.asyncio.Redis) -> None:
+        self._fleet = fleet
+        self._client = client
+
+    async def kill(self, away: float) -> None:
+        await self._fleet.kill(VALKEY, away)
+
+    async def back(self) -> None:
+        await self._fleet.back(VALKEY)
+
+    def freeze(self) -> None:
+        self._fleet.freeze(VALKEY)
+
+    def thaw(self) -> None:
+        self._fleet.thaw(VALKEY)
+
+    async def flush(self) -> None:
+        await self._client.flushall()
+
+    async def deafen(self) -> None:
+        await self._client.client_kill_filter(_type="pubsub")

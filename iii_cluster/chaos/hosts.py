@@ -1,0 +1,97 @@
+"""Hosts of our own: network namespaces, each with a cable to one bridge. Needs root and Linux."""
+
+import contextlib
+import os
+import re
+import subprocess
+
+from .addresses import NAMESPACES
+
+PREFIX = "iii-chaos-"  # of namespaces; then the id of the process that made them, and a number
+FIRST_SUBNET, LAST_SUBNET = 16, 250  # 10.213.n.0/24
+COMMAND_TIMEOUT = 10.0  # s
+
+
+class NoHosts(Exception):
+    """This machine gives us no namespaces; says why."""
+
+
+class Hosts:
+    """`count` hosts; the bridge has `hub` as its address. `close` takes away what was made, and only that."""
+
+    def __init__(self, count: int) -> None:
+        remove_leftovers()
+        pid = os.getpid()
+        subnet = FIRST_SUBNET + pid % (LAST_SUBNET - FIRST_SUBNET)
+        self.hub = f"10.213.{subnet}.1"
+        self.names = [f"{PREFIX}{pid}-{number}" for number in range(count)]
+        self._bridge = f"iiic{pid}"
+        self._cables = [f"iiic{pid}h{number}" for number in range(count)]
+        try:
+            self._make(subnet)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, subnet: int) -> None:
+        _ip("link", "add", self._bridge, "type", "bridge")
+        _ip("address", "add", f"{self.hub}/24", "dev", self._bridge)
+        _ip("link", "set", self._bridge, "up")
+        for number, (name, cable) in enumerate(zip(self.names, self._cables, strict=True)):
+            _ip("netns", "add", name)
+            _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip("link", "set", cable, "master", self._bridge, "up")
+            _ip("-n", name, "address", "add", f"10.213.{subnet}.{number + 10}/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "eth0", "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+
+    def cut(self, number: int) -> None:
+        """Nothing goes in or out of the host any more; inside it all goes on."""
+        _ip("link", "set", self._cables[number], "down")
+
+    def mend(self, number: int) -> None:
+        _ip("link", "set", self._cables[number], "up")
+
+    def inside(self, number: int) -> tuple[str, ...]:
+        """What runs a command on that host, as the same process."""
+        return ("ip", "netns", "exec", self.names[number])
+
+    def close(self) -> None:
+        for name in self.names:
+            _remove("netns", "delete", name)
+        _remove("link", "delete", self._bridge)
+
+
+def remove_leftovers() -> None:
+    """Takes away what processes that are no more have left behind."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(NAMESPACES):
+            found = re.fullmatch(rf"{PREFIX}(\d+)-\d+", name)
+            if found and not os.path.exists(f"/proc/{found[1]}"):
+                _remove("netns", "delete", name)
+                _remove("link", "delete", f"iiic{found[1]}")
+
+
+def unavailable() -> str:
+    """Why there can be no hosts here, "" if there can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    try:
+        Hosts(1).close()
+    except NoHosts as error:
+        return str(error)
+    return ""
+
+
+def _ip(*arguments: str) -> None:
+    try:
+        done = subprocess.run(("ip", *arguments), capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoHosts(f"ip {' '.join(arguments)}: {error}") from None
+    if done.returncode:
+        raise NoHosts(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def _remove(*arguments: str) -> None:
+    with contextlib.suppress(NoHosts):
+        _ip(*arguments)

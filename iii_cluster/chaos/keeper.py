@@ -1,0 +1,131 @@
+"""Child processes that are broken on purpose and started again."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable
+
+from iii_cluster.cli.child import Child, ChildSpec, Ready
+
+AWAY = 0.2  # s until one that ended without being asked is started again
+
+
+class NotStarted(Exception):
+    """A child did not become ready; says which one, and the end of what it wrote."""
+
+
+class Keeper:
+    """Unlike the supervisor of `up` it starts a child again whenever it was told to, however often it died."""
+
+    def __init__(self, on_output: Callable[[str, str], None]) -> None:
+        self._on_output = on_output
+        self._kept: dict[str, _Kept] = {}
+        # Children hold the reading end: when we die, however, it ends for all of them.
+        self._lifeline_read, self._lifeline_write = os.pipe()
+
+    async def start(self, specs: Iterable[ChildSpec], within: float) -> None:
+        """Returns when all are ready. Raises NotStarted."""
+        new = [_Kept(Child(spec, self._lifeline_read, self._on_output)) for spec in specs]
+        self._kept |= {kept.child.spec.name: kept for kept in new}
+        for kept in new:
+            try:
+                await kept.child.launch()
+            except OSError as error:
+                raise NotStarted(f"{kept.child.spec.name} cannot be started: {error}") from None
+            kept.task = asyncio.create_task(kept.run())
+        for kept in new:
+            await self._first_ready(kept, within)
+
+    async def _first_ready(self, kept: "_Kept", within: float) -> None:
+        try:
+            async with asyncio.timeout(within):
+                await kept.serves.wait()
+        except TimeoutError:
+            tail = "\n".join(kept.child.tail)
+            raise NotStarted(f"{kept.child.spec.name} was not ready within {within:g} s\n{tail}") from None
+
+    def ready(self, name: str) -> Ready | None:
+        """What the child said when it was ready; None while it does not serve."""
+        return self._kept[name].child.ready if self._kept[name].child.running else None
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._kept)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        ready = self.ready(name)
+        if ready is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(ready.pid, number)
+
+    def kill(self, name: str, away: float) -> None:
+        self._kept[name].leave(away)
+        self._kept[name].child.kill()
+
+    def terminate(self, name: str, away: float) -> None:
+        self._kept[name].leave(away)
+        self._kept[name].child.terminate()
+
+    async def back(self, name: str) -> None:
+        await self._kept[name].serves.wait()
+
+    async def stop(self, within: float) -> list[str]:
+        """Ends all children, stage by stage; returns who had to be killed for it."""
+        killed = []
+        for kept in self._kept.values():
+            kept.stopping.set()
+        for stage in sorted({kept.child.spec.stage for kept in self._kept.values()}):
+            members = [kept for kept in self._kept.values() if kept.child.spec.stage == stage and kept.task is not None]
+            for kept in members:
+                kept.child.terminate()
+            tasks = [kept.task for kept in members if kept.task is not None]
+            if tasks:
+                await asyncio.wait(tasks, timeout=within)
+            late = [kept for kept in members if kept.child.running]
+            killed += [kept.child.spec.name for kept in late]
+            for kept in late:
+                kept.child.kill()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        os.close(self._lifeline_write)
+        os.close(self._lifeline_read)
+        return killed
+
+
+class _Kept:
+    """One child and the task that starts it again."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.task: asyncio.Task[None] | None = None
+        self.serves = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self._away = AWAY
+
+    def leave(self, away: float) -> None:
+        self._away = away
+        self.serves.clear()
+
+    async def run(self) -> None:
+        while True:
+            await self._one_life()
+            self.serves.clear()
+            away, self._away = self._away, AWAY
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), away)
+            if self.stopping.is_set():
+                return
+            await self.child.launch()
+            if self.stopping.is_set():
+                self.child.terminate()
+
+    async def _one_life(self) -> None:
+        ready = asyncio.create_task(self.child.wait_ready())
+        ended = asyncio.create_task(self.child.wait_end())
+        try:
+            await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done() and not ended.done():
+                self.serves.set()
+            await ended
+        finally:
+            ready.cancel()

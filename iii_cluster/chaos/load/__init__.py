@@ -1,0 +1,1 @@
+"""The workers of a chaos run: what they register, whom they call."""

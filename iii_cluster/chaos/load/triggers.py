@@ -1,0 +1,60 @@
+"""Triggers of a type a worker provides, and subscribers to the comings and goings of workers."""
+
+import asyncio
+import random
+import uuid
+from typing import Any
+
+from iii_cluster.chaos.history import TRIGGER
+from iii_cluster.protocol.builtin_types import WORKERS_AVAILABLE
+
+from .client import Client
+from .pending import Frame
+
+
+def trigger(rng: random.Random, type: str, function: str) -> Frame:
+    """The fields of a trigger to register."""
+    id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    return {"id": id, "trigger_type": type, "function_id": function, "config": {"every": 1}}
+
+
+class Provider:
+    """Provides a trigger type and fires its triggers, one after the other."""
+
+    def __init__(self, client: Client, type: str, rate: float) -> None:
+        self.client = client
+        self.type = type
+        self.held: dict[str, str] = {}  # trigger id -> function, as the engine told us
+        self._rate = rate
+        self._rng = client.rng
+        client.types[type] = self._told
+
+    def _told(self, client: Client, frame: Frame) -> None:
+        if frame["type"] == "unregistertrigger":
+            self.held.pop(frame["id"], None)
+            return
+        self.held[frame["id"]] = frame["function_id"]
+        fields = {"id": frame["id"], "trigger_type": self.type, "function_id": frame["function_id"]}
+        client.spawn_send("triggerregistrationresult", **fields)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(1 / self._rate)
+            if self.held and self.client.connection is not None:
+                await self.client.call(TRIGGER, self._rng.choice(list(self.held.values())))
+
+
+class Watcher:
+    """Is told of every worker that comes or goes."""
+
+    def __init__(self, client: Client, function: str) -> None:
+        self.client = client
+        client.functions[function] = self._told
+        added = trigger(client.rng, WORKERS_AVAILABLE, function)
+        client.triggers[added["id"]] = added
+
+    def _told(self, client: Client, frame: Frame) -> None:
+        data: dict[str, Any] = frame["data"]
+        if client.connection is not None:
+            client.recorder.told(client.connection, str(data.get("event")), str(data.get("worker_id")))
+        client.spawn_answer(frame, None)

@@ -1,0 +1,38 @@
+"""What a run was asked to do."""
+
+import shlex
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """Times in seconds. `attach` is the admin address of a node of a running cluster, "" for a cluster of our own."""
+
+    seed: int
+    duration: float
+    every: float
+    faults: tuple[str, ...]  # names of kinds
+    gateways: int
+    shards: int
+    coordinators: int
+    rate: float
+    output: Path
+    attach: str = ""
+    redis_url: str = ""  # of the cluster attached to, if Redis may be broken
+    keep_going: bool = False
+    config: str = ""  # file
+
+    def command(self) -> str:
+        """What draws and carries out the same faults again."""
+        words = ["iii-cluster", "chaos", "--seed", str(self.seed), "--duration", f"{self.duration:g}"]
+        words += ["--every", f"{self.every:g}", "--rate", f"{self.rate:g}", "--faults", ",".join(self.faults)]
+        if self.config:
+            words += ["--config", self.config]
+        if self.attach:
+            words += ["--attach", "--admin", self.attach]
+            words += ["--redis-faults", "--redis-url", self.redis_url] if self.redis_url else []
+        else:
+            words += ["--gateways", str(self.gateways), "--shards", str(self.shards)]
+            words += ["--coordinators", str(self.coordinators)]
+        return shlex.join(words)

@@ -1,0 +1,195 @@
+"""The run as a picture: throughput, errors and latency over time, and under them the faults. Plain SVG."""
+
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from .history import Injected
+from .index import FOREVER, end
+from .statistics import Bucket
+
+WIDTH = 1200
+LEFT, RIGHT = 70, 20  # margins
+TOP = 56
+PLOT = 150  # height of throughput and of latency
+BETWEEN = 44
+LANE = 20  # height of a fault's row
+GRID_LINES = 4
+LABEL_WIDTH = 6.3  # of a letter, about
+
+COLOURS = {
+    "gateway": "#d9480f",
+    "shard": "#2b8a3e",
+    "coordinator": "#862e9c",
+    "leader": "#862e9c",
+    "redis": "#c92a2a",
+    "workers": "#1864ab",
+    "network": "#5f3dc4",
+}
+OK_COLOUR, FAILED_COLOUR, LATENCY_COLOUR = "#74b816", "#e03131", "#1971c2"
+
+STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#212529} .title{font-size:16px;font-weight:600} .axis{fill:#868e96}"
+    " .grid{stroke:#dee2e6} .fault{font-size:11px}"
+)
+
+
+class _Scale:
+    """Seconds to the right, values upwards."""
+
+    def __init__(self, duration: float, bottom: float, top_value: float) -> None:
+        self._per_second = (WIDTH - LEFT - RIGHT) / duration
+        self._bottom = bottom
+        self._per_unit = PLOT / top_value
+
+    def x(self, seconds: float) -> float:
+        return round(LEFT + seconds * self._per_second, 1)
+
+    def y(self, value: float) -> float:
+        return round(self._bottom - value * self._per_unit, 1)
+
+
+def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], duration: float, width: float) -> str:
+    """The SVG document. `width` is that of a bucket, times are seconds."""
+    shown = [fault for fault in faults if not fault.skipped]
+    lanes = _lanes(shown, duration)
+    below = TOP + 2 * PLOT + BETWEEN + 40
+    height = below + LANE * max(1, max(lanes, default=0) + 1) + 20
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
+        f"<style>{STYLE}</style>",
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text class="title" x="{LEFT}" y="24">{escape(title)}</text>',
+        *_shades(shown, duration, below),
+        *_throughput(buckets, duration, width),
+        *_latency(buckets, duration, width),
+        *_seconds(duration, below - 22),
+        *_bars(shown, lanes, duration, below),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _throughput(buckets: Sequence[Bucket], duration: float, width: float) -> Iterator[str]:
+    top = _nice(max((bucket.ok + bucket.failed for bucket in buckets), default=0) / width)
+    scale = _Scale(duration, TOP + PLOT, top)
+    yield from _grid(scale, top, "calls/s")
+    yield f'<text x="{LEFT + 70}" y="{TOP - 8}" fill="{OK_COLOUR}">■ succeeded</text>'
+    yield f'<text x="{LEFT + 160}" y="{TOP - 8}" style="fill:{FAILED_COLOUR}">■ failed</text>'
+    for bucket in buckets:
+        x, wide = scale.x(bucket.at), max(0.5, scale.x(bucket.at + width) - scale.x(bucket.at) - 0.4)
+        ok, failed = bucket.ok / width, bucket.failed / width
+        if ok:
+            yield _rect(x, scale.y(ok), wide, scale.y(0) - scale.y(ok), OK_COLOUR)
+        if failed:
+            yield _rect(x, scale.y(ok + failed), wide, scale.y(ok) - scale.y(ok + failed), FAILED_COLOUR)
+
+
+def _latency(buckets: Sequence[Bucket], duration: float, width: float) -> Iterator[str]:
+    """On a logarithmic scale from a millisecond up: both a usual day and an outage are to be seen."""
+    worst = max((bucket.p99 for bucket in buckets if bucket.p99), default=0.001)
+    decades = max(1, math.ceil(math.log10(max(worst * 1000, 1.001))))
+    scale = _Scale(duration, TOP + 2 * PLOT + BETWEEN, decades)
+    for decade in range(decades + 1):
+        y = scale.y(decade)
+        label = f"{10**decade} ms" if decade < 3 else f"{10 ** (decade - 3)} s"
+        yield _line(y)
+        yield f'<text class="axis" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{label}</text>'
+    yield f'<text x="{LEFT}" y="{scale.y(decades) - 8}">p99 of calls that succeeded</text>'
+    points = [
+        (scale.x(bucket.at + width / 2), scale.y(math.log10(max(bucket.p99 * 1000, 1))))
+        for bucket in buckets
+        if bucket.p99 is not None
+    ]
+    path = " ".join(f"{x},{y}" for x, y in points)
+    yield f'<polyline points="{path}" fill="none" stroke="{LATENCY_COLOUR}" stroke-width="1.5"/>'
+
+
+def _grid(scale: _Scale, top: float, unit: str) -> Iterator[str]:
+    for step in range(GRID_LINES + 1):
+        value = top * step / GRID_LINES
+        y = scale.y(value)
+        yield _line(y)
+        yield f'<text class="axis" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{value:g}</text>'
+    yield f'<text x="{LEFT}" y="{TOP - 8}">{unit}</text>'
+
+
+def _seconds(duration: float, y: float) -> Iterator[str]:
+    scale = _Scale(duration, 0, 1)
+    step = max(1, round(_nice(duration / 12)))
+    for second in range(0, math.floor(duration) + 1, step):
+        yield f'<text class="axis" x="{scale.x(second)}" y="{y}" text-anchor="middle">{second} s</text>'
+
+
+def _shades(faults: Sequence[Injected], duration: float, bottom: float) -> Iterator[str]:
+    """Behind the curves: when something was broken."""
+    for fault in faults:
+        x, wide = _span(fault, duration)
+        height = bottom - TOP
+        yield f'<rect x="{x}" y="{TOP}" width="{wide}" height="{height}" fill="{_colour(fault)}" opacity="0.08"/>'
+
+
+def _bars(faults: Sequence[Injected], lanes: Sequence[int], duration: float, top: float) -> Iterator[str]:
+    for fault, lane in zip(faults, lanes, strict=True):
+        x, wide = _span(fault, duration)
+        y = top + lane * LANE
+        yield _rect(x, y, wide, LANE - 6, _colour(fault))
+        label = escape(_label(fault))
+        if _fits(x + wide, fault):
+            yield f'<text class="fault" x="{x + wide + 4}" y="{y + 11}">{label}</text>'
+        else:
+            yield f'<text class="fault" x="{x - 4}" y="{y + 11}" text-anchor="end">{label}</text>'
+
+
+def _lanes(faults: Sequence[Injected], duration: float) -> list[int]:
+    """A row for each fault so that no bar or label covers another."""
+    ends: list[float] = []
+    lanes = []
+    for fault in faults:
+        x, wide = _span(fault, duration)
+        text = len(_label(fault)) * LABEL_WIDTH + 12
+        start, stop = (x, x + wide + text) if _fits(x + wide, fault) else (x - text, x + wide)
+        lane = next((number for number, taken in enumerate(ends) if taken <= start), len(ends))
+        ends[lane : lane + 1] = [stop]
+        lanes.append(lane)
+    return lanes
+
+
+def _fits(x: float, fault: Injected) -> bool:
+    return x + len(_label(fault)) * LABEL_WIDTH + 12 < WIDTH
+
+
+def _span(fault: Injected, duration: float) -> tuple[float, float]:
+    scale = _Scale(duration, 0, 1)
+    over = end(fault.over)
+    x = scale.x(fault.began)
+    return x, max(2.0, round(scale.x(min(over, duration) if over != FOREVER else duration) - x, 1))
+
+
+def _label(fault: Injected) -> str:
+    who = ", ".join(
+        victim.split("-", 2)[-1] if fault.kind.startswith("workers") else victim for victim in fault.victims
+    )
+    over = end(fault.over)
+    lasted = f" {over - fault.began:.1f} s" if over != FOREVER and over - fault.began >= 0.05 else ""
+    return f"#{fault.index} {fault.kind}{lasted}" + (f" ({who})" if len(who) <= 40 and who != "redis" else "")
+
+
+def _colour(fault: Injected) -> str:
+    return COLOURS[fault.kind.partition("-")[0]]
+
+
+def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return f'<rect x="{x}" y="{y}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
+
+
+def _line(y: float) -> str:
+    return f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
+
+
+def _nice(value: float) -> float:
+    """The next of 1, 2, 4 or 5 times a power of ten."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 5, 10) if step * power >= value)

@@ -1,0 +1,153 @@
+"""How far the effects of each fault reach: whose calls it may disturb, and until when."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND, TIMEOUT
+
+from .history import CHURN, FIRST, REPLICATED, Call, Connection, History, Injected
+from .index import Index, end
+from .kinds import KINDS, Action, Kind, Target
+from .limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
+
+# s: who owned a function so shortly before a call may still have been its route.
+OWNED_BEFORE = 3.0
+
+
+class Window(Struct, kw_only=True, frozen=True):
+    """`settled`: nobody fails any more who has another way. `until`: who depends on the victim alone serves again."""
+
+    fault: Injected
+    settled: float
+    until: float
+    alone: bool = True  # no other fault's effects came on top
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.fault.kind]
+
+    @property
+    def began(self) -> float:
+        return self.fault.began
+
+    def covers(self, moment: float) -> bool:
+        return self.began - EDGE <= moment <= self.until
+
+
+def windows(history: History) -> list[Window]:
+    """One per fault that was carried out. Where faults overlap, their times add up."""
+    single = [_window(fault, history) for fault in history.faults if not fault.skipped]
+    return [_with_others(window, single, history.lease_ttl) for window in single]
+
+
+def _window(fault: Injected, history: History) -> Window:
+    """A killed process is missed when its lease ends, whenever its successor comes; others when they are back."""
+    over = end(fault.over)
+    lost = fault.began if KINDS[fault.kind].action is Action.KILL else over
+    settled = lost + history.lease_ttl + AFTER_LEASE
+    until = max(end(fault.healed), over) + history.lease_ttl + BARRIER + RECONNECT
+    return Window(
+        fault=fault,
+        settled=settled + slack(history, fault.began, settled),
+        until=until + slack(history, fault.began, until),
+    )
+
+
+def _with_others(window: Window, windows: Iterable[Window], lease_ttl: float) -> Window:
+    others = [
+        other
+        for other in windows
+        if other is not window and other.began <= window.settled and window.began <= other.settled
+    ]
+    if not others:
+        return window
+    more = lease_ttl + AFTER_LEASE
+    settled = max(window.settled, *(other.settled for other in others)) + more
+    until = max(window.until, *(other.until for other in others)) + more
+    return msgspec.structs.replace(window, settled=settled, until=until, alone=False)
+
+
+def slack(history: History, since: float, until: float) -> float:
+    """How much this program was held up in that time: bounds are about the cluster, not about a starved machine."""
+    return 2 * sum(late.seconds for late in history.late if since <= late.at <= until)
+
+
+class Reach:
+    """Which failures the faults explain."""
+
+    def __init__(self, index: Index) -> None:
+        self.windows = windows(index.history)
+        self._index = index
+        self._fell = {window.fault.index: _fell(window, index.history) for window in self.windows}
+
+    def disturbed(self, gateway: str, since: float, until: float) -> bool:
+        """The gateway, or its host, was hit or not yet over it at some moment of that time."""
+        return any(
+            gateway in window.fault.gateways and window.began <= until and window.until >= since
+            for window in self.windows
+        )
+
+    def explains(self, call: Call) -> Window | None:
+        """The fault that this failed call is owed to."""
+        return next((window for window in self.windows if self._explained(call, window)), None)
+
+    def near(self, moment: float) -> list[Window]:
+        """Faults under way or just over: context for whoever reads a violation."""
+        return [window for window in self.windows if window.covers(moment)]
+
+    def _explained(self, call: Call, window: Window) -> bool:
+        if not window.covers(call.ended):
+            return False
+        match window.kind.target:
+            case Target.GATEWAY | Target.NETWORK:
+                return self._by_gateway(call, window)
+            case Target.REDIS:
+                return call.outcome != FUNCTION_NOT_FOUND and (call.kind == FIRST or self._crosses(call))
+            case Target.WORKERS:
+                return self._by_worker(call, window)
+            case _:
+                # Lookups wait; only where faults come together may they wait too long.
+                return not window.alone and call.kind in (FIRST, CHURN) and call.outcome == TIMEOUT
+
+    def _by_gateway(self, call: Call, window: Window) -> bool:
+        hit = window.fault.gateways
+        from_there = self._index.gateway(call) in hit
+        if not from_there and not any(c.gateway in hit for c in self._owners(call)):
+            return False
+        kind = window.kind
+        if kind.in_leases and not kind.outlives_lease and not self._fell[window.fault.index]:
+            return False  # it was back before anybody missed it
+        if call.kind != REPLICATED or not self._served_elsewhere(call, window):
+            return True
+        if kind.action is Action.TERM and window.alone:
+            return False  # it lets its workers finish, and there was another owner
+        return from_there or call.ended <= window.settled
+
+    def _served_elsewhere(self, call: Call, window: Window) -> bool:
+        owners = self._index.owners_throughout(call.function, window.began, call.ended)
+        return any(owner.gateway not in window.fault.gateways for owner in owners)
+
+    def _by_worker(self, call: Call, window: Window) -> bool:
+        hit = window.fault.victims
+        return self._index.client(call) in hit or any(c.client in hit for c in self._owners(call))
+
+    def _crosses(self, call: Call) -> bool:
+        """It may have been carried out at another gateway."""
+        home = self._index.gateway(call)
+        owners = list(self._owners(call))
+        return not owners or any(connection.gateway != home for connection in owners)
+
+    def _owners(self, call: Call) -> Iterable[Connection]:
+        return self._index.owners(call.function, call.began - OWNED_BEFORE, call.ended)
+
+
+def _fell(window: Window, history: History) -> bool:
+    """The cluster removed a victim for it."""
+    return any(
+        node not in seen.nodes
+        for seen in history.maps
+        if window.began <= seen.at <= window.until and seen.nodes
+        for node in window.fault.nodes
+    )

@@ -1,0 +1,149 @@
+"""How fast the cluster got over each fault."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from .history import CHURN, ENGINE, FIRST, OK, REMOTE, STEADY, Call, History, Injected
+from .index import FOREVER, Index, end
+from .kinds import KINDS, Target
+from .limits import EDGE
+from .reach import Window, windows
+from .statistics import percentile
+
+Steady = dict[tuple[str, str], list[Call]]  # kind and function
+
+
+class Recovery(Struct, kw_only=True):
+    """Of one fault, in seconds from its beginning; None where there was nothing to see.
+
+    `detect`: the first sign of it, a map without the victim, a failed call or a process that is not ready.
+    `reroute`: every function that had an owner there was called with success again.
+    `healed`: it was taken back, all processes are ready and every steady function answers.
+    """
+
+    index: int
+    kind: str
+    lasted: float
+    detect: float | None
+    reroute: float | None
+    healed: float | None
+
+
+class RecoveryRow(Struct, kw_only=True):
+    """Median and worst of all faults of a kind."""
+
+    kind: str
+    faults: int
+    detect: tuple[float | None, float | None]
+    reroute: tuple[float | None, float | None]
+    healed: tuple[float | None, float | None]
+
+
+def recoveries(history: History) -> list[Recovery]:
+    index = Index(history)
+    steady = _steady(history.calls)
+    return [
+        Recovery(
+            index=window.fault.index,
+            kind=window.fault.kind,
+            lasted=end(window.fault.over) - window.began,
+            detect=_since(window, _detected(window, index)),
+            reroute=_since(window, _rerouted(window, index, steady)),
+            healed=_since(window, _healed(window.fault, history, steady)),
+        )
+        for window in windows(history)
+    ]
+
+
+def rows(found: Iterable[Recovery]) -> list[RecoveryRow]:
+    by_kind: dict[str, list[Recovery]] = defaultdict(list)
+    for one in found:
+        by_kind[one.kind].append(one)
+    return [
+        RecoveryRow(
+            kind=kind,
+            faults=len(by_kind[kind]),
+            detect=_middle_and_worst(one.detect for one in by_kind[kind]),
+            reroute=_middle_and_worst(one.reroute for one in by_kind[kind]),
+            healed=_middle_and_worst(one.healed for one in by_kind[kind]),
+        )
+        for kind in KINDS
+        if kind in by_kind
+    ]
+
+
+def _middle_and_worst(values: Iterable[float | None]) -> tuple[float | None, float | None]:
+    known = [value for value in values if value is not None]
+    return percentile(known, 0.5), max(known, default=None)
+
+
+def _since(window: Window, moment: float) -> float | None:
+    return None if moment == FOREVER else max(0.0, moment - window.began)
+
+
+def _detected(window: Window, index: Index) -> float:
+    history, fault = index.history, window.fault
+    maps = (seen.at for seen in history.maps if seen.nodes and not set(fault.nodes) <= set(seen.nodes))
+    ready = (state.at for state in history.ready if not state.ready)
+    failed = (call.ended for call in history.calls if call.outcome not in ("", OK) and call.kind not in (CHURN, ENGINE))
+    return min(
+        (at for signs in (maps, ready, failed) for at in signs if fault.began <= at <= window.until), default=FOREVER
+    )
+
+
+def _rerouted(window: Window, index: Index, steady: Steady) -> float:
+    began = window.began
+    if window.kind.target in (Target.SHARD, Target.COORDINATOR, Target.LEADER):
+        return _first_success((call for call in index.history.calls if call.kind == FIRST), began)
+    return max((_first_success(steady[one], began) for one in _affected(window, index, steady)), default=FOREVER)
+
+
+def _affected(window: Window, index: Index, steady: Steady) -> list[tuple[str, str]]:
+    if window.kind.target is Target.REDIS:
+        return [(kind, function) for kind, function in steady if kind == REMOTE]
+    hit = {*window.fault.gateways, *window.fault.victims}
+
+    def was_hit(function: str) -> bool:
+        owners = index.owners(function, window.began - EDGE, window.began)
+        return any(owner.gateway in hit or owner.client in hit for owner in owners)
+
+    return [(kind, function) for kind, function in steady if was_hit(function)]
+
+
+def _healed(fault: Injected, history: History, steady: Steady) -> float:
+    over = end(fault.over)
+    if over == FOREVER or not steady:
+        return FOREVER
+    return max(_all_ready(history, over), *(_first_success(calls, over) for calls in steady.values()))
+
+
+def _all_ready(history: History, since: float) -> float:
+    """The first moment from `since` on at which every process was ready."""
+    state: dict[str, bool] = {}
+    changes = iter(history.ready)
+    pending = next(changes, None)
+    while pending is not None and pending.at <= since:
+        state[pending.process] = pending.ready
+        pending = next(changes, None)
+    if state and all(state.values()):
+        return since
+    while pending is not None:
+        state[pending.process] = pending.ready
+        if all(state.values()):
+            return pending.at
+        pending = next(changes, None)
+    return FOREVER
+
+
+def _steady(calls: Iterable[Call]) -> Steady:
+    found: Steady = defaultdict(list)
+    for call in calls:
+        if call.kind in STEADY:
+            found[call.kind, call.function].append(call)
+    return found
+
+
+def _first_success(calls: Iterable[Call], since: float) -> float:
+    return min((call.ended for call in calls if call.outcome == OK and call.began >= since), default=FOREVER)

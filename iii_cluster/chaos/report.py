@@ -1,0 +1,69 @@
+"""What is left of a run: report.json, history.jsonl and timeline.svg in its output directory."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .checks import Violation
+from .history import ENGINE, History, Injected, to_lines
+from .options import Options
+from .picture import draw
+from .recovery import Recovery, RecoveryRow, recoveries, rows
+from .run import Outcome
+from .schedule import Planned
+from .statistics import BUCKET, Bucket, LoadRow, buckets, load_rows
+
+
+class Report(Struct, kw_only=True):
+    """Times are seconds since the start of the run."""
+
+    options: Options
+    command: str
+    clean: bool
+    violations: list[Violation]
+    left_out: dict[str, str]  # fault -> why this machine does not allow it
+    load: list[LoadRow]
+    recovery: list[RecoveryRow]
+    recoveries: list[Recovery]
+    plan: list[Planned]
+    faults: list[Injected]
+    timeline: list[Bucket]
+    ended: float
+
+
+def report(options: Options, outcome: Outcome, left_out: Mapping[str, str]) -> Report:
+    history = outcome.history
+    calls = [call for call in history.calls if call.kind != ENGINE]
+    found = recoveries(history)
+    return Report(
+        options=options,
+        command=options.command(),
+        clean=not outcome.violations,
+        violations=outcome.violations,
+        left_out=dict(left_out),
+        load=load_rows(calls),
+        recovery=rows(found),
+        recoveries=found,
+        plan=outcome.plan,
+        faults=history.faults,
+        timeline=buckets(calls, history.ended),
+        ended=history.ended,
+    )
+
+
+def write(made: Report, history: History, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(made, enc_hook=_plain), indent=2))
+    (directory / "history.jsonl").write_bytes(to_lines(history))
+    verdict = "clean" if made.clean else f"{len(made.violations)} violations"
+    title = f"iii-cluster chaos, seed {made.options.seed}: {verdict}"
+    (directory / "timeline.svg").write_text(draw(title, made.timeline, made.faults, made.ended, BUCKET))
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value).__name__)

@@ -1,0 +1,109 @@
+"""What a user sees: progress while it runs, tables at the end."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from .history import ENGINE, OK, History
+from .report import Report
+
+SHOWN = 5  # violations
+PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no terminal
+
+Pair = tuple[float | None, float | None]
+
+
+class Screen:
+    """Progress goes to stderr, the report to stdout."""
+
+    def __init__(self, duration: float) -> None:
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False)
+        self._duration = duration
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._next_line = PLAIN_INTERVAL
+        self._counted = 0
+        self._failed = 0
+
+    def say(self, text: str) -> None:
+        self._err.print(Text(text), soft_wrap=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        if not self._err.is_terminal:
+            yield
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} s"))
+        with Progress(*columns, console=self._err, transient=True) as self._progress:
+            self._task = self._progress.add_task("starting", total=self._duration)
+            yield
+
+    def progress(self, seconds: float, history: History) -> None:
+        if self._progress is None and seconds < self._next_line:
+            return
+        calls = [call for call in history.calls if call.kind != ENGINE]
+        failed = sum(call.outcome not in ("", OK) for call in calls)
+        text = f"{len(calls)} calls, {failed} failed, {len(history.faults)} faults"
+        if self._progress is not None:
+            self._progress.update(self._task, completed=seconds, description=text)
+        else:
+            self._next_line += PLAIN_INTERVAL
+            self.say(f"{seconds:3.0f} s: {text}")
+
+    def report(self, report: Report, where: str) -> None:
+        self._load(report)
+        self._recovery(report)
+        for kind, why in report.left_out.items():
+            self._out.print(Text(f"left out: {kind}: {why}"), soft_wrap=True)
+        self._violations(report)
+        self._out.print(Text(f"report: {where}"), soft_wrap=True)
+
+    def _load(self, report: Report) -> None:
+        table = _table("Load", ("calls of", "number", "ok", "p50", "p99", "max", "errors"), left=("calls of", "errors"))
+        for row in report.load:
+            errors = ", ".join(f"{code} {count}" for code, count in row.errors.items())
+            times = (_ms(row.p50), _ms(row.p99), _ms(row.max))
+            table.add_row(row.kind, str(row.calls), str(row.ok), *times, Text(errors))
+        self._out.print(table)
+
+    def _recovery(self, report: Report) -> None:
+        columns = ("fault", "times", "detect p50/max", "reroute p50/max", "healed p50/max")
+        table = _table("Recovery, seconds from the beginning of a fault", columns, left=("fault",))
+        for row in report.recovery:
+            table.add_row(row.kind, str(row.faults), _pair(row.detect), _pair(row.reroute), _pair(row.healed))
+        self._out.print(table)
+
+    def _violations(self, report: Report) -> None:
+        if report.clean:
+            self._out.print(Text(f"clean: seed {report.options.seed}, {len(report.faults)} faults", style="bold green"))
+            return
+        count = len(report.violations)
+        self._out.print(Text(f"{count} violations, seed {report.options.seed}", style="bold red"))
+        for violation in report.violations[:SHOWN]:
+            faults = f" [during {', '.join(violation.faults)}]" if violation.faults else ""
+            self._out.print(
+                Text(f"  {violation.at:7.2f} s  {violation.check}: {violation.text}{faults}"), soft_wrap=True
+            )
+        if count > SHOWN:
+            self._out.print(Text(f"  and {count - SHOWN} more in report.json"))
+        self._out.print(Text(f"repeat with: {report.command}"), soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str], left: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right", no_wrap=column not in left)
+    return table
+
+
+def _ms(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def _pair(pair: Pair) -> str:
+    return " / ".join("-" if value is None else f"{value:.2f}" for value in pair)

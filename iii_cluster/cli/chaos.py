@@ -1,0 +1,116 @@
+"""`iii-cluster chaos`: break a cluster on purpose, under load, and see whether it holds what it promises."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iii_cluster.config.settings import ADMIN_PORT, REDIS_PORT
+
+from .options import EXIT_INVALID, config_option, load_config
+
+LARGEST_SEED = 2**31
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Draws the faults.  [default: a random one]")
+@click.option("--duration", type=click.FloatRange(5), default=60.0, show_default=True, help="Seconds of load.")
+@click.option(
+    "--every", type=click.FloatRange(0.5), default=5.0, show_default=True, help="Mean seconds between faults."
+)
+@click.option("--faults", help="Names of faults or targets, joined by commas.  [default: all that work here]")
+@click.option("--list-faults", is_flag=True, help="Print the faults there are.")
+@click.option("--rate", type=click.FloatRange(1), default=120.0, show_default=True, help="Calls per second.")
+@click.option("--gateways", type=click.IntRange(1), default=2, show_default=True, help="Gateways to run.")
+@click.option("--shards", type=click.IntRange(1), default=3, show_default=True, help="Shards to run.")
+@click.option("--coordinators", type=click.IntRange(1), default=2, show_default=True, help="Coordinators to run.")
+@click.option("--attach", is_flag=True, help="Break the cluster that runs on this host instead of one of its own.")
+@click.option(
+    "--admin",
+    default=f"http://127.0.0.1:{ADMIN_PORT}",
+    show_default=True,
+    envvar="III_CLUSTER_ADMIN",
+    show_envvar=True,
+    help="Admin port of any node to attach to.",
+)
+@click.option("--redis-faults", is_flag=True, help="With --attach: break its Redis, too, if it runs on this host.")
+@click.option("--redis-url", default=f"redis://127.0.0.1:{REDIS_PORT}", show_default=True, help="For --redis-faults.")
+@click.option("--keep-going", is_flag=True, help="Go on breaking things after the first violation.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="[default: ./chaos-SEED]")
+@config_option
+def chaos(config_file: Path | None, list_faults: bool, **given: Any) -> None:
+    """Test failover: start a cluster, put load on it, break it again and again, and check what happened.
+
+    The faults are drawn from a seed; the same seed and options draw the same faults. Exit code 1 means that something
+    happened that must not; the seed and the command that repeats it are printed then.
+    """
+    from iii_cluster.chaos.kinds import KINDS
+
+    if list_faults:
+        for kind in KINDS.values():
+            click.echo(f"{kind.name:<20} {kind.text}")
+        return
+    raise SystemExit(_run(config_file, given))
+
+
+def _run(config_file: Path | None, given: dict[str, Any]) -> int:
+    from iii_cluster.chaos.attached import NotAttached
+    from iii_cluster.chaos.hosts import NoHosts
+    from iii_cluster.chaos.keeper import NotStarted
+    from iii_cluster.chaos.kinds import UnknownFault
+    from iii_cluster.chaos.run import NotWarm
+
+    from .plan import PlanError
+    from .ports import PortError
+    from .valkey import ValkeyError
+
+    try:
+        return _chosen(config_file, given)
+    except UnknownFault as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_INVALID
+    except (NotAttached, NotStarted, NotWarm, NoHosts, PlanError, PortError, ValkeyError) as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        click.echo("interrupted; everything is stopped", err=True)
+        return EXIT_INTERRUPTED
+
+
+def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
+    from iii_cluster.chaos.possible import possible
+    from iii_cluster.chaos.screen import Screen
+    from iii_cluster.chaos.stage import Stage, options
+
+    seed = given["seed"] if given["seed"] is not None else random.SystemRandom().randrange(LARGEST_SEED)
+    screen = Screen(given["duration"])
+    screen.say(f"seed {seed}")
+    faults, left_out = possible(given["faults"], attach=given["attach"], redis_faults=given["redis_faults"])
+    for kind, why in left_out.items():
+        screen.say(f"left out: {kind}: {why}")
+    counts = {name: given[name] for name in ("gateways", "shards", "coordinators")}
+    chosen = options(seed, faults, given, str(config_file) if config_file else "")
+    stage = Stage(chosen, load_config(config_file, counts), screen, left_out)
+    return interruptible(stage.run)
+
+
+def interruptible(main: Callable[[], Any]) -> int:
+    """Run to the end, or until a signal: then what `main` started is stopped before KeyboardInterrupt is raised."""
+
+    async def run() -> int:
+        task = asyncio.ensure_future(main())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            return int(await task)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+    return asyncio.run(run())
