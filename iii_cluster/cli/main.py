@@ -5,6 +5,7 @@ import click
 from iii_cluster import __version__
 from iii_cluster.cluster.map import Role
 
+from .chaos import chaos
 from .drain import drain
 from .inspect import functions, triggers, workers
 from .invoke import invoke
@@ -22,7 +23,7 @@ def main() -> None:
 
 for _role in Role:
     main.add_command(role_command(_role))
-for _command in (up, status, drain, restart, workers, functions, triggers, invoke):
+for _command in (up, status, drain, restart, workers, functions, triggers, invoke, chaos):
     main.add_command(_command)
 
 if __name__ == "__main__":
