@@ -30,6 +30,7 @@ class Call:
         "namespace",
         "parked_at",
         "raw_id",
+        "refusals",
         "target",
         "trace",
     )
@@ -58,6 +59,7 @@ class Call:
         self.done = done
         self.id = ""  # ours, while it waits for its target
         self.target: Target | None = None  # set while it is in flight
+        self.refusals = 0  # how often it reached no worker
         self.parked_at = 0.0  # when it began to wait for a node that nobody listens at
 
     @property

@@ -21,6 +21,10 @@ from .parked import Parked
 from .worker import Worker
 
 
+# How often a call may be refused before it is given up: its shard names owners that do not have the function.
+MAX_REFUSALS = 100
+
+
 class Invocations:
     """The invocation table of one gateway."""
 
@@ -117,7 +121,10 @@ class Invocations:
     def _dispatch(self, call: Call, route: Route) -> None:
         target = self._choose(route)
         if target is None:
-            self._fail(call, unserved(route))
+            if route.disowned and not route.unanswered:
+                self._try_again(call)
+            else:
+                self._fail(call, unserved(route))
             return
         if target.avoided:
             self._wait(call)
@@ -205,7 +212,7 @@ class Invocations:
         self._backpressure.from_node(node, worker)
 
     def on_refused(self, node: str, refused: Refused) -> None:
-        """The call reached no worker, so another owner may have it."""
+        """The call reached no worker, so another owner may have it, or its shard knows one, or expects one back."""
         invoke = refused.invoke
         call = self._end(invoke.id)
         if call is None:
@@ -213,13 +220,18 @@ class Invocations:
         call.id = ""
         call.data, call.metadata = invoke.data, invoke.metadata
         route = self._routes.get(call.namespace, call.function)
-        if route is None:
-            call.finish(b"", not_found(call.namespace, call.function, []))
-            return
         target = self._routes.target(node, invoke.conn)
-        if target is not None:
+        if route is not None and target is not None:
             self._routes.disown(route, target)
-        self._dispatch(call, route)
+        self._try_again(call)
+
+    def _try_again(self, call: Call) -> None:
+        """The owner that was known does not have the function (any more)."""
+        call.refusals += 1
+        if call.refusals > MAX_REFUSALS:
+            self._fail(call, not_found(call.namespace, call.function, []))
+        else:
+            self.start(call)
 
     # -- results -----------------------------------------------------------------------------------
 

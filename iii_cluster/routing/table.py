@@ -58,6 +58,7 @@ class Route:
     __slots__ = (
         "asked",
         "asked_at",
+        "disowned",
         "elsewhere",
         "function",
         "local",
@@ -76,6 +77,7 @@ class Route:
         self.turn = 0
         self.asked = ""  # shard that was asked to watch; "" while nobody was
         self.asked_at = 0.0
+        self.disowned = False  # owners that the shard named do not serve it: it may know better by now
         self.elsewhere: list[str] = []
         self.unanswered = False  # given up: no shard answered in time
         self.waiting: list[Callable[[Route], None]] | None = None  # calls held until the answer
@@ -210,6 +212,7 @@ class RouteTable:
         if route.asked != shard:
             return  # a former owner of the slot
         self._set_owners(route, said.owners)
+        route.disowned = False
         route.elsewhere = said.elsewhere
         self._release(route)
         if not said.owners:
@@ -281,6 +284,7 @@ class RouteTable:
         for targets in (route.local, route.remote):
             if target in targets:
                 targets.remove(target)
+                route.disowned = True
                 self._unuse(target)
 
     # -- cluster changes ---------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.backpressure import MAX_LOOKUPS
+from gateway.invocations import MAX_REFUSALS
 from gateway.worker import Worker
-from iii_cluster.bus.envelopes import Congested, FunctionOwners, Invoke, Owner, Refused, Result
+from iii_cluster.bus.envelopes import Congested, FunctionOwners, Invoke, Owner, Refused, Result, Watch
 from iii_cluster.config.settings import Duplicates
 from tests.support.gateway import FakeGateway, FakeOutlet, cluster_map
 
@@ -190,6 +191,25 @@ def test_a_refused_call_goes_to_another_owner() -> None:
     assert {first.conn, second.conn} == {5, 6}
     assert second.data == first.data
     gateway.core.invocations.on_refused(OTHER, Refused(second))
+    assert not out.take()
+    assert len(gateway.effects.take(Watch)) == 1
+    _remote(gateway)
+    (answer,) = out.take()
+    assert answer["error"]["code"] == "function_not_found"
+
+
+def test_a_call_that_is_refused_by_all_the_owners_its_shard_names_ends() -> None:
+    gateway = _gateway()
+    caller, out = gateway.connect()
+    _call(gateway, caller)
+    _remote(gateway, 5)
+    for _ in range(MAX_REFUSALS):
+        (invoke,) = gateway.effects.take(Invoke)
+        gateway.core.invocations.on_refused(OTHER, Refused(invoke))
+        assert not out.take()
+        _remote(gateway, 5)
+    (invoke,) = gateway.effects.take(Invoke)
+    gateway.core.invocations.on_refused(OTHER, Refused(invoke))
     (answer,) = out.take()
     assert answer["error"]["code"] == "function_not_found"
 
@@ -340,6 +360,8 @@ def test_a_closed_local_owner_that_the_shard_still_names_is_passed_over() -> Non
     gateway.core.disconnect(callee, back=False)
     said = FunctionOwners("function:default/f", 1, [callee.owner])
     gateway.core.routes.on_owners(SHARD, said)
+    assert not out.take()
+    _remote(gateway)
     assert [frame["error"]["code"] for frame in out.take()] == ["function_not_found"] * 2
     assert gateway.core.invocations.in_flight == 0
 
