@@ -12,7 +12,7 @@ from .limits import EDGE
 from .reach import Window, windows
 from .statistics import percentile
 
-Steady = dict[tuple[str, str], list[Call]]  # kind and function
+Steady = dict[tuple[str, str], list[Call]]  # by kind and group: the functions of an owner are called in turns
 
 
 class Recovery(Struct, kw_only=True):
@@ -88,9 +88,9 @@ def _detected(window: Window, index: Index) -> float:
     maps = (seen.at for seen in history.maps if seen.nodes and not set(fault.nodes) <= set(seen.nodes))
     ready = (state.at for state in history.ready if not state.ready)
     failed = (call.ended for call in history.calls if call.outcome not in ("", OK) and call.kind not in (CHURN, ENGINE))
-    return min(
-        (at for signs in (maps, ready, failed) for at in signs if fault.began <= at <= window.until), default=FOREVER
-    )
+    later = (other.began for other in history.faults if other.began > fault.began and not other.skipped)
+    until = min(window.until, *later, FOREVER)  # from then on a sign may be one of another fault
+    return min((at for signs in (maps, ready, failed) for at in signs if fault.began <= at <= until), default=FOREVER)
 
 
 def _rerouted(window: Window, index: Index, steady: Steady) -> float:
@@ -102,14 +102,14 @@ def _rerouted(window: Window, index: Index, steady: Steady) -> float:
 
 def _affected(window: Window, index: Index, steady: Steady) -> list[tuple[str, str]]:
     if window.kind.target is Target.REDIS:
-        return [(kind, function) for kind, function in steady if kind == REMOTE]
+        return [key for key in steady if key[0] == REMOTE]
     hit = {*window.fault.gateways, *window.fault.victims}
 
     def was_hit(function: str) -> bool:
         owners = index.owners(function, window.began - EDGE, window.began)
         return any(owner.gateway in hit or owner.client in hit for owner in owners)
 
-    return [(kind, function) for kind, function in steady if was_hit(function)]
+    return [key for key, calls in steady.items() if was_hit(calls[0].function)]
 
 
 def _healed(fault: Injected, history: History, steady: Steady) -> float:
@@ -141,7 +141,7 @@ def _steady(calls: Iterable[Call]) -> Steady:
     found: Steady = defaultdict(list)
     for call in calls:
         if call.kind in STEADY:
-            found[call.kind, call.function].append(call)
+            found[call.kind, call.function.rpartition("::")[0]].append(call)
     return found
 
 

@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 @click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Draws the faults.  [default: a random one]")
 @click.option("--duration", type=click.FloatRange(5), default=60.0, show_default=True, help="Seconds of load.")
 @click.option(
-    "--every", type=click.FloatRange(0.5), default=5.0, show_default=True, help="Mean seconds between faults."
+    "--every", type=click.FloatRange(0.5), default=4.0, show_default=True, help="Mean seconds between faults."
 )
 @click.option("--faults", help="Names of faults or targets, joined by commas.  [default: all that work here]")
 @click.option("--list-faults", is_flag=True, help="Print the faults there are.")
