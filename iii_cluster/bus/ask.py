@@ -46,6 +46,8 @@ class Asker:
         """The answer of `node`; raises AskError, or TimeoutError after `timeout` seconds."""
         if self._closed:
             raise AskError(CLOSED)
+        if self._bus.expelled(node):
+            raise NodeLost(f"{node} is lost")
         id = next(self._ids)
         future: Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[id] = node, future

@@ -15,9 +15,10 @@ import msgspec
 from iii_cluster.bus.counters import Counters
 from iii_cluster.bus.envelopes import Envelope, decode_envelope, encode_envelope
 from iii_cluster.bus.link import Event, Link
+from iii_cluster.bus.members import Members
 from iii_cluster.bus.packets import SELF, MalformedPacket, unpack
-from iii_cluster.bus.publisher import Channel, Publisher
-from iii_cluster.bus.sender import MAX_WINDOW, MIN_WINDOW
+from iii_cluster.bus.peer import Peer
+from iii_cluster.bus.publisher import Publisher
 from iii_cluster.bus.uplink import Uplink
 from iii_cluster.cluster.keys import Keys
 
@@ -26,29 +27,9 @@ log = logging.getLogger(__name__)
 TICK = 0.02  # seconds between looks at links that owe something
 IDLE_TICK = 0.25  # seconds between looks at the connections
 STOP_TIMEOUT = 1.0  # seconds `stop` waits for acknowledgements
-CALL_INTERVAL = 0.25  # seconds between calls to a peer whose inbox nobody listened on
-EXPELLED_KEPT = 10_000  # ids of former members whose mail is ignored
 STRANGER_LIFETIME = 60.0  # seconds a silent link is kept that was never used, or to a node outside the cluster
-INBOX_BYTES = 16 * 2**20  # in flight from all peers to one inbox: half of what Redis allows a subscriber
 
 E = TypeVar("E", bound=Envelope)
-
-
-class _Peer:
-    """One peer: its link, and where its inbox is."""
-
-    __slots__ = ("called_at", "channel", "dirty", "forgotten", "heard_at", "link", "node", "publisher", "watched")
-
-    def __init__(self, node: str, link: Link, channel: Channel, publisher: Publisher, now: float) -> None:
-        self.node = node
-        self.link = link
-        self.channel = channel
-        self.publisher = publisher
-        self.called_at = now  # while it is unreachable: when it was last asked for a sign of life
-        self.heard_at = now
-        self.dirty = False  # in the list of the next flush
-        self.watched = False  # looked at by the timer
-        self.forgotten = False
 
 
 class Bus:
@@ -66,13 +47,11 @@ class Bus:
         self._keys = keys
         self._uplink = Uplink(node_id, urls, keys, self)
         self._handlers: dict[type[Envelope], Callable[[str, Any], None]] = {}
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, Peer] = {}
         self._births = count(1)
-        self._window = MAX_WINDOW
-        self._members: frozenset[str] = frozenset()
-        self._expelled: dict[str, None] = {}  # members once; oldest first
-        self._dirty: list[_Peer] = []
-        self._watched: dict[_Peer, None] = {}
+        self._members = Members()
+        self._dirty: list[Peer] = []
+        self._watched: dict[Peer, None] = {}
         self._local: list[Envelope] = []
         self._flush_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -105,7 +84,7 @@ class Bus:
         deadline = self._loop.time() + timeout
         self._flush()
         while self.ready and self._loop.time() < deadline:
-            if all(peer.link.settled or peer.channel.unheard for peer in self._peers.values()):
+            if all(peer.settled for peer in self._peers.values()):
                 return
             await asyncio.sleep(TICK / 2)
 
@@ -129,7 +108,7 @@ class Bus:
             if node == self.node_id:
                 self._send_local(envelope)
                 return
-            if node in self._expelled:
+            if self.expelled(node):
                 log.debug("action=envelope_dropped node=%s reason=expelled", node)
                 return
             peer = self._meet(node)
@@ -158,7 +137,7 @@ class Bus:
         """Whether nobody listened on the inbox of `node` when something was last published to it. A hint: its mail
         is kept, and it is called on until it is heard."""
         peer = self._peers.get(node)
-        return peer is not None and peer.channel.unheard
+        return peer is not None and peer.unreachable
 
     def forget(self, node: str) -> None:
         """Drop all state of a dead peer, with what it never received. Its name coming back starts over."""
@@ -169,8 +148,12 @@ class Bus:
         self._watched.pop(peer, None)
         if peer.link.congested:
             self._loop.call_soon(self._tell_congestion, node, False)
-        if peer.channel.unheard:
+        if peer.unreachable:
             self._loop.call_soon(self._tell_reachable, node, True)
+
+    def expelled(self, node: str) -> bool:
+        """Whether `node` was a member and is none any more: nothing is sent to it or taken from it."""
+        return self._members.expelled(node)
 
     def publish_map(self, body: bytes) -> None:
         """Hand `body` to `on_map` of every node that is listening, at most once."""
@@ -180,28 +163,18 @@ class Bus:
     def set_members(self, nodes: Collection[str]) -> None:
         """The other nodes of the cluster: what Redis may hold for one subscriber is shared among them. Those that
         were members before are forgotten and their mail is ignored: if they live, they come back by another id."""
-        members = frozenset(nodes)
-        for node in self._members - members:
+        for node in self._members.replace(nodes):
             self.forget(node)
-            self._expelled[node] = None
-        for node in self._expelled.keys() & members:
-            del self._expelled[node]
-        while len(self._expelled) > EXPELLED_KEPT:
-            del self._expelled[next(iter(self._expelled))]
-        self._members = members
-        self._window = min(max(INBOX_BYTES // max(len(nodes), 1), MIN_WINDOW), MAX_WINDOW)
         for peer in self._peers.values():
-            peer.link.set_window(self._window)
+            peer.link.set_window(self._members.window)
 
-    def _meet(self, node: str) -> _Peer:
-        link = Link(self.node_id, next(self._births), self.stats, self._window)
-        channel = Channel(self._keys.inbox(node))
-        peer = _Peer(node, link, channel, self._uplink.publisher_for(node), self._loop.time())
-        channel.on_change = lambda unheard: self._unheard_changed(peer, unheard)
-        self._peers[node] = peer
+    def _meet(self, node: str) -> Peer:
+        link = Link(self.node_id, next(self._births), self.stats, self._members.window)
+        inbox, publisher = self._keys.inbox(node), self._uplink.publisher_for(node)
+        peer = self._peers[node] = Peer(node, link, inbox, publisher, self._loop.time(), self._reachable_changed)
         return peer
 
-    def _mark(self, peer: _Peer) -> None:
+    def _mark(self, peer: Peer) -> None:
         """Flush this peer's link at the end of the tick."""
         peer.dirty = True
         self._dirty.append(peer)
@@ -223,11 +196,10 @@ class Bus:
             self._flush_peer(peer, now)
         self._uplink.flush()
 
-    def _flush_peer(self, peer: _Peer, now: float) -> None:
+    def _flush_peer(self, peer: Peer, now: float) -> None:
         if peer.forgotten:
             return
-        for packet in peer.link.flush(now):
-            peer.publisher.publish(peer.channel, packet)
+        peer.flush(now)
         if not peer.watched:
             peer.watched = True
             self._watched[peer] = None
@@ -261,13 +233,11 @@ class Bus:
             self.stats.bytes_in += len(body)
             peer = self._peers.get(src)
             if peer is None:
-                if src in self._expelled:
+                if self.expelled(src):
                     log.debug("action=packet_ignored source=%s reason=expelled", src)
                     continue
                 peer = self._meet(src)
-            peer.heard_at = now
-            if peer.channel.unheard:
-                peer.channel.set_unheard(False)
+            peer.heard(now)
             link = peer.link
             envelopes = link.receive(packet, len(body), now)
             if link.events:
@@ -303,7 +273,7 @@ class Bus:
         except Exception:
             log.exception("action=handler_failed source=%s kind=%s", src, kind.__name__)
 
-    def _tell(self, peer: _Peer) -> None:
+    def _tell(self, peer: Peer) -> None:
         events, peer.link.events = peer.link.events, []
         for event in events:
             if event is not Event.RESET:
@@ -313,15 +283,15 @@ class Bus:
             if self.on_reset is not None:
                 _guard("on_reset", self.on_reset, peer.node)
 
-    def _unheard_changed(self, peer: _Peer, unheard: bool) -> None:
+    def _reachable_changed(self, peer: Peer, on: bool) -> None:
         if peer.forgotten or self._stopped:
             return
-        log.info("action=peer_reachable peer=%s reachable=%s", peer.node, not unheard)
-        if not unheard:
+        log.info("action=peer_reachable peer=%s reachable=%s", peer.node, on)
+        if on:
             peer.link.wake(self._loop.time())
         if not peer.dirty:
-            self._mark(peer)  # called on by the timer from now, or sent what it missed
-        self._tell_reachable(peer.node, not unheard)
+            self._mark(peer)  # sent what it missed, or called on by the timer from now
+        self._tell_reachable(peer.node, on)
 
     def _tell_reachable(self, node: str, on: bool) -> None:
         if self.on_reachable is not None:
@@ -343,9 +313,8 @@ class Bus:
         now = self._loop.time()
         for peer in list(self._watched):
             self._flush_peer(peer, now)
-            if peer.channel.unheard:
-                self._call(peer, now)
-            elif not peer.link.active:
+            peer.call(now)
+            if not peer.active:
                 peer.watched = False
                 self._watched.pop(peer, None)
         if now >= self._check_at:
@@ -355,17 +324,11 @@ class Bus:
         self._uplink.flush()
         self._schedule_tick(TICK if self._watched else IDLE_TICK)
 
-    def _call(self, peer: _Peer, now: float) -> None:
-        """Find out whether an unreachable peer is back, even if there is nothing to send."""
-        if now - peer.called_at >= CALL_INTERVAL:
-            peer.called_at = now
-            peer.publisher.publish(peer.channel, peer.link.call())
-
     def _drop_strangers(self, now: float) -> None:
         """Late mail of, or to, a forgotten peer makes links that nobody would ever forget again."""
         for peer in list(self._peers.values()):
-            known = peer.node in self._members or not self._members
-            if now - peer.heard_at > STRANGER_LIFETIME and (peer.link.blank or not known):
+            stranger = self._members.stranger(peer.node)
+            if now - peer.heard_at > STRANGER_LIFETIME and (peer.link.blank or stranger):
                 self.forget(peer.node)
 
     def publisher_up(self, publisher: Publisher) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from iii_cluster.bus import service
-from iii_cluster.bus.ask import Asker, AskError
+from iii_cluster.bus.ask import Asker, AskError, NodeLost
 from iii_cluster.bus.envelopes import Ask, Result
 from iii_cluster.bus.packets import DATA, pack
 from iii_cluster.bus.service import Bus
@@ -164,17 +163,11 @@ async def test_nodes_that_are_members_no_more_are_ignored_until_they_are_again(
     await b.settle(timeout=0.1)
     assert at_a.of("b") == [1]
     assert at_b.of("a") == []
+    with pytest.raises(NodeLost):
+        await Asker(a).ask("b", "anything")
     a.set_members(["b", "c"])
     a.send("b", Result("3"))
     await eventually(lambda: at_b.of("a") == [3])
-
-
-def test_only_so_many_expelled_nodes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "EXPELLED_KEPT", 10)
-    bus = Bus("a", ["redis://127.0.0.1:1"], Keys("test"))
-    for number in range(100):
-        bus.set_members([str(number)])
-    assert list(bus._expelled) == [str(number) for number in range(89, 99)]
 
 
 async def test_a_bus_stopped_at_once_drops_what_was_not_sent(server: ValkeyServer, make_bus: MakeBus) -> None:

@@ -1,0 +1,63 @@
+"""One peer as the bus sees it: the link to it, where its inbox is, and whether anybody listens there."""
+
+from collections.abc import Callable
+
+from iii_cluster.bus.link import Link
+from iii_cluster.bus.publisher import Channel, Publisher
+
+CALL_INTERVAL = 0.25  # seconds between calls to a peer whose inbox nobody listened on
+
+
+class Peer:
+    """`on_reachable(peer, on)` is called when that changes, and must not raise."""
+
+    __slots__ = ("_called_at", "channel", "dirty", "forgotten", "heard_at", "link", "node", "publisher", "watched")
+
+    def __init__(
+        self,
+        node: str,
+        link: Link,
+        inbox: str,
+        publisher: Publisher,
+        now: float,
+        on_reachable: Callable[["Peer", bool], None],
+    ) -> None:
+        self.node = node
+        self.link = link
+        self.channel = Channel(inbox, lambda unheard: on_reachable(self, not unheard))
+        self.publisher = publisher
+        self.heard_at = now
+        self.dirty = False  # in the list of the next flush
+        self.watched = False  # looked at by the timer
+        self.forgotten = False
+        self._called_at = now
+
+    @property
+    def unreachable(self) -> bool:
+        return self.channel.unheard
+
+    @property
+    def active(self) -> bool:
+        """Whether the timer has to look at it."""
+        return self.channel.unheard or self.link.active
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has acknowledged everything, or there is nobody who could."""
+        return self.channel.unheard or self.link.settled
+
+    def heard(self, now: float) -> None:
+        self.heard_at = now
+        if self.channel.unheard:
+            self.channel.set_unheard(False)
+
+    def flush(self, now: float) -> None:
+        """Publish what the link has to say."""
+        for packet in self.link.flush(now):
+            self.publisher.publish(self.channel, packet)
+
+    def call(self, now: float) -> None:
+        """While it is unreachable: find out now and then whether it is back, even if there is nothing to send."""
+        if self.channel.unheard and now - self._called_at >= CALL_INTERVAL:
+            self._called_at = now
+            self.publisher.publish(self.channel, self.link.call())
