@@ -319,13 +319,14 @@ class GatewayCore:
             )
 
     def on_cleanup(self, node: str, said: Cleanup) -> None:
-        """The coordinator's third step. Own sockets ended their calls when they closed; this is for lost gateways."""
+        """The coordinator's last steps. Own sockets ended their calls when they closed; this is for lost gateways."""
         if 0 < said.term < self.map.term:
             log.warning("action=cleanup_ignored node=%s term=%d", node, said.term)
             return
         for lost in {owner.node for owner in said.owners} - self.map.nodes.keys():
             self._node_lost(lost, f"gateway {lost} was lost")
-        self.membership.cleaned(said.owners)
+        if said.step == "told":  # the last one: until then the next leader may have to hear of them again
+            self.membership.cleaned(said.owners)
         self.effects.send(node, CleanupDone(said.job, said.step))
 
     # -- cluster changes ---------------------------------------------------------------------------

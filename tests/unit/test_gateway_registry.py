@@ -83,6 +83,10 @@ def test_a_closed_connection_stops_serving_and_is_reported_until_it_is_cleaned_u
     gateway.core.on_cleanup(NEW_COORDINATOR, Cleanup(1, "invocations", [worker.owner]))
     assert gateway.effects.take(CleanupDone) == [CleanupDone(1, "invocations")]
     gateway.use(cluster_map(ME, SHARD, COORDINATOR, epoch=3, term=3))
+    assert gateway.effects.take(WorkerDown) == [WorkerDown(worker.number, worker.id)]
+    gateway.core.on_cleanup(COORDINATOR, Cleanup(1, "told", [worker.owner]))
+    assert gateway.effects.take(CleanupDone) == [CleanupDone(1, "told")]
+    gateway.use(cluster_map(ME, SHARD, NEW_COORDINATOR, epoch=4, term=4))
     assert not gateway.effects.take(WorkerDown)
 
 
@@ -537,7 +541,7 @@ def test_the_clean_up_of_an_earlier_incarnation_is_not_that_of_this_one() -> Non
     gateway.say(worker, type="ping")
     gateway.core.disconnect(worker, back=False)
     other = Owner("gateway-aaaaaaaa.0", worker.number, worker.id)
-    gateway.core.on_cleanup(COORDINATOR, Cleanup(1, "invocations", [other]))
+    gateway.core.on_cleanup(COORDINATOR, Cleanup(1, "told", [other]))
     gateway.effects.take()
     gateway.use(cluster_map(ME, SHARD, NEW_COORDINATOR, epoch=2, term=2))
     assert gateway.effects.take(WorkerDown) == [WorkerDown(worker.number, worker.id)]

@@ -163,7 +163,7 @@ def test_the_clean_up_after_the_old_name_takes_nothing_of_the_new_one() -> None:
     former = worker.owner
     _come_back(gateway)
     gateway.core.disconnect(worker, back=False)
-    gateway.core.on_cleanup(LEADER, Cleanup(1, "invocations", [former]))
+    gateway.core.on_cleanup(LEADER, Cleanup(1, "told", [former]))
     gateway.effects.take()
     gateway.use(cluster_map(NEW, SHARD, "coordinator-00000002", epoch=10, term=2))
     assert gateway.effects.take(WorkerDown) == [WorkerDown(worker.number, worker.id)]
