@@ -63,6 +63,8 @@ class Node:
 
     async def stop(self, *, linger: bool = True) -> None:
         """Leave the cluster; without `linger`, without waiting until what was sent has arrived."""
+        if linger and self._bus_started:
+            await self.bus.settle()  # nobody listens to a node that has left
         await self.membership.leave()
         self.asker.close()
         await self.asker.stop()
