@@ -20,7 +20,6 @@ from .once import Once
 from .parked import Parked
 from .worker import Worker
 
-
 # How often a call may be refused before it is given up: its shard names owners that do not have the function.
 MAX_REFUSALS = 100
 
