@@ -58,6 +58,7 @@ class Call(Struct, tag="call", kw_only=True):
     answer: int | None = None  # the number that came back
     answered_as: str = ""  # function named by the answer
     answers: int = 0
+    wait: float = 0.0  # s its owner was asked to take
     orphaned: bool = False  # its caller's connection was lost while it waited
 
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from msgspec import Struct
+
 from .history import Injected
 from .index import FOREVER, end
 from .statistics import Bucket
@@ -29,30 +31,39 @@ COLOURS = {
 OK_COLOUR, FAILED_COLOUR, LATENCY_COLOUR = "#74b816", "#e03131", "#1971c2"
 
 STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#212529} .title{font-size:16px;font-weight:600} .axis{fill:#868e96}"
+    "text{font-family:Helvetica,Arial,'DejaVu Sans',sans-serif;font-size:12px;fill:#212529}"
+    " .title{font-size:16px;font-weight:bold} .axis{fill:#868e96}"
     " .grid{stroke:#dee2e6} .fault{font-size:11px}"
 )
+
+
+class Span(Struct, frozen=True):
+    """The seconds that are shown."""
+
+    first: float
+    last: float
 
 
 class _Scale:
     """Seconds to the right, values upwards."""
 
-    def __init__(self, duration: float, bottom: float, top_value: float) -> None:
-        self._per_second = (WIDTH - LEFT - RIGHT) / duration
+    def __init__(self, span: Span, bottom: float, top_value: float) -> None:
+        self._first = span.first
+        self._per_second = (WIDTH - LEFT - RIGHT) / (span.last - span.first)
         self._bottom = bottom
         self._per_unit = PLOT / top_value
 
     def x(self, seconds: float) -> float:
-        return round(LEFT + seconds * self._per_second, 1)
+        return round(LEFT + (seconds - self._first) * self._per_second, 1)
 
     def y(self, value: float) -> float:
         return round(self._bottom - value * self._per_unit, 1)
 
 
-def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], duration: float, width: float) -> str:
+def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span: Span, width: float) -> str:
     """The SVG document. `width` is that of a bucket, times are seconds."""
     shown = [fault for fault in faults if not fault.skipped]
-    lanes = _lanes(shown, duration)
+    lanes = _lanes(shown, span)
     below = TOP + 2 * PLOT + BETWEEN + 40
     height = below + LANE * max(1, max(lanes, default=0) + 1) + 20
     parts = [
@@ -60,23 +71,23 @@ def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], dura
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text class="title" x="{LEFT}" y="24">{escape(title)}</text>',
-        *_shades(shown, duration, below),
-        *_throughput(buckets, duration, width),
-        *_latency(buckets, duration, width),
-        *_seconds(duration, below - 22),
-        *_bars(shown, lanes, duration, below),
+        *_shades(shown, span, below),
+        *_throughput(buckets, span, width),
+        *_latency(buckets, span, width),
+        *_seconds(span, below - 22),
+        *_bars(shown, lanes, span, below),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _throughput(buckets: Sequence[Bucket], duration: float, width: float) -> Iterator[str]:
+def _throughput(buckets: Sequence[Bucket], span: Span, width: float) -> Iterator[str]:
     top = _nice(max((bucket.ok + bucket.failed for bucket in buckets), default=0) / width)
-    scale = _Scale(duration, TOP + PLOT, top)
+    scale = _Scale(span, TOP + PLOT, top)
     yield from _grid(scale, top, "calls/s")
-    yield f'<text x="{LEFT + 70}" y="{TOP - 8}" fill="{OK_COLOUR}">■ succeeded</text>'
+    yield f'<text x="{LEFT + 70}" y="{TOP - 8}" style="fill:{OK_COLOUR}">■ succeeded</text>'
     yield f'<text x="{LEFT + 160}" y="{TOP - 8}" style="fill:{FAILED_COLOUR}">■ failed</text>'
-    for bucket in buckets:
+    for bucket in _shown(buckets, span):
         x, wide = scale.x(bucket.at), max(0.5, scale.x(bucket.at + width) - scale.x(bucket.at) - 0.4)
         ok, failed = bucket.ok / width, bucket.failed / width
         if ok:
@@ -85,11 +96,11 @@ def _throughput(buckets: Sequence[Bucket], duration: float, width: float) -> Ite
             yield _rect(x, scale.y(ok + failed), wide, scale.y(ok) - scale.y(ok + failed), FAILED_COLOUR)
 
 
-def _latency(buckets: Sequence[Bucket], duration: float, width: float) -> Iterator[str]:
+def _latency(buckets: Sequence[Bucket], span: Span, width: float) -> Iterator[str]:
     """On a logarithmic scale from a millisecond up: both a usual day and an outage are to be seen."""
     worst = max((bucket.p99 for bucket in buckets if bucket.p99), default=0.001)
     decades = max(1, math.ceil(math.log10(max(worst * 1000, 1.001))))
-    scale = _Scale(duration, TOP + 2 * PLOT + BETWEEN, decades)
+    scale = _Scale(span, TOP + 2 * PLOT + BETWEEN, decades)
     for decade in range(decades + 1):
         y = scale.y(decade)
         label = f"{10**decade} ms" if decade < 3 else f"{10 ** (decade - 3)} s"
@@ -98,11 +109,15 @@ def _latency(buckets: Sequence[Bucket], duration: float, width: float) -> Iterat
     yield f'<text x="{LEFT}" y="{scale.y(decades) - 8}">p99 of calls that succeeded</text>'
     points = [
         (scale.x(bucket.at + width / 2), scale.y(math.log10(max(bucket.p99 * 1000, 1))))
-        for bucket in buckets
+        for bucket in _shown(buckets, span)
         if bucket.p99 is not None
     ]
     path = " ".join(f"{x},{y}" for x, y in points)
     yield f'<polyline points="{path}" fill="none" stroke="{LATENCY_COLOUR}" stroke-width="1.5"/>'
+
+
+def _shown(buckets: Sequence[Bucket], span: Span) -> Iterator[Bucket]:
+    return (bucket for bucket in buckets if bucket.at >= span.first)
 
 
 def _grid(scale: _Scale, top: float, unit: str) -> Iterator[str]:
@@ -114,24 +129,24 @@ def _grid(scale: _Scale, top: float, unit: str) -> Iterator[str]:
     yield f'<text x="{LEFT}" y="{TOP - 8}">{unit}</text>'
 
 
-def _seconds(duration: float, y: float) -> Iterator[str]:
-    scale = _Scale(duration, 0, 1)
-    step = max(1, round(_nice(duration / 12)))
-    for second in range(0, math.floor(duration) + 1, step):
+def _seconds(span: Span, y: float) -> Iterator[str]:
+    scale = _Scale(span, 0, 1)
+    step = max(1, round(_nice((span.last - span.first) / 12)))
+    for second in range(math.ceil(span.first / step) * step, math.floor(span.last) + 1, step):
         yield f'<text class="axis" x="{scale.x(second)}" y="{y}" text-anchor="middle">{second} s</text>'
 
 
-def _shades(faults: Sequence[Injected], duration: float, bottom: float) -> Iterator[str]:
+def _shades(faults: Sequence[Injected], span: Span, bottom: float) -> Iterator[str]:
     """Behind the curves: when something was broken."""
     for fault in faults:
-        x, wide = _span(fault, duration)
+        x, wide = _extent(fault, span)
         height = bottom - TOP
         yield f'<rect x="{x}" y="{TOP}" width="{wide}" height="{height}" fill="{_colour(fault)}" opacity="0.08"/>'
 
 
-def _bars(faults: Sequence[Injected], lanes: Sequence[int], duration: float, top: float) -> Iterator[str]:
+def _bars(faults: Sequence[Injected], lanes: Sequence[int], span: Span, top: float) -> Iterator[str]:
     for fault, lane in zip(faults, lanes, strict=True):
-        x, wide = _span(fault, duration)
+        x, wide = _extent(fault, span)
         y = top + lane * LANE
         yield _rect(x, y, wide, LANE - 6, _colour(fault))
         label = escape(_label(fault))
@@ -141,12 +156,12 @@ def _bars(faults: Sequence[Injected], lanes: Sequence[int], duration: float, top
             yield f'<text class="fault" x="{x - 4}" y="{y + 11}" text-anchor="end">{label}</text>'
 
 
-def _lanes(faults: Sequence[Injected], duration: float) -> list[int]:
+def _lanes(faults: Sequence[Injected], span: Span) -> list[int]:
     """A row for each fault so that no bar or label covers another."""
     ends: list[float] = []
     lanes = []
     for fault in faults:
-        x, wide = _span(fault, duration)
+        x, wide = _extent(fault, span)
         text = len(_label(fault)) * LABEL_WIDTH + 12
         start, stop = (x, x + wide + text) if _fits(x + wide, fault) else (x - text, x + wide)
         lane = next((number for number, taken in enumerate(ends) if taken <= start), len(ends))
@@ -159,11 +174,11 @@ def _fits(x: float, fault: Injected) -> bool:
     return x + len(_label(fault)) * LABEL_WIDTH + 12 < WIDTH
 
 
-def _span(fault: Injected, duration: float) -> tuple[float, float]:
-    scale = _Scale(duration, 0, 1)
+def _extent(fault: Injected, span: Span) -> tuple[float, float]:
+    scale = _Scale(span, 0, 1)
     over = end(fault.over)
     x = scale.x(fault.began)
-    return x, max(2.0, round(scale.x(min(over, duration) if over != FOREVER else duration) - x, 1))
+    return x, max(2.0, round(scale.x(min(over, span.last)) - x, 1))
 
 
 def _label(fault: Injected) -> str:

@@ -12,9 +12,6 @@ from .index import Index, end
 from .kinds import KINDS, Action, Kind, Target
 from .limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
 
-# s: who owned a function so shortly before a call may still have been its route.
-OWNED_BEFORE = 3.0
-
 
 class Window(Struct, kw_only=True, frozen=True):
     """`settled`: nobody fails any more who has another way. `until`: who depends on the victim alone serves again."""
@@ -104,7 +101,7 @@ class Reach:
             case Target.GATEWAY | Target.NETWORK:
                 return self._by_gateway(call, window)
             case Target.REDIS:
-                return call.outcome != FUNCTION_NOT_FOUND and (call.kind == FIRST or self._crosses(call))
+                return call.outcome != FUNCTION_NOT_FOUND and (call.kind == FIRST or self._crosses(call, window))
             case Target.WORKERS:
                 return self._by_worker(call, window)
             case _:
@@ -114,7 +111,7 @@ class Reach:
     def _by_gateway(self, call: Call, window: Window) -> bool:
         hit = window.fault.gateways
         from_there = self._index.gateway(call) in hit
-        if not from_there and not any(c.gateway in hit for c in self._owners(call)):
+        if not from_there and not any(c.gateway in hit for c in self._owners(call, window)):
             return False
         kind = window.kind
         if kind.in_leases and not kind.outlives_lease and not self._fell[window.fault.index]:
@@ -131,16 +128,17 @@ class Reach:
 
     def _by_worker(self, call: Call, window: Window) -> bool:
         hit = window.fault.victims
-        return self._index.client(call) in hit or any(c.client in hit for c in self._owners(call))
+        return self._index.client(call) in hit or any(c.client in hit for c in self._owners(call, window))
 
-    def _crosses(self, call: Call) -> bool:
+    def _crosses(self, call: Call, window: Window) -> bool:
         """It may have been carried out at another gateway."""
         home = self._index.gateway(call)
-        owners = list(self._owners(call))
+        owners = list(self._owners(call, window))
         return not owners or any(connection.gateway != home for connection in owners)
 
-    def _owners(self, call: Call) -> Iterable[Connection]:
-        return self._index.owners(call.function, call.began - OWNED_BEFORE, call.ended)
+    def _owners(self, call: Call, window: Window) -> Iterable[Connection]:
+        """Who served the function at some moment since the fault began: they may be gone because of it."""
+        return self._index.owners(call.function, min(call.began, window.began) - EDGE, call.ended)
 
 
 def _fell(window: Window, history: History) -> bool:

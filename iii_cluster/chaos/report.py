@@ -1,5 +1,6 @@
 """What is left of a run: report.json, history.jsonl and timeline.svg in its output directory."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from msgspec import Struct
 from .checks import Violation
 from .history import ENGINE, History, Injected, to_lines
 from .options import Options
-from .picture import draw
+from .picture import Span, draw
 from .recovery import Recovery, RecoveryRow, recoveries, rows
 from .run import Outcome
 from .schedule import Planned
@@ -60,7 +61,13 @@ def write(made: Report, history: History, directory: Path) -> None:
     (directory / "history.jsonl").write_bytes(to_lines(history))
     verdict = "clean" if made.clean else f"{len(made.violations)} violations"
     title = f"iii-cluster chaos, seed {made.options.seed}: {verdict}"
-    (directory / "timeline.svg").write_text(draw(title, made.timeline, made.faults, made.ended, BUCKET))
+    (directory / "timeline.svg").write_text(draw(title, made.timeline, made.faults, _span(history), BUCKET))
+
+
+def _span(history: History) -> Span:
+    """From the first call of the load on: before it the cluster only starts."""
+    began = min((call.began for call in history.calls if call.kind != ENGINE), default=0.0)
+    return Span(math.floor(began / BUCKET) * BUCKET, max(history.ended, began + BUCKET))
 
 
 def _plain(value: object) -> Any:

@@ -40,6 +40,11 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
+def latency(call: Call) -> float:
+    """What the call took beyond the time its owner was asked to take."""
+    return max(0.0, call.ended - call.began - call.wait)
+
+
 def load_rows(calls: Iterable[Call]) -> list[LoadRow]:
     """A row per kind in alphabetical order, and one for all."""
     by_kind: dict[str, list[Call]] = defaultdict(list)
@@ -50,7 +55,7 @@ def load_rows(calls: Iterable[Call]) -> list[LoadRow]:
 
 
 def _row(kind: str, calls: Sequence[Call]) -> LoadRow:
-    times = [call.ended - call.began for call in calls if call.outcome == OK]
+    times = [latency(call) for call in calls if call.outcome == OK]
     errors = Counter(call.outcome or "unfinished" for call in calls if call.outcome != OK)
     return LoadRow(
         kind=kind,
@@ -73,7 +78,7 @@ def buckets(calls: Iterable[Call], duration: float, width: float = BUCKET) -> li
             continue
         if call.outcome == OK:
             row[index].ok += 1
-            times[index].append(call.ended - call.began)
+            times[index].append(latency(call))
         else:
             row[index].failed += 1
     for index, values in times.items():

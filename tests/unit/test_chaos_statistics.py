@@ -1,7 +1,8 @@
+import itertools
 import xml.etree.ElementTree as ElementTree
 
 from iii_cluster.chaos.history import OK, OPEN, Call, Injected
-from iii_cluster.chaos.picture import LANE, draw
+from iii_cluster.chaos.picture import LANE, Span, draw
 from iii_cluster.chaos.statistics import buckets, load_rows, percentile
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -56,7 +57,7 @@ def fault(index: int, kind: str, began: float, over: float, **fields: object) ->
 
 def picture(faults: list[Injected]) -> ElementTree.Element:
     row = buckets([call(0.01 * n, 0.01 * n + 0.002 * n, OK if n % 7 else "E") for n in range(500)], 10, 0.25)
-    return ElementTree.fromstring(draw("seed 1 <& more>", row, faults, 10, 0.25))
+    return ElementTree.fromstring(draw("seed 1 <& more>", row, faults, Span(0, 10), 0.25))
 
 
 def test_the_picture_is_well_formed_and_names_every_fault_with_its_duration() -> None:
@@ -79,7 +80,7 @@ def test_faults_at_one_time_stand_in_rows_of_their_own() -> None:
     drawn = picture([fault(n, "gateway-kill", 2.0 + n / 10, 4.0) for n in range(4)])
     labels = [element for element in drawn.iter(f"{SVG}text") if (element.text or "").startswith("#")]
     heights = sorted(float(label.attrib["y"]) for label in labels)
-    assert [b - a for a, b in zip(heights, heights[1:], strict=False)] == [LANE] * 3
+    assert [b - a for a, b in itertools.pairwise(heights)] == [LANE] * 3
     assert float(drawn.attrib["height"]) > heights[-1]
 
 
@@ -90,4 +91,4 @@ def test_labels_stay_inside_the_picture() -> None:
 
 
 def test_a_run_without_calls_and_faults_can_be_drawn() -> None:
-    ElementTree.fromstring(draw("nothing", buckets([], 5), [], 5, 0.25))
+    ElementTree.fromstring(draw("nothing", buckets([], 5), [], Span(1, 5), 0.25))

@@ -174,6 +174,7 @@ class Client:
         call = self.recorder.called(connection, kind, function)
         if kind != ENGINE:
             data["n"] = call.n
+            call.wait = data.get("wait", 0.0)
         invocation = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         future = self.pending.add(invocation, call)
         await self.send("invokefunction", invocation_id=invocation, function_id=function, data=data)
