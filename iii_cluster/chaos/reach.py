@@ -5,12 +5,16 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
+from iii_cluster.cluster.map import Role
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND, TIMEOUT
 
 from .history import CHURN, FIRST, REPLICATED, Call, Connection, History, Injected
 from .index import Index, end
 from .kinds import KINDS, Action, Kind, Target
 from .limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
+
+TAG = 8  # letters of a worker's id that name its gateway
+EXPELLED_BEFORE = 3.0  # s a gateway that joined again may need to be known everywhere
 
 
 class Window(Struct, kw_only=True, frozen=True):
@@ -79,11 +83,20 @@ class Reach:
         self._index = index
         self._fell = {window.fault.index: _fell(window, index.history) for window in self.windows}
 
-    def disturbed(self, gateway: str, since: float, until: float) -> bool:
-        """The gateway, or its host, was hit or not yet over it at some moment of that time."""
-        return any(
-            gateway in window.fault.gateways and window.began <= until and window.until >= since
+    def disturbed(self, owner: Connection, since: float, until: float) -> bool:
+        """Its gateway, or its host, was hit or not over it at some moment of that time, or it was taken for dead."""
+        return self._taken_for_dead(owner, since, until) or any(
+            owner.gateway in window.fault.gateways and window.began <= until and window.until >= since
             for window in self.windows
+        )
+
+    def _taken_for_dead(self, owner: Connection, since: float, until: float) -> bool:
+        """Some map was without the gateway, which made the worker's id: Redis was away too long for one of them."""
+        name = f"{Role.GATEWAY}-{owner.worker[:TAG]}"
+        return any(
+            not any(node.startswith(name) for node in seen.nodes)
+            for seen in self._index.history.maps
+            if since - EXPELLED_BEFORE <= seen.at <= until + EXPELLED_BEFORE and len(seen.nodes) > 1
         )
 
     def explains(self, call: Call) -> Window | None:

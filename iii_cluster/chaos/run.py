@@ -83,7 +83,7 @@ class Run:
             plan = self._plan(load)
             await self._broken(load, plan)
             await self._last_look(load, observer)
-            self._history.ended = self._recorder.now()
+            self._history.ended = self._recorder.now()  # what comes now is only the end of the run
         return Outcome(plan, self._history, check(self._history))
 
     async def _load(self, stack: AsyncExitStack) -> Load:

@@ -17,6 +17,7 @@ from iii_cluster.chaos.history import (
 
 TTL = 2.0
 END = 60.0
+NODES = {"gateway-1": "gateway-gateway1", "gateway-2": "gateway-gateway2"}
 
 
 class Story:
@@ -34,7 +35,8 @@ class Story:
 
     def connect(self, client: str, gateway: str, opened: float = 1.0, **fields: Any) -> Connection:
         number = len(self.history.connections) + 1
-        made = Connection(id=number, client=client, gateway=gateway, worker=f"w{number}", opened=opened, **fields)
+        worker = f"{gateway[:-2]}{gateway[-1]}-{number}"  # its first eight letters are those of the gateway's node
+        made = Connection(id=number, client=client, gateway=gateway, worker=worker, opened=opened, **fields)
         self.history.connections.append(made)
         return made
 
@@ -58,7 +60,7 @@ class Story:
 
     def fault(self, kind: str, began: float, over: float, *victims: str, **fields: Any) -> Injected:
         gateways = [name for name in victims if name.startswith("gateway")]
-        fields = {"healed": over, "nodes": [f"{name}-node" for name in victims], **fields}
+        fields = {"healed": over, "nodes": [NODES.get(name, name) for name in victims], **fields}
         index = len(self.history.faults)
         made = Injected(
             index=index, kind=kind, victims=list(victims), gateways=gateways, began=began, over=over, **fields
@@ -68,7 +70,7 @@ class Story:
 
     def map(self, at: float, term: int, epoch: int, **fields: Any) -> MapSeen:
         slots = {"shard-a": [[0, 511]], "shard-b": [[512, 1023]]}
-        nodes = ["gateway-1-node", "gateway-2-node", "shard-a", "shard-b", "coordinator-a"]
+        nodes = [NODES["gateway-1"], NODES["gateway-2"], "shard-a", "shard-b", "coordinator-a"]
         fields = {"process": "gateway-1", "leader": "coordinator-a", "nodes": nodes, "slots": slots, **fields}
         made = MapSeen(node=fields["process"], at=at, term=term, epoch=epoch, **fields)
         self.history.maps.append(made)

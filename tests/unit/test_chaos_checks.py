@@ -2,7 +2,7 @@ import pytest
 
 from iii_cluster.chaos.checks import calls, check, events, failures, maps, rest
 from iii_cluster.chaos.history import OPEN, Connection, Elected, Late, NotBack, Stray
-from tests.support.chaos import Story
+from tests.support.chaos import NODES, Story
 
 NOT_FOUND = "function_not_found"
 STOPPED = "invocation_stopped"
@@ -98,6 +98,13 @@ def test_not_found_with_a_live_owner_is_found_during_a_fault_elsewhere(story: St
     assert broken(story) == [failures.FOUND]
 
 
+def test_not_found_is_right_when_the_owners_gateway_was_taken_for_dead(story: Story) -> None:
+    story.map(4, 1, 2, nodes=[NODES["gateway-2"], "coordinator-a"], process="gateway-2")
+    story.fault("redis-freeze", 1, 4, "redis")
+    story.call(5, 6, NOT_FOUND, "g", kind="remote", connection=story.other.id)
+    assert failures.FOUND not in broken(story)
+
+
 def test_not_found_is_right_while_the_owner_is_not_confirmed_or_has_gone(story: Story) -> None:
     story.fault("workers-reset", 9, 9, "late", "gone")
     late = story.connect("late", "gateway-1")
@@ -182,7 +189,7 @@ def test_a_pause_shorter_than_the_lease_explains_nothing_unless_the_cluster_took
     story.call(5.2, 6, STOPPED, "g", kind="local")
     story.map(2, 1, 1)
     assert broken(story) == [failures.EXPLAINED]
-    story.map(6, 1, 2, nodes=["gateway-2-node", "coordinator-a"], process="gateway-2")
+    story.map(6, 1, 2, nodes=[NODES["gateway-2"], "coordinator-a"], process="gateway-2")
     assert broken(story) == []
 
 
@@ -204,7 +211,7 @@ def test_two_leaders_of_one_term_are_found_in_logs_and_maps(story: Story) -> Non
 
 def test_two_maps_of_one_version_are_found(story: Story) -> None:
     story.map(2, 1, 1)
-    story.map(2, 1, 1, process="gateway-2", nodes=["gateway-1-node"])
+    story.map(2, 1, 1, process="gateway-2", nodes=["gateway-gateway1", "x"])
     assert broken(story) == [maps.ONE_MAP]
 
 
@@ -274,6 +281,15 @@ def test_a_subscriber_whose_gateway_was_hit_may_have_missed_an_event(story: Stor
     story.connect("visitor", "gateway-1", opened=10.0, closed=12.0)
     story.fault("gateway-freeze", 11, 15, "gateway-2")
     assert broken(story) == []
+
+
+def test_a_worker_that_came_and_went_while_nobody_led_need_not_be_told(story: Story) -> None:
+    watcher = watched(story)
+    story.fault("leader-kill", 9, 13, "coordinator-1")
+    visitor = story.connect("visitor", "gateway-1", opened=10.0, closed=12.0)
+    assert broken(story) == []
+    story.tell(watcher, 14, "connected", visitor)
+    assert broken(story) == [events.TOLD]
 
 
 # At rest

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from iii_cluster.chaos.history import OPEN, Connection, History, Registration, Told
 from iii_cluster.chaos.index import Index, end
+from iii_cluster.chaos.kinds import Target
 from iii_cluster.chaos.limits import BARRIER, EVENT
 from iii_cluster.chaos.reach import Reach, slack
 
@@ -61,8 +62,20 @@ def _told(
     gone = connection.closed != OPEN
     moment, last = (connection.closed, DISCONNECTED) if gone else (connection.opened, CONNECTED)
     told = bool(events) and events[-1].event == last
+    if gone and not events and _unnoticed(reach, connection):
+        return
     if not told and _listens(index, reach, subscription, moment):
         yield _untold(subscriber, connection, last, moment)
+
+
+def _unnoticed(reach: Reach, connection: Connection) -> bool:
+    """It came and went while its gateway could not tell anybody, or nobody led: there was nothing to be told."""
+    around = [window for window in reach.windows if window.began <= connection.closed <= window.until]
+    return any(
+        window.kind.target in (Target.REDIS, Target.COORDINATOR, Target.LEADER)
+        or connection.gateway in window.fault.gateways
+        for window in around
+    )
 
 
 def _listens(index: Index, reach: Reach, subscription: Registration, moment: float) -> bool:
@@ -78,8 +91,7 @@ def _listens(index: Index, reach: Reach, subscription: Registration, moment: flo
         return False
     if history.ended == OPEN:
         return False
-    gateway = index.connections[subscription.connection].gateway
-    return not reach.disturbed(gateway, moment, deadline)
+    return not reach.disturbed(index.connections[subscription.connection], moment, deadline)
 
 
 def _untold(subscriber: Connection, connection: Connection, event: str, at: float) -> Violation:

@@ -38,7 +38,7 @@ def check(index: Index, reach: Reach) -> Iterator[Violation]:
 def _live_owner(index: Index, reach: Reach, call: Call) -> str:
     """Who surely served the function from the call's beginning to its end, at a gateway nothing had happened to."""
     for owner in index.owners_throughout(call.function, call.began, call.ended + EDGE):
-        if not reach.disturbed(owner.gateway, call.began, call.ended):
+        if not reach.disturbed(owner, call.began, call.ended):
             return f"{owner.client} at {owner.gateway}"
     return ""
 

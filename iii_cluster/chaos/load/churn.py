@@ -85,9 +85,9 @@ class Visitor:
         self.now = client
         try:
             await asyncio.sleep(self._rng.uniform(*KEEP))
-            await client.leave(abruptly=self._rng.random() < 0.5)
         finally:
             self.now = None
+            await client.leave(abruptly=self._rng.random() < 0.5)
             staying.cancel()
             with suppress(asyncio.CancelledError):
                 await staying

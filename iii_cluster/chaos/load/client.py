@@ -34,6 +34,7 @@ class Client:
         self.functions: dict[str, Handler] = {}
         self.triggers: dict[str, Frame] = {}
         self.types: dict[str, Handler] = {}  # trigger type -> told of triggers added and removed
+        self.on_connected: Callable[[], None] = lambda: None
         self.connection: Connection | None = None
         self.recorder = recorder
         self.pending = Pending()
@@ -88,10 +89,12 @@ class Client:
             await socket.close()
 
     def _ended(self, connection: Connection, socket: ClientConnection) -> None:
+        self.connection = self._socket = None
+        if self.recorder.history.ended != OPEN:
+            return
         now = self.recorder.now()
         connection.closed = now
         connection.how = f"{socket.close_code} {socket.close_reason or ''}".strip()
-        self.connection = self._socket = None
         self._registrations.clear()
         self.pending.lost(now)
 
@@ -113,6 +116,7 @@ class Client:
 
     async def _replay(self, connection: Connection, hello: Frame) -> None:
         """Reattach, then everything registered, then results that waited, as the published clients do."""
+        self.on_connected()
         if self._previous is not None:
             await self.send("reattach", previous_worker_id=self._previous[0], reattach_token=self._previous[1])
         self._previous = (str(hello["worker_id"]), str(hello.get("reattach_token", "")))

@@ -28,6 +28,7 @@ class Provider:
         self._rate = rate
         self._rng = client.rng
         client.types[type] = self._told
+        client.on_connected = self.held.clear  # a new connection is told of all triggers there are
 
     def _told(self, client: Client, frame: Frame) -> None:
         if frame["type"] == "unregistertrigger":

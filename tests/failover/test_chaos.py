@@ -1,0 +1,115 @@
+"""`iii-cluster chaos` itself: short runs as a user starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from iii_cluster.chaos.hosts import PREFIX
+from tests.support.cluster import Cluster
+
+TIMEOUT = 110  # s for a whole run, on a machine that does much else
+COMMAND = "iii_cluster.cli.main"
+
+
+class Chaos:
+    """One run in a process of its own."""
+
+    def __init__(self, directory: Path, *arguments: str, module: str = COMMAND) -> None:
+        self.output = directory / "run"
+        argv = [sys.executable, "-m", module, "chaos", "--output", str(self.output), *arguments]
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.pid = self.process.pid
+
+    def lines(self) -> Iterator[str]:
+        assert self.process.stdout is not None
+        return iter(self.process.stdout)
+
+    def end(self) -> tuple[int, str]:
+        """Exit code and what was printed."""
+        printed, _ = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, printed
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@pytest.fixture
+def chaos(tmp_path: Path) -> Iterator[Callable[..., Chaos]]:
+    runs: list[Chaos] = []
+
+    def start(*arguments: str, **options: str) -> Chaos:
+        runs.append(Chaos(tmp_path, *arguments, **options))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.close()
+
+
+def test_a_short_run_is_clean_and_leaves_its_report(chaos: Callable[..., Chaos]) -> None:
+    faults = "gateway-kill,shard-kill,leader-kill,redis-pause,workers-reset"
+    run = chaos("--seed", "7", "--duration", "12", "--every", "3", "--rate", "60", "--faults", faults)
+    status, printed = run.end()
+    assert status == 0, printed
+    assert "clean: seed 7" in printed
+    report = json.loads((run.output / "report.json").read_text())
+    assert report["clean"]
+    assert report["violations"] == []
+    assert any(not fault["skipped"] for fault in report["faults"])
+    assert next(row for row in report["load"] if row["kind"] == "all")["ok"] > 0
+    drawn = ElementTree.parse(run.output / "timeline.svg").getroot()
+    assert drawn.tag.endswith("svg")
+    kinds = {json.loads(line)["type"] for line in (run.output / "history.jsonl").read_text().splitlines()}
+    assert {"call", "connection", "execution", "fault", "final", "map", "registration", "told"} <= kinds
+    assert {"gateway-1.log", "gateway-2.log", "shard-3.log", "coordinator-2.log"} <= set(
+        os.listdir(run.output / "logs")
+    )
+
+
+def test_a_function_that_vanishes_is_a_violation_with_the_seed_to_repeat_it(chaos: Callable[..., Chaos]) -> None:
+    faults = ("--duration", "6", "--faults", "shard-pause", "--shards", "1", "--coordinators", "1")
+    status, printed = chaos("--seed", "4711", *faults, module="tests.support.chaos_saboteur").end()
+    assert status == 1, printed
+    assert "violations, seed 4711" in printed
+    assert "a function with a live owner is found" in printed
+    assert "iii-cluster chaos --seed 4711 --duration 6 " in printed
+
+
+def test_an_interrupted_run_leaves_nothing_behind(chaos: Callable[..., Chaos]) -> None:
+    run = chaos(
+        "--duration", "60", "--every", "1", "--shards", "1", "--coordinators", "1", "--faults", "network,gateway"
+    )
+    for line in run.lines():
+        if line.startswith("#1 "):
+            break
+    family = psutil.Process(run.pid).children(recursive=True)
+    assert len(family) >= 4
+    run.process.send_signal(signal.SIGINT)
+    status, printed = run.end()
+    assert status == 130, printed
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+    namespaces = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
+    assert not [name for name in namespaces if name.startswith(f"{PREFIX}{run.pid}-")]
+
+
+def test_a_cluster_that_runs_already_is_broken_and_left_as_it_was(
+    chaos: Callable[..., Chaos], own_cluster: Cluster
+) -> None:
+    admin = own_cluster.gateways[0].admin_url
+    faults = "gateway-pause,shard-pause,workers-reset"
+    options = ("--duration", "8", "--every", "2", "--rate", "40", "--faults", faults)
+    status, printed = chaos("--attach", "--admin", admin, *options).end()
+    assert status == 0, printed
+    assert "clean: seed" in printed
+    assert all(node.running for node in own_cluster.nodes)

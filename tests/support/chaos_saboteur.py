@@ -1,0 +1,31 @@
+"""`iii-cluster chaos` with a worker that takes a function back without a word to anybody who checks."""
+
+import asyncio
+
+from iii_cluster.chaos import stage
+from iii_cluster.chaos.load.client import Client
+from iii_cluster.cli.main import main
+
+AFTER = 1.0  # s the function is served
+
+
+class Saboteur(Client):
+    """The owner of single functions at the first gateway; everybody else is honest."""
+
+    async def run(self) -> None:
+        taking_back = asyncio.create_task(self._take_back() if "-single-0" in self.name else asyncio.sleep(0))
+        try:
+            await super().run()
+        finally:
+            taking_back.cancel()
+
+    async def _take_back(self) -> None:
+        while not self.confirmed:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(AFTER)
+        await self.send("unregisterfunction", id=next(iter(self.functions)))
+
+
+if __name__ == "__main__":
+    stage.make_client = Saboteur
+    main()

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from iii_cluster.chaos import hosts
+from iii_cluster.chaos.kinds import KINDS
+from iii_cluster.chaos.options import Options
+from iii_cluster.chaos.possible import possible
+from iii_cluster.cli.chaos import chaos
+
+
+def test_all_faults_can_be_listed() -> None:
+    result = CliRunner().invoke(chaos, ["--list-faults"])
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()] == list(KINDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--faults", "melt"], ["--duration", "1"], ["--gateways", "0"], ["--seed", "x"], ["--nonsense"]]
+)
+def test_wrong_usage_ends_with_2_before_anything_is_started(arguments: list[str]) -> None:
+    assert CliRunner().invoke(chaos, arguments).exit_code == 2
+
+
+def test_nobody_to_attach_to_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(chaos, ["--attach", "--admin", "127.0.0.1:1", "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "error: no node answers at 127.0.0.1:1" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_faults_the_machine_does_not_allow_are_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "unavailable", lambda: "no root")
+    kinds, left_out = possible(None, attach=False, redis_faults=False)
+    assert left_out == {"network-blip": "no root", "network-cut": "no root"}
+    assert {*kinds, *left_out} == set(KINDS)
+
+
+def test_a_cluster_of_somebody_else_is_spared_what_it_would_not_survive() -> None:
+    kinds, left_out = possible(None, attach=True, redis_faults=False)
+    assert not {name for name in kinds if name.startswith(("redis", "network")) or name.endswith("-term")}
+    assert left_out["redis-kill"] == "needs --redis-faults"
+    kinds, left_out = possible(None, attach=True, redis_faults=True)
+    assert "redis-kill" in kinds
+    assert "redis-flush" in left_out
+    assert possible("redis-flush", attach=True, redis_faults=True) == (("redis-flush",), {})
+
+
+def options(**changed: object) -> Options:
+    fields: dict[str, object] = {
+        "seed": 5,
+        "duration": 30.0,
+        "every": 2.5,
+        "faults": ("shard-kill", "redis-kill"),
+        "gateways": 2,
+        "shards": 3,
+        "coordinators": 2,
+        "rate": 80.0,
+        "output": Path("out"),
+        **changed,
+    }
+    return Options(**fields)  # type: ignore[arg-type]
+
+
+def test_the_command_to_repeat_a_run_has_everything_that_decides_about_its_faults() -> None:
+    assert options().command() == (
+        "iii-cluster chaos --seed 5 --duration 30 --every 2.5 --rate 80 --faults shard-kill,redis-kill"
+        " --gateways 2 --shards 3 --coordinators 2"
+    )
+
+
+def test_the_command_to_repeat_a_run_on_a_running_cluster_attaches_again() -> None:
+    command = options(attach="http://127.0.0.1:9", redis_url="redis://127.0.0.1:6379").command()
+    assert command.endswith("--attach --admin http://127.0.0.1:9 --redis-faults --redis-url redis://127.0.0.1:6379")
