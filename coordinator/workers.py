@@ -96,11 +96,12 @@ class Workers:
     def down(self, gateway: str, conn: int, worker: str, back: bool = False) -> None:
         """A connection is closed; `back` if its worker is expected to come again.
 
-        Of an unknown one there may be registrations, but it was never announced, unless the records are lost.
+        One that is not on record came and went while nobody led, or its record is lost: it is told of all the same.
         """
         record = WorkerRecord(gateway, conn)
-        if worker not in self._records and not self._trusted:
+        if worker not in self._records:
             self._put(worker, record)
+            self._effects.store(worker, record)
         if self._records.get(worker) == record:
             self._depart([worker], back)
             return

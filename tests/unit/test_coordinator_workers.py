@@ -112,11 +112,13 @@ def test_a_worker_that_is_down_twice_is_cleaned_up_once() -> None:
     assert len(recorder.take_cleaning()) == 1
 
 
-def test_an_unknown_connection_is_cleaned_up_without_an_event() -> None:
+def test_a_closed_connection_that_is_not_on_record_is_told_of_all_the_same() -> None:
     workers, recorder = leader(other=WorkerRecord("g1", 1))
-    workers.down("g1", 5, "w")
-    assert recorder.finish(workers) == [Departure(Owner("g1", 5, "w"), known=False)]
-    assert recorder.take_events() == []
+    workers.down("g1", 5, "w", back=True)
+    assert set(recorder.redis) == {"other", "w"}, "the next leader has to know"
+    assert recorder.finish(workers) == [Departure(Owner("g1", 5, "w"), known=True, back=True)]
+    assert recorder.take_events() == [(DISCONNECTED, "w")]
+    assert set(recorder.redis) == {"other"}
 
 
 def test_an_older_connection_of_a_worker_does_not_take_the_newer_one_along() -> None:
@@ -189,14 +191,6 @@ def test_records_that_redis_lost_are_written_again() -> None:
     recorder.redis.clear()
     workers.restore()
     assert recorder.redis == {"w": WorkerRecord("g1", 1)}
-
-
-def test_without_any_record_a_closed_connection_is_told_of_since_records_may_be_lost() -> None:
-    workers, recorder = leader()
-    workers.down("g1", 5, "w", back=True)
-    assert recorder.finish(workers) == [Departure(Owner("g1", 5, "w"), known=True, back=True)]
-    assert recorder.take_events() == [(DISCONNECTED, "w")]
-    assert len(workers) == 0
 
 
 def test_events_are_named_after_the_connection() -> None:
