@@ -1,4 +1,4 @@
-"""Two shards, gateways that come and go, maps that reach everybody at other times, links of any speed.
+"""Two shards, gateways that come, go and come back, maps that reach everybody at other times, links of any speed.
 
 Whatever happens on the way: once everything is delivered, what the shards hold and what watchers believe is what
 the living gateways registered, and every trigger is where the rules put it.
@@ -19,6 +19,7 @@ from iii_cluster.bus.envelopes import (
     DropTriggerType,
     Envelope,
     FunctionOwners,
+    Owner,
     ProviderAnswer,
     PutFunction,
     PutTrigger,
@@ -30,7 +31,7 @@ from iii_cluster.bus.envelopes import (
 )
 from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
-from iii_cluster.cluster.slots import SLOTS
+from iii_cluster.cluster.slots import SLOTS, slot_of
 from iii_cluster.config.settings import Duplicates
 from iii_cluster.routing.keys import parse_function_key
 from shard.core import ShardCore
@@ -39,6 +40,7 @@ from tests.support.registry_truth import Truth
 
 SHARDS = ("shard-a", "shard-b")
 LEADER = "coordinator-1"
+FORMER = "coordinator-0"
 BUILTIN = "engine::workers-available"
 NAMESPACES = ("default", "shop")
 FUNCTIONS = ("f", "g")
@@ -47,6 +49,7 @@ TRIGGERS = ("t1", "t2", "t3")
 KEYS = tuple(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS) + tuple(f"triggers:{t}" for t in TYPES)
 GROUPS = 4  # slots move in groups, by remainder
 CONNS = (1, 2)
+WINDOW = 2.0  # seconds a lost worker is expected back
 
 
 class Registry(RuleBasedStateMachine):
@@ -59,13 +62,21 @@ class Registry(RuleBasedStateMachine):
         self.clock = 0.0
         self.gateways: dict[str, Gateway] = {}
         self.maps: list[ClusterMap] = [ClusterMap(term=1)]
+        self.term = 1
         self.links: dict[tuple[str, str], deque[Envelope]] = defaultdict(deque)
         self.storage: dict[str, BindTrigger] = {}
         self.sure: set[tuple[str, FunctionKey]] = set()  # registrations every shard can know of: (gateway, key)
+        self.closed: dict[Owner, bool] = {}  # connections to be cleaned up, and whether their worker may come back
+        self.moved: set[tuple[str, str]] = set()  # functions that moved with their worker
         self.cores: dict[str, ShardCore] = {}
         for name in SHARDS:
             self.cores[name] = ShardCore(
-                name, Wire(self, name), duplicates=self.duplicates, builtin_types={BUILTIN}, barrier=2.0
+                name,
+                Wire(self, name),
+                duplicates=self.duplicates,
+                builtin_types={BUILTIN},
+                barrier=2.0,
+                reattach_window=WINDOW,
             )
 
     # -- the world
@@ -78,7 +89,7 @@ class Registry(RuleBasedStateMachine):
         nodes = {name: NodeInfo(id=name, role=Role.GATEWAY) for name in self.gateways}
         nodes |= {name: NodeInfo(id=name, role=Role.SHARD) for name in SHARDS}
         nodes[LEADER] = NodeInfo(id=LEADER, role=Role.COORDINATOR)
-        new = ClusterMap(term=1, epoch=old.epoch + 1, leader=LEADER, nodes=nodes, slots=owners or old.slots)
+        new = ClusterMap(term=self.term, epoch=old.epoch + 1, leader=LEADER, nodes=nodes, slots=owners or old.slots)
         self.maps.append(new)
 
     def deliver(self, src: str, to: str) -> None:
@@ -149,6 +160,45 @@ class Registry(RuleBasedStateMachine):
         self.new_map()
         self.advance(name, len(self.maps) - 1)
 
+    @precondition(lambda self: len(self.gateways) > 1)
+    @rule(data=st.data())
+    def gateway_dies_and_its_workers_move(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.gateways)))
+        lost = self.gateways.pop(name)
+        self.new_map()
+        heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        conn = next(heir.worker_numbers)
+        for key in sorted(lost.functions):
+            self.register_elsewhere(name, key, heir, conn)
+
+    @rule(data=st.data())
+    def gateway_comes_back_under_another_id(self, data: st.DataObject) -> None:
+        """It was cut off: declared dead, it joins again with the same workers."""
+        name = data.draw(st.sampled_from(sorted(self.gateways)))
+        old = self.gateways.pop(name)
+        again = self.gateways[f"{name}+"] = self.gateway(f"{name}+")
+        again.functions, again.types, again.triggers = old.functions, old.types, old.triggers
+        again.worker_numbers, again.conns = old.worker_numbers, old.conns
+        again.watched = dict.fromkeys(old.watched)
+        again.held = {(again.owner(o.conn), type, id): given for (o, type, id), given in old.held.items()}
+        self.new_map()
+        self.advance(again.id, len(self.maps) - 1)
+
+    @rule()
+    def another_coordinator_leads(self) -> None:
+        self.term += 1
+        self.new_map()
+        for owner, back in self.closed.items():  # it finishes what the former one has begun
+            self.clean_up(owner, back)
+
+    @rule(data=st.data(), shard=st.sampled_from(SHARDS))
+    def former_leader_cleans_up_after_the_living(self, data: st.DataObject, shard: str) -> None:
+        """It was stopped for a while and does not know yet; whoever follows another leader does."""
+        if (term := self.cores[shard].map.term) > 1:
+            gateway, conn = self.pick(data)
+            for step in ("functions", "triggers"):
+                self.post(FORMER, shard, Cleanup(1, step, [gateway.owner(conn)], term - 1, [0]))
+
     @rule(data=st.data())
     def adopt(self, data: st.DataObject) -> None:
         """One node takes a newer map, maybe skipping some."""
@@ -188,7 +238,7 @@ class Registry(RuleBasedStateMachine):
         gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
         self.links[gateway.id, shard].clear()
         self.links[shard, gateway.id].clear()
-        self.sure = {(name, key) for name, key in self.sure if name != gateway.id}
+        self.sure = {(g, key) for g, key in self.sure if g != gateway.id and key[1:] not in self.moved}
         self.cores[shard].link_reset(gateway.id, self.clock)
         self.load(shard)
         gateway.announce({slot for slot in range(SLOTS) if gateway.map.slots[slot].node == shard})
@@ -228,6 +278,33 @@ class Registry(RuleBasedStateMachine):
         gateway, _ = self.pick(data)
         if gateway.functions:
             gateway.forget_function(data.draw(st.sampled_from(sorted(gateway.functions))))
+
+    @rule(data=st.data())
+    def worker_is_sent_to_another_gateway(self, data: st.DataObject) -> None:
+        """Its functions are dropped in the order of mail, and registered again over there."""
+        gateway, conn = self.pick(data)
+        heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        keys = [key for key in sorted(gateway.functions) if key[0] == conn]
+        for key in keys:
+            gateway.forget_function(key, back=True)
+        self.close(gateway, conn, back=True)
+        conn = next(heir.worker_numbers)
+        for key in keys:
+            self.register_elsewhere(gateway.id, key, heir, conn)
+
+    def register_elsewhere(self, lost: str, key: FunctionKey, heir: Gateway, conn: int) -> None:
+        _, namespace, id = key
+        stamp = heir.functions[conn, namespace, id] = next(self.stamps)
+        heir.tell(id, PutFunction(heir.map.epoch, heir.owner(conn), namespace, id, stamp, b"{}"))
+        self.moved.add((namespace, id))
+        if (lost, key) in self.sure and self.steady(id):
+            self.sure.add((heir.id, (conn, namespace, id)))
+
+    def steady(self, id: str) -> bool:
+        """The id's slot is not about to change hands: who gains one does not know whom its former owner expects."""
+        slot = self.maps[-1].slot(id)
+        nodes = (*self.gateways.values(), *self.cores.values())
+        return all(node.map.slot(id) == slot for node in nodes) and self.cores[slot.node].slots.ready(slot_of(id))
 
     @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(TYPES[:2]))
     def register_type(self, data: st.DataObject, namespace: str, id: str) -> None:
@@ -305,12 +382,18 @@ class Registry(RuleBasedStateMachine):
     @rule(data=st.data())
     def connection_closes(self, data: st.DataObject) -> None:
         """The leader's clean-up may overtake what the gateway has sent."""
-        gateway, conn = self.pick(data)
+        self.close(*self.pick(data), back=data.draw(st.booleans()))
+
+    def close(self, gateway: Gateway, conn: int, back: bool) -> None:
         gateway.conns = {place: number for place, number in gateway.conns.items() if number != conn}
-        owners = [gateway.close(conn)]
+        owner = gateway.close(conn)
+        self.closed[owner] = back
+        self.clean_up(owner, back)
+
+    def clean_up(self, owner: Owner, back: bool) -> None:
         for shard in SHARDS:
             for step in ("functions", "triggers"):
-                self.post(LEADER, shard, Cleanup(1, step, owners))
+                self.post(LEADER, shard, Cleanup(1, step, [owner], self.term, [0] if back else []))
 
     @rule(data=st.data(), key=st.sampled_from(KEYS))
     def watch(self, data: st.DataObject, key: str) -> None:
@@ -340,9 +423,16 @@ class Registry(RuleBasedStateMachine):
                 self.deliver(*links[0])
             for core in self.cores.values():
                 core.settle()
-        assert not self.busy()
+        assert all(core.slots.filling() == 0 for core in self.cores.values())
+        self.clock += WINDOW
+        for core in self.cores.values():
+            core.tick(self.clock)  # whoever is not back by now is not expected any more
+        while links := self.busy():
+            self.deliver(*links[0])
         assert all(core.slots.filling() == 0 and len(core.holds) == 0 for core in self.cores.values())
         self.sure = {(name, key) for name, gateway in self.gateways.items() for key in gateway.functions}
+        self.moved.clear()
+        self.closed.clear()
         truth = Truth(self.duplicates, self.maps[-1], self.gateways, self.storage, self.cores)
         truth.check_functions(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS)
         truth.check_trigger_store()

@@ -154,10 +154,11 @@ class Gateway:
         self.tell(id, DropTrigger(self.owner(conn), id))
         self.tell(trigger.type, UnbindTrigger(self.owner(conn), id, trigger.type))
 
-    def forget_function(self, key: FunctionKey) -> None:
+    def forget_function(self, key: FunctionKey, back: bool = False) -> None:
+        """`back`: its worker was sent to another gateway."""
         conn, namespace, id = key
         del self.functions[key]
-        self.tell(id, DropFunction(self.owner(conn), namespace, id))
+        self.tell(id, DropFunction(self.owner(conn), namespace, id, back))
 
     def close(self, conn: int) -> Owner:
         for registrations in (self.functions, self.types):
