@@ -9,6 +9,7 @@ from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.history import calling
 from tests.support.raw import CallFailed, RawWorker, echo, known, raw_worker, workers_listed
+from tests.support.reconnecting import Gate, reconnecting
 
 
 async def _functions(worker: RawWorker) -> set[str]:
@@ -103,3 +104,91 @@ async def test_a_stopped_gateway_sends_its_workers_elsewhere_with_1012(own_clust
         assert worker.socket.close_code == 1012
         assert stopping.wait() == 0
         await eventually(lambda: _gone(observer, worker.worker_id))
+
+
+async def test_every_lost_worker_is_told_of_once(own_cluster: Cluster) -> None:
+    doomed, safe = own_cluster.gateways
+    async with raw_worker(safe.url) as observer, AsyncExitStack() as stack:
+        events = await _watch_workers(observer)
+        lost = [await stack.enter_async_context(raw_worker(doomed.url, name=f"lost-{n}")) for n in range(20)]
+        came, gone = (
+            [{"event": event, "worker_id": worker.worker_id} for worker in lost]
+            for event in ("worker_connected", "worker_disconnected")
+        )
+        await eventually(lambda: all(event in events for event in came))
+        doomed.kill()
+        await eventually(lambda: all(event in events for event in gone))
+        await observer.flush()
+        assert [events.count(event) for event in gone] == [1] * len(gone)
+
+
+async def test_a_replicated_function_goes_on_without_the_killed_gateway(make_cluster: Any) -> None:
+    cluster: Cluster = make_cluster(gateways=3)
+    doomed, one, two = cluster.gateways
+    async with (
+        raw_worker(one.url) as caller,
+        raw_worker(two.url) as replica,
+        raw_worker(doomed.url) as other,
+    ):
+        for worker in (replica, other):
+            await worker.register("twice::f", echo)
+        await eventually(lambda: _owners(caller, "twice::f", 2))
+        async with calling(caller, "twice::f", at_once=8) as history:
+            await history.more()
+            doomed.kill()
+            await history.more(200)
+    assert not history.mixed_up
+    assert len(history.failed) <= 8  # one for each that may have been sent when it happened
+    for error in history.failed:
+        assert error["code"] == "invocation_stopped"
+        assert doomed.id in error["message"]
+
+
+async def _owners(caller: RawWorker, function: str, count: int) -> bool:
+    rows = (await caller.call("engine::workers::list", {}))["workers"]
+    return sum(function in row["functions"] for row in rows) == count
+
+
+async def test_the_answer_of_a_worker_that_lost_its_connection_arrives(own_cluster: Cluster) -> None:
+    first, second = own_cluster.gateways
+    async with raw_worker(first.url) as caller, reconnecting(first.url, second.url) as callee:
+        gate = Gate()
+        await callee.register("slow::f", gate)
+        await known(caller, "slow::f")
+        call = await caller.begin("slow::f", {"n": 1})
+        await gate.called.wait()
+        callee.abort()
+        await callee.connections(2)
+        gate.opened.set()
+        assert (await caller.result(call))["result"]["n"] == 1
+        assert (await caller.call("slow::f", {"n": 2}))["n"] == 2
+
+
+async def test_a_caller_that_lost_its_connection_gets_its_answer_on_the_next_one(own_cluster: Cluster) -> None:
+    first, second = own_cluster.gateways
+    async with raw_worker(second.url) as callee, reconnecting(first.url, second.url) as caller:
+        await callee.register("slow::f")
+        await known(callee, "slow::f")
+        call = await caller.begin("slow::f", {"n": 1})
+        invocation = await callee.expect("invokefunction", function_id="slow::f")
+        caller.abort()
+        await caller.connections(2)
+        await callee.answer(invocation, {"n": 2})
+        assert (await caller.result(call))["n"] == 2
+
+
+async def test_a_caller_that_waits_on_a_killed_gateway_is_told_after_it_lost_its_own_connection(
+    own_cluster: Cluster,
+) -> None:
+    first, doomed = own_cluster.gateways
+    async with raw_worker(doomed.url) as callee, reconnecting(first.url) as caller:
+        await callee.register("slow::f")
+        await known(callee, "slow::f")
+        call = await caller.begin("slow::f", {"n": 1})
+        await callee.expect("invokefunction", function_id="slow::f")
+        caller.abort()
+        await caller.connections(2)
+        doomed.kill()
+        with pytest.raises(CallFailed) as failure:
+            await caller.result(call, within=30)
+        assert failure.value.code == "invocation_stopped"
