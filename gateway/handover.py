@@ -6,7 +6,7 @@ On the same gateway they simply change hands. When the worker is back on another
    callers note where they went (`moved`), the other gateway takes them (`serve`), and this one forgets them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from iii_cluster.bus.envelopes import Deliver
 from iii_cluster.routing.table import RouteTable, Target
@@ -45,7 +45,8 @@ class Handover:
             return {}
         if node != self.node:
             self._lost.move_there(kept, node, conn)
-            return {invocation_id: origin for invocation_id, origin in kept.worker.serving.items() if origin}
+            self._forget(kept.worker, [call for call, origin in kept.worker.serving.items() if not origin])
+            return dict(kept.worker.serving)
         heir = self._workers.get(conn)
         if heir is not None:
             self._move_here(kept, heir)
@@ -99,9 +100,12 @@ class Handover:
         """The other gateway ends them now."""
         kept = self._lost.moved(worker_id)
         if kept is not None:
-            for invocation_id in kept.worker.serving:
-                del self._serving[invocation_id]
-            kept.worker.serving.clear()
+            self._forget(kept.worker, list(kept.worker.serving))
+
+    def _forget(self, worker: Worker, served: Iterable[str]) -> None:
+        for invocation_id in served:
+            del worker.serving[invocation_id]
+            del self._serving[invocation_id]
 
     def deliver(self, _node: str, said: Deliver) -> None:
         """The answer to a call that a worker of ours made on an earlier connection, at another gateway."""

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 # How many owners one choice looks at: the work per call must not grow with the number of replicas.
 CHOICE_WINDOW = 4
+# Nodes that left the map which are remembered: a shard may name them as owners for a while.
+MAX_DEPARTED = 1_000
 
 Key = tuple[str, str]  # namespace, function id
 
@@ -63,6 +65,7 @@ class Route:
         "function",
         "local",
         "namespace",
+        "outdated",
         "remote",
         "turn",
         "unanswered",
@@ -79,6 +82,7 @@ class Route:
         self.asked_at = 0.0
         self.disowned = False  # owners that the shard named do not serve it: it may know better by now
         self.elsewhere: list[str] = []
+        self.outdated = False  # the shard's last answer named only nodes that had left
         self.unanswered = False  # given up: no shard answered in time
         self.waiting: list[Callable[[Route], None]] | None = None  # calls held until the answer
 
@@ -154,6 +158,7 @@ class RouteTable:
         self._targets: dict[tuple[str, int], Target] = {}
         self._held: set[Route] = set()
         self._avoided: set[str] = set()  # nodes
+        self._departed: dict[str, None] = {}  # nodes, oldest first
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -211,13 +216,27 @@ class RouteTable:
             return
         if route.asked != shard:
             return  # a former owner of the slot
-        self._set_owners(route, said.owners)
+        owners = [owner for owner in said.owners if owner.node not in self._departed]
+        self._set_owners(route, owners)
+        if route.waiting is not None and self._is_outdated(route, said.owners, owners):
+            return
         route.disowned = False
         route.elsewhere = said.elsewhere
         self._release(route)
         if not said.owners:
             route.asked = ""  # the shard does not watch a function that nobody serves
             self._forget_if_empty(route)
+
+    def _is_outdated(self, route: Route, said: list[Owner], alive: list[Owner]) -> bool:
+        """Whether the shard has yet to hear that all it named have left; when it has, it is asked again."""
+        if said:
+            route.outdated = not alive
+            return route.outdated
+        if route.outdated:
+            route.outdated = False
+            self._watch(route)
+            return True
+        return False
 
     def _set_owners(self, route: Route, owners: Iterable[Owner]) -> None:
         remote: list[Target] = []
@@ -294,11 +313,19 @@ class RouteTable:
         old, self.map = self.map, new
         gone = old.nodes.keys() - new.nodes.keys()
         self._avoided -= gone
+        self._note_departures(gone, new)
         for route in list(self._routes.values()):
             if gone:
                 self._drop_nodes(route, gone)
             if (route.asked or route.waiting is not None) and self._moved(route, old, new):
                 self._watch(route)
+
+    def _note_departures(self, gone: Iterable[str], new: ClusterMap) -> None:
+        self._departed |= dict.fromkeys(gone)
+        for node in self._departed.keys() & new.nodes.keys():
+            del self._departed[node]
+        while len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     def _moved(self, route: Route, old: ClusterMap, new: ClusterMap) -> bool:
         return old.slot(route.function) != new.slot(route.function) or route.asked != new.owner(route.function)
