@@ -1,10 +1,15 @@
 """Processes that are cut off longer than their lease: the others go on, and they come back by themselves."""
 
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.support import admin
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 from tests.support.raw import RawWorker, echo, known, raw_worker
 
 
@@ -74,6 +79,32 @@ async def test_calls_to_a_gateway_that_is_cut_off_end(own_cluster: Cluster) -> N
         await caller.nothing("invocationresult", invocation_id=call)
 
 
+async def test_workers_of_a_gateway_without_redis_stay_and_are_back_when_it_returns(make_cluster: Any) -> None:
+    cluster: Cluster = make_cluster(gateways=1)
+    here = cluster.gateways[0]
+    async with Proxy(cluster.valkey.port) as proxy:
+        there = await asyncio.to_thread(cluster.add_gateway, proxy.url)
+        async with raw_worker(there.url) as callee, raw_worker(there.url) as near, raw_worker(here.url) as caller:
+            await callee.register("kept::f", echo)
+            await known(caller, "kept::f")
+            await _calls(caller, "kept::f")
+            await _calls(near, "kept::f")
+            with _closed_port() as nowhere:
+                proxy.target = nowhere
+                proxy.reset()
+                await eventually(lambda: there.id not in _members(here))
+                await eventually(lambda: "fenced: its lease ran out" in _reasons(there))
+                await _calls(near, "kept::f")
+            proxy.target = cluster.valkey.port
+            await eventually(lambda: f"{there.id}.2" in _members(here))
+            await known(caller, "kept::f")
+            await _calls(caller, "kept::f")
+            await _calls(near, "kept::f")
+            assert not callee.closed
+            assert not near.closed
+        await asyncio.to_thread(there.stop)
+
+
 async def test_a_shard_that_was_cut_off_serves_again(own_cluster: Cluster) -> None:
     here, there = own_cluster.gateways
     functions = [f"found::f{n}" for n in range(20)]
@@ -127,3 +158,11 @@ def _reasons(node: ClusterNode) -> list[str]:
     assert status == (503 if page["reasons"] else 200)
     reasons: list[str] = page["reasons"]
     return reasons
+
+
+@contextmanager
+def _closed_port() -> Iterator[int]:
+    """A port that refuses connections: bound, but not listened on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

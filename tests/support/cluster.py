@@ -118,8 +118,9 @@ class Cluster:
     def nodes(self) -> list[ClusterNode]:
         return [*self.coordinators, *self.shards, *self.gateways]
 
-    def add_gateway(self) -> ClusterNode:
-        node = self._spawn_gateway()
+    def add_gateway(self, redis_url: str = "") -> ClusterNode:
+        """With `redis_url`, it has a way to Redis of its own."""
+        node = self._spawn_gateway(redis_url)
         self.gateways.append(node)
         return node.wait_ready()
 
@@ -157,14 +158,16 @@ class Cluster:
         """The ends of the logs of all processes."""
         return "\n".join(process.tail() for process in [self.valkey, *self.nodes])
 
-    def _spawn_gateway(self) -> ClusterNode:
+    def _spawn_gateway(self, redis_url: str = "") -> ClusterNode:
         port = reserve_port()
         self._ports.append(port)
-        return self.spawn("gateway", "--worker-port", str(port))
+        return self.spawn("gateway", "--worker-port", str(port), redis_url=redis_url)
 
-    def spawn(self, role: str, *extra: str) -> ClusterNode:
+    def spawn(self, role: str, *extra: str, redis_url: str = "") -> ClusterNode:
         self._count += 1
         options = {"redis-url": self.valkey.url, "cluster": CLUSTER_NAME, "admin-port": "0", **self._options}
+        if redis_url:
+            options["redis-url"] = redis_url
         argv = [part for name, value in options.items() for part in (f"--{name}", value)]
         name = f"{role}-{self._count}"
         return ClusterNode(role, name, self.directory, [*argv, *extra], self._env, self._lifeline[0]).start()
