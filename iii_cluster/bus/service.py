@@ -218,6 +218,8 @@ class Bus:
 
     def heard(self, bodies: list[bytes]) -> None:
         """Messages to the own inbox; called by the uplink."""
+        if self._stopped:
+            return
         now = self._loop.time()
         for body in bodies:
             try:
@@ -249,7 +251,7 @@ class Bus:
 
     def broadcast(self, body: bytes) -> None:
         """A message to everybody; called by the uplink."""
-        if self.on_map is not None:
+        if self.on_map is not None and not self._stopped:
             _guard("on_map", self.on_map, body)
 
     def _deliver(self, src: str, body: bytes) -> None:
