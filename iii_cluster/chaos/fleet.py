@@ -1,6 +1,7 @@
 """A cluster of our own: an embedded Valkey and role processes, on this host or spread over hosts of our own."""
 
 import re
+import shutil
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -74,7 +75,7 @@ class Fleet:
         if role == "gateway":
             self._ports[spec.name] = port = WORKER_PORT + int(number) if self._hosts is not None else self._port()
             env = env | to_environment(msgspec.structs.replace(settings, worker_port=port))
-        argv = spec.argv
+        argv = (*with_us(), *spec.argv)
         if self._hosts is not None:
             self._places[spec.name] = place = (int(number) - 1) % len(self._hosts.names)
             argv = (*self._hosts.inside(place), *argv)
@@ -171,6 +172,12 @@ class Fleet:
             at = self._recorder.now()
             elected = Elected(process=name, node=found[1], at=at, term=int(found[2]))
             self._recorder.history.elected.append(elected)
+
+
+def with_us() -> tuple[str, ...]:
+    """Has the kernel end what follows when we die, where it can: a frozen process would not notice by itself."""
+    tool = shutil.which("setpriv")
+    return (tool, "--pdeathsig", "KILL") if tool else ()
 
 
 class OwnRedis:
