@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.conformance.known import known
 from tests.support.balancer import Balancer
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.eventually import eventually
+from tests.support.history import calling
+from tests.support.raw import CallFailed
 from tests.support.sdk_worker import SdkError, SdkWorker
 from tests.support.sdks import GENERATIONS, NODE_22, PYTHON_23, PYTHON_25, Generation
 
@@ -135,3 +138,37 @@ async def moved(client: SdkWorker, before: str) -> bool:
 
 async def not_listed(asking: SdkWorker, worker_id: str) -> bool:
     return worker_id not in {row["id"] for row in await asking.ask("workers")}
+
+
+class Caller:
+    """A client as the history wants it."""
+
+    def __init__(self, worker: SdkWorker) -> None:
+        self._worker = worker
+
+    async def call(self, function_id: str, data: Any = None, *, within: float = 0) -> Any:
+        try:
+            return (await self._worker.call(function_id, data))["data"]
+        except SdkError as error:
+            raise CallFailed({"code": error.code, "message": error.message}) from error
+
+
+@pytest.mark.parametrize("callee_on", [PYTHON_25, NODE_22], ids=str)
+async def test_gateways_that_are_replaced_one_by_one_lose_no_call(
+    launch: Launch, own_cluster: Cluster, callee_on: Generation
+) -> None:
+    first, second = own_cluster.gateways
+    async with Balancer(first.ports["worker"]) as balancer:
+        callee = await launch(callee_on, balancer.url, "callee")
+        caller = await launch(NODE_22 if callee_on is PYTHON_25 else PYTHON_25, balancer.url, "caller")
+        await callee.register("steady::echo")
+        await known(caller, "steady::echo")
+        async with calling(Caller(caller), "steady::echo") as history:
+            for leaving, staying in ((first, second), (second, first)):
+                await history.more(20)
+                balancer.target = staying.ports["worker"]
+                assert await asyncio.to_thread(leaving.stop) == 0
+                await history.more(20)
+                await asyncio.to_thread(leaving.restart)
+        assert not history.failed
+        assert not history.mixed_up
