@@ -187,7 +187,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def reattaches(self) -> bool:
-        return self.worker is not None and reattaches(self.worker)
+        """Whether answers find the client on its next connection."""
+        window = self._listener.settings.reattach_window
+        return window > 0 and self.worker is not None and reattaches(self.worker)
 
     # -- frames in ---------------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any, cast
 
 from websockets.client import ClientProtocol
@@ -180,3 +181,12 @@ def test_a_handshake_that_waits_is_refused_when_the_gateway_drains() -> None:
     assert client.listener.handshakes == 0
     client.connection.admit()
     assert client.listener.handshakes == 0
+
+
+def test_answers_find_clients_that_say_who_they_were() -> None:
+    client = _client()
+    for version, found in (("0.23.0", True), ("0.22.1", True), ("0.21.9", False), ("1.0", True), ("", False)):
+        client.connection.worker = cast(Any, SimpleNamespace(info={"version": version}))
+        assert client.connection.reattaches is found
+    client.listener.settings = Settings(reattach_window=0)
+    assert not client.connection.reattaches
