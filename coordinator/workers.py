@@ -52,6 +52,10 @@ class Workers:
     def __len__(self) -> int:
         return len(self._records)
 
+    def records(self) -> Iterable[tuple[str, WorkerRecord]]:
+        """Who is where, those included whose clean-up is not over."""
+        return self._records.items()
+
     def load(self, records: Mapping[str, WorkerRecord]) -> None:
         """Take over from another leader: `records` is what it left in Redis, to be confirmed by the gateways."""
         self.clear()

@@ -303,8 +303,8 @@ class Registry(RuleBasedStateMachine):
     def steady(self, id: str) -> bool:
         """The id's slot is not about to change hands: who gains one does not know whom its former owner expects."""
         slot = self.maps[-1].slot(id)
-        nodes = (*self.gateways.values(), *self.cores.values())
-        return all(node.map.slot(id) == slot for node in nodes) and self.cores[slot.node].slots.ready(slot_of(id))
+        maps = [*(g.map for g in self.gateways.values()), *(c.map for c in self.cores.values())]
+        return all(known.slot(id) == slot for known in maps) and self.cores[slot.node].slots.ready(slot_of(id))
 
     @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(TYPES[:2]))
     def register_type(self, data: st.DataObject, namespace: str, id: str) -> None:
