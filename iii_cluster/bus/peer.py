@@ -1,6 +1,7 @@
 """One peer as the bus sees it: the link to it, where its inbox is, and whether anybody listens there."""
 
 from collections.abc import Callable
+from math import inf
 
 from iii_cluster.bus.link import Link
 from iii_cluster.bus.publisher import Channel, Publisher
@@ -47,9 +48,11 @@ class Peer:
         return self.channel.unheard or self.link.settled
 
     def heard(self, now: float) -> None:
+        """It sent something. Who is unreachable may be back: it is called at once, as it may also have lost nothing
+        but its subscription, or be dead, and this is late mail."""
         self.heard_at = now
         if self.channel.unheard:
-            self.channel.set_unheard(False)
+            self._called_at = -inf
 
     def flush(self, now: float) -> None:
         """Publish what the link has to say."""

@@ -11,6 +11,7 @@ import redis.asyncio
 from iii_cluster.bus.ask import Asker, AskError, NodeLost
 from iii_cluster.bus.envelopes import Ask, Result
 from iii_cluster.bus.packets import DATA, pack
+from iii_cluster.bus.peer import CALL_INTERVAL
 from iii_cluster.bus.service import Bus
 from iii_cluster.cluster.keys import Keys
 from tests.support.bus import Inbox, MakeBus, started_buses
@@ -119,6 +120,10 @@ async def test_an_unreachable_peer_is_called_on_even_if_nothing_is_owed_to_it(
     async with redis.asyncio.Redis.from_url(server.url) as client:
         await client.publish(Keys("test").inbox("a"), pack(DATA, "c", 1, 1, 0, 0, []))
         await eventually(lambda: seen.told == [("c", False)])  # nobody heard the acknowledgement
+        await client.publish(Keys("test").inbox("a"), pack(DATA, "c", 1, 2, 0, 0, []))
+        await eventually(lambda: a.stats.packets_in == 2)
+        await asyncio.sleep(2 * CALL_INTERVAL)
+        assert seen.told == [("c", False)], "late mail proves nothing"
         subscription = client.pubsub()
         await subscription.subscribe(Keys("test").inbox("c"))
         await eventually(lambda: seen.told == [("c", False), ("c", True)])
