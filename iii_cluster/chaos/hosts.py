@@ -22,7 +22,7 @@ class Hosts:
     def __init__(self, count: int) -> None:
         remove_leftovers()
         pid = os.getpid()
-        subnet = FIRST_SUBNET + pid % (LAST_SUBNET - FIRST_SUBNET)
+        subnet = _free_subnet()
         self.hub = f"10.213.{subnet}.1"
         self.names = [f"{PREFIX}{pid}-{number}" for number in range(count)]
         self._bridge = f"iiic{pid}"
@@ -62,6 +62,17 @@ class Hosts:
         _remove("link", "delete", self._bridge)
 
 
+def _free_subnet() -> int:
+    """One that no interface here is in."""
+    taken = _ip("-4", "-oneline", "address", "show")
+    start = os.getpid() % (LAST_SUBNET - FIRST_SUBNET)
+    for number in range(FIRST_SUBNET, LAST_SUBNET):
+        subnet = FIRST_SUBNET + (start + number) % (LAST_SUBNET - FIRST_SUBNET)
+        if f" 10.213.{subnet}." not in taken:
+            return subnet
+    raise NoHosts("all of 10.213.0.0/16 is in use here")
+
+
 def remove_leftovers() -> None:
     """Takes away what processes that are no more have left behind."""
     with contextlib.suppress(OSError):
@@ -83,13 +94,14 @@ def unavailable() -> str:
     return ""
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     try:
         done = subprocess.run(("ip", *arguments), capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoHosts(f"ip {' '.join(arguments)}: {error}") from None
     if done.returncode:
         raise NoHosts(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _remove(*arguments: str) -> None:
