@@ -307,3 +307,18 @@ async def test_changed_functions_are_told_once(lab: Lab) -> None:
     await poll.poll()
     await eventually(lambda: gateway.log == ["functions_changed"] * 2)
     assert await leader.redis.get(leader.keys.functions_digest) is not None
+
+
+async def test_records_and_digest_of_a_former_term_are_not_written(lab: Lab) -> None:
+    leader, service = await lab.coordinator(1)
+    await eventually(lambda: service.describe()["leading"])
+    scripts = Scripts(leader.redis, leader.keys)
+    term = service.describe()["term"]
+    body = msgspec.msgpack.encode(WorkerRecord("gateway-1", 1))
+    assert await scripts.write_records(term, {"kept": body, "erased": body}, [])
+    assert await scripts.write_digest(term, "1:a")
+    assert not await scripts.write_records(term - 1, {"late": body}, ["kept"])
+    assert not await scripts.write_digest(term - 1, "2:b")
+    assert await scripts.write_records(term, {}, ["erased"])
+    assert set(await records(leader)) == {"kept"}
+    assert await leader.redis.get(leader.keys.functions_digest) == b"1:a"
