@@ -201,5 +201,5 @@ def _runs(pid: int) -> bool:
 
 def _is_redis(pid: int) -> bool:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
-        return any(word in file.read() for word in ("redis", "valkey"))
+        return file.read().startswith(("redis", "valkey"))
     return False
