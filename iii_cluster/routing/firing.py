@@ -130,8 +130,10 @@ class Firing:
             self._maybe_all_sent()
 
     def _on_map(self, _old: ClusterMap, new: ClusterMap) -> None:
-        self._routes.on_map(new)
-        self._subscriptions.on_map(new)
+        """Of a map without this node nothing follows: shards refuse what a stranger asks."""
+        if self._bus.node_id in new.nodes:
+            self._routes.on_map(new)
+            self._subscriptions.on_map(new)
 
     def _maybe_all_sent(self) -> None:
         if self.all_sent and self.on_sent is not None:

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from iii_cluster.bus.envelopes import (
     Envelope,
     FunctionOwners,
@@ -25,6 +27,8 @@ OWNERS = [Owner(f"gateway-{letter}", conn, f"worker-{letter}{conn}") for letter 
 
 
 class FakeBus:
+    node_id = "coordinator-1"
+
     def __init__(self) -> None:
         self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {}
         self.sent: list[tuple[str, Envelope]] = []
@@ -48,9 +52,12 @@ class FakeBus:
 class FakeMembership:
     def __init__(self) -> None:
         nodes = {name: NodeInfo(id=name, role=Role.GATEWAY) for name in ("gateway-a", "gateway-b")}
+        nodes["coordinator-1"] = NodeInfo(id="coordinator-1", role=Role.COORDINATOR)
         self.map = ClusterMap(term=1, epoch=1, nodes=nodes, slots=(SlotOwner(SHARD, 1),) * SLOTS)
+        self.subscriber: Callable[[ClusterMap, ClusterMap], None] | None = None
 
-    def subscribe(self, fn: Callable[[ClusterMap, ClusterMap], None]) -> None: ...
+    def subscribe(self, fn: Callable[[ClusterMap, ClusterMap], None]) -> None:
+        self.subscriber = fn
 
 
 def firing(owners: list[Owner] | None = None, triggers: int = 1) -> tuple[Firing, FakeBus]:
@@ -150,3 +157,16 @@ def test_an_event_that_is_refused_again_and_again_is_given_up() -> None:
         bus.get(SHARD, FunctionOwners(KEY, attempts + 1, OWNERS[:1]))
     assert attempts == MAX_REFUSALS + 1
     bus.get("gateway-a", Result("unknown"))
+
+
+def test_triggers_are_asked_for_when_the_node_is_in_the_map_not_before() -> None:
+    bus, membership = FakeBus(), FakeMembership()
+    joined = membership.map
+    before = replace(joined, nodes={name: node for name, node in joined.nodes.items() if name != bus.node_id})
+    membership.map = before
+    fired = Firing(cast(Bus, bus), cast(Membership, membership))
+    fired.watch(TYPE)
+    assert not bus.sent, "a shard does not answer strangers"
+    assert membership.subscriber is not None
+    membership.subscriber(before, replace(joined, epoch=2))
+    assert [(node, said.epoch) for node, said in bus.sent if isinstance(said, Watch)] == [(SHARD, 2)]
