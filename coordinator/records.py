@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 
 import msgspec
@@ -31,11 +31,14 @@ class WorkerRecords:
     Writes wait for Redis and for the term as long as it takes; the newest write of a worker wins.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, term: Callable[[], int]) -> None:
+    def __init__(
+        self, redis: Redis, keys: Keys, term: Callable[[], int], stored: Callable[[Mapping[str, WorkerRecord]], None]
+    ) -> None:
         self._redis = redis
         self._key = keys.workers
         self._scripts = Scripts(redis, keys)
         self._term = term
+        self._stored = stored  # told of records that are written
         self._pending: dict[str, WorkerRecord | None] = {}
         self._writer: asyncio.Task[None] | None = None
         self._outage = Outage(logger, "worker_records")
@@ -80,6 +83,8 @@ class WorkerRecords:
             if not written:
                 self._pending = batch | self._pending
                 await asyncio.sleep(RETRY_INTERVAL)
+                continue
+            self._stored({worker: record for worker, record in batch.items() if record is not None})
 
     async def _write(self, batch: dict[str, WorkerRecord | None]) -> bool:
         """False: the term is over, or has not begun."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from iii_cluster.bus.envelopes import (
@@ -62,7 +62,7 @@ class CoordinatorService:
         self._keeper = MapKeeper(self._id, settings.lease_ttl, settings.lease_interval)
         self._election = Election(self._scripts, self._id, settings, lambda: node.membership.map.term)
         self._ledger = Ledger(self, lambda: self._election.term)
-        self._records = WorkerRecords(node.redis, node.keys, lambda: self._ledger.term)
+        self._records = WorkerRecords(node.redis, node.keys, lambda: self._ledger.term, self._on_stored)
         self._cleanup_timer: asyncio.TimerHandle | None = None
         self._cleanup_deadline: float | None = None  # that the timer is set for
         self._firing = Firing(node.bus, node.membership)
@@ -246,6 +246,10 @@ class CoordinatorService:
         self._ledger.link_reset(node, time.monotonic())
         self._set_cleanup_timer()
 
+    def _on_stored(self, records: Mapping[str, WorkerRecord]) -> None:
+        self._ledger.heard(lambda: self._ledger.workers.stored(records), time.monotonic())
+        self._set_cleanup_timer()
+
     # -- effects of the ledger
 
     def send(self, node: str, envelope: Cleanup) -> None:
@@ -282,6 +286,7 @@ class CoordinatorService:
             self._cleanup_timer = asyncio.get_running_loop().call_later(delay, self._on_cleanup_timer)
 
     def _on_cleanup_timer(self) -> None:
+        self._cleanup_deadline = None  # a timer may be early: then it is set once more
         self._ledger.expire(time.monotonic())
         self._set_cleanup_timer()
 

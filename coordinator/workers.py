@@ -22,7 +22,8 @@ class WorkerRecord(Struct, frozen=True):
 
 
 class Effects(Protocol):
-    def store(self, worker: str, record: WorkerRecord) -> None: ...
+    def store(self, worker: str, record: WorkerRecord) -> None:
+        """Write the record; `Workers.stored` is called when it is written."""
 
     def erase(self, worker: str) -> None: ...
 
@@ -36,6 +37,7 @@ class Effects(Protocol):
 class Workers:
     """Worker id -> connection. A record stays until its clean-up is over, so that a new leader can finish it.
 
+    Nobody hears of a worker before its record is written: the next leader has to tell when it is gone.
     A gateway that was cut off comes back under a new node id with the same workers: the former connection of each is
     cleaned up and told of, then the new one is.
     """
@@ -47,6 +49,7 @@ class Workers:
         self._unconfirmed: dict[str, set[str]] = {}  # by gateway: recorded, not yet announced to this leader
         self._leaving: dict[str, WorkerRecord] = {}
         self._arriving: dict[str, WorkerRecord] = {}  # connected anew while the former connection is cleaned up
+        self._early: dict[str, list[tuple[str, str]]] = {}  # events, and their names, that wait for a worker's record
         self._trusted = False  # the records were there: a worker without one is news
 
     def __len__(self) -> int:
@@ -75,6 +78,7 @@ class Workers:
         self._unconfirmed.clear()
         self._leaving.clear()
         self._arriving.clear()
+        self._early.clear()
         self._trusted = True
 
     def up(self, gateway: str, conn: int, worker: str, again: bool) -> None:
@@ -94,8 +98,16 @@ class Workers:
             self._depart([worker], back=True)
 
     def changed(self, worker: str) -> None:
-        if worker in self._records:
+        if worker in self._early:
+            self._early[worker].append((CHANGED, ""))
+        elif worker in self._records:
             self._effects.fire(CHANGED, worker, "")
+
+    def stored(self, records: Mapping[str, WorkerRecord]) -> None:
+        """These are written."""
+        for worker, record in records.items():
+            if self._records.get(worker) == record:
+                self._tell_early(worker)
 
     def down(self, gateway: str, conn: int, worker: str, back: bool = False) -> None:
         """A connection is closed; `back` if its worker is expected to come again.
@@ -140,6 +152,7 @@ class Workers:
         for departure in departures:
             if self._is_leaving(departure):
                 owner = departure.owner
+                self._tell_early(owner.worker)
                 self._effects.fire(DISCONNECTED, owner.worker, _once(DISCONNECTED, owner))
 
     def cleaned(self, departures: Iterable[Departure]) -> None:
@@ -160,10 +173,13 @@ class Workers:
 
     def _connected(self, worker: str, record: WorkerRecord, news: bool) -> None:
         self._put(worker, record)
-        self._effects.store(worker, record)
         if news:
-            once = _once(CONNECTED, Owner(record.gateway, record.conn, worker))
-            self._effects.fire(CONNECTED, worker, once)
+            self._early[worker] = [(CONNECTED, _once(CONNECTED, Owner(record.gateway, record.conn, worker)))]
+        self._effects.store(worker, record)
+
+    def _tell_early(self, worker: str) -> None:
+        for event, once in self._early.pop(worker, ()):
+            self._effects.fire(event, worker, once)
 
     def _depart(self, workers: Iterable[str], back: bool = False) -> None:
         departures = []

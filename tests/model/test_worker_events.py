@@ -138,7 +138,9 @@ class Coordinator:
             else:
                 self.world.records[worker] = record
                 self.world.recorded.add(Owner(record.gateway, record.conn, worker))
+        stored = {worker: record for worker, record in self.pending.items() if record is not None}
         self.pending.clear()
+        self.ledger.heard(lambda: self.ledger.workers.stored(stored), self.world.now)
 
     def flush_events(self) -> None:
         waiting, self.waiting = self.waiting, []
@@ -184,6 +186,7 @@ class World(RuleBasedStateMachine):
         self.gateways: dict[str, Gateway] = {}
         self.coordinators: dict[str, Coordinator] = {}
         self.numbers = count(1)
+        self.forgetful = False  # Redis has lost its memory once
         self.recorded: set[Owner] = set()  # ever written since Redis lost its memory
         self.lost: set[Owner] = set()  # connections that ended, and that somebody had to be told of
         self.excused: set[Owner] = set()  # of a dead gateway, and nobody who is left knows of them
@@ -222,8 +225,11 @@ class World(RuleBasedStateMachine):
         return self.gateways[id]
 
     def forget_knowledge(self) -> None:
-        """Excuse those of dead gateways that no record and no leader to come can know."""
+        """Excuse those of dead gateways that no record and no leader to come can know, nor anybody has heard of."""
         known = set(self.recorded)
+        if not self.forgetful:
+            heard = self.gateways[HOME].heard
+            known |= {o for o in self.lost if heard[f"{CONNECTED}:{o.worker}:{o.node}:{o.conn}"]}
         for coordinator in self.coordinators.values():
             if coordinator.ledger.loaded and self.map.leader == coordinator.id:
                 known |= {Owner(r.gateway, r.conn, w) for w, r in coordinator.ledger.workers.records()}
@@ -299,6 +305,7 @@ class World(RuleBasedStateMachine):
         """The leader notices when it looks at the leases next."""
         self.records.clear()
         self.recorded.clear()
+        self.forgetful = True
         self.coordinators[self.holder].ledger.workers.restore()
 
     @rule(wait=st.booleans())
@@ -387,7 +394,7 @@ class World(RuleBasedStateMachine):
             coordinator.events_wait = False
         if not self.holder:
             self.somebody_is_elected(self.awake()[0])
-        for _ in range(4):
+        for _ in range(5):
             self.coordinators[self.holder].lead()
             for name in (*self.gateways, *self.coordinators):
                 self.adopt(name)

@@ -46,6 +46,7 @@ class Office:
 
     def store(self, worker: str, record: WorkerRecord) -> None:
         self.redis[worker] = record
+        self.ledger.workers.stored({worker: record})
 
     def erase(self, worker: str) -> None:
         self.redis.pop(worker, None)

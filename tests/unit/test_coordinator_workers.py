@@ -4,7 +4,11 @@ from iii_cluster.bus.envelopes import Owner
 
 
 class Recorder:
+    """Redis answers at once, unless it is slow."""
+
     def __init__(self) -> None:
+        self.workers: Workers | None = None
+        self.slow = False
         self.redis: dict[str, WorkerRecord] = {}
         self.cleaning: list[Departure] = []
         self.events: list[tuple[str, str]] = []
@@ -12,6 +16,8 @@ class Recorder:
 
     def store(self, worker: str, record: WorkerRecord) -> None:
         self.redis[worker] = record
+        if self.workers is not None and not self.slow:
+            self.workers.stored({worker: record})
 
     def erase(self, worker: str) -> None:
         self.redis.pop(worker, None)
@@ -42,7 +48,7 @@ class Recorder:
 def leader(**records: WorkerRecord) -> tuple[Workers, Recorder]:
     recorder = Recorder()
     recorder.redis.update(records)
-    workers = Workers(recorder)
+    workers = recorder.workers = Workers(recorder)
     workers.load(records)
     return workers, recorder
 
@@ -200,6 +206,28 @@ def test_events_are_named_after_the_connection() -> None:
     workers.down("g1", 3, "w")
     recorder.finish(workers)
     assert recorder.names == ["worker_connected:w:g1:3", "", "worker_disconnected:w:g1:3"]
+
+
+def test_nobody_hears_of_a_worker_before_its_record_is_written() -> None:
+    workers, recorder = leader()
+    recorder.slow = True
+    workers.up("g1", 1, "w", again=False)
+    workers.changed("w")
+    workers.stored({"w": WorkerRecord("g1", 9), "other": WorkerRecord("g1", 1)})
+    assert recorder.take_events() == []
+    workers.stored({"w": WorkerRecord("g1", 1)})
+    assert recorder.take_events() == [(CONNECTED, "w"), (CHANGED, "w")]
+    workers.changed("w")
+    assert recorder.take_events() == [(CHANGED, "w")]
+
+
+def test_a_worker_that_is_gone_before_its_record_is_written_came_first() -> None:
+    workers, recorder = leader()
+    recorder.slow = True
+    workers.up("g1", 1, "w", again=False)
+    workers.down("g1", 1, "w")
+    recorder.finish(workers)
+    assert recorder.take_events() == [(CONNECTED, "w"), (DISCONNECTED, "w")]
 
 
 # -- a gateway that was cut off comes back under another id, with the same workers
