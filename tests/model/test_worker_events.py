@@ -124,6 +124,7 @@ class Coordinator:
             else:
                 self.abandon()
                 self.ledger.take_over(term, dict(self.world.records))
+                self.world.forget_knowledge()
         if self.world.map.term != term or self.world.map.nodes.keys() != self.world.living():
             self.world.write_map(self.id)
             self.adopt(self.world.map)
@@ -231,7 +232,7 @@ class World(RuleBasedStateMachine):
             heard = self.gateways[HOME].heard
             known |= {o for o in self.lost if heard[f"{CONNECTED}:{o.worker}:{o.node}:{o.conn}"]}
         for coordinator in self.coordinators.values():
-            if coordinator.ledger.loaded and self.map.leader == coordinator.id:
+            if coordinator.ledger.loaded and self.map.leader == coordinator.id == self.holder:
                 known |= {Owner(r.gateway, r.conn, w) for w, r in coordinator.ledger.workers.records()}
         self.excused |= {owner for owner in self.lost if owner.node not in self.gateways} - known
 

@@ -20,6 +20,7 @@ from iii_cluster.cluster.membership import Membership
 from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.routing.firing import LOOKUP_PATIENCE, MAX_REFUSALS, Firing
 
+ME = "coordinator-1"
 SHARD = "shard-1"
 TYPE = "engine::workers-available"
 KEY = "function:default/on::event"
@@ -47,6 +48,12 @@ class FakeBus:
         found = [(node, said.conn, said.once) for node, said in self.sent if isinstance(said, Invoke)]
         self.sent = [(node, said) for node, said in self.sent if not isinstance(said, Invoke)]
         return found
+
+
+def cluster_map(epoch: int, *coordinators: str) -> ClusterMap:
+    nodes = {name: NodeInfo(id=name, role=Role.GATEWAY) for name in ("gateway-a", "gateway-b")}
+    nodes |= {name: NodeInfo(id=name, role=Role.COORDINATOR) for name in coordinators}
+    return ClusterMap(term=1, epoch=epoch, nodes=nodes, slots=(SlotOwner(SHARD, 1),) * SLOTS)
 
 
 class FakeMembership:
@@ -170,3 +177,14 @@ def test_triggers_are_asked_for_when_the_node_is_in_the_map_not_before() -> None
     assert membership.subscriber is not None
     membership.subscriber(before, replace(joined, epoch=2))
     assert [(node, said.epoch) for node, said in bus.sent if isinstance(said, Watch)] == [(SHARD, 2)]
+
+
+def test_triggers_are_asked_for_when_shards_know_who_asks() -> None:
+    bus, membership = FakeBus(), FakeMembership()
+    membership.map = cluster_map(3)
+    fired = Firing(cast(Bus, bus), cast(Membership, membership))
+    fired.watch(TYPE)
+    assert bus.sent == []
+    assert membership.subscriber is not None
+    membership.subscriber(membership.map, cluster_map(4, ME))
+    assert bus.sent == [(SHARD, Watch(4, [f"triggers:{TYPE}"]))]
