@@ -180,6 +180,11 @@ class Connection(asyncio.Protocol):
         return not self._ws.close_rcvd_then_sent
 
     @property
+    def in_order(self) -> bool:
+        """The client answered our Close: it has read all that was sent, and all that it sent has been read."""
+        return self.lost and self._ws.close_rcvd is not None
+
+    @property
     def busy(self) -> bool:
         """Calls of this worker, or on it, are in flight."""
         worker = self.worker

@@ -108,10 +108,11 @@ class GatewayCore:
         outlet.send(frames.worker_registered(worker.id, token))
         return worker
 
-    def disconnect(self, worker: Worker, *, back: bool) -> None:
+    def disconnect(self, worker: Worker, *, back: bool, in_order: bool = False) -> None:
         """The socket is closed; the coordinator cleans up after it.
 
         With `back` that was not the worker's wish: it is expected on another connection, and its calls are kept.
+        With `in_order` nothing that was on its way to the worker, or from it, was lost.
         """
         if worker.gone:
             return
@@ -122,7 +123,7 @@ class GatewayCore:
         self.by_id.pop(worker.id, None)
         self.registry.release(worker)
         self.routes.release_target(worker.target)
-        self.invocations.worker_gone(worker, back=back, now=self.routes.now)
+        self.invocations.worker_gone(worker, back=back, in_order=in_order, now=self.routes.now)
         self.backpressure.worker_reads_again(worker)
         self.membership.down(worker, back=back)
 

@@ -1,6 +1,10 @@
 """Calls that go on although a connection of theirs was lost: its worker is back on another one. Pure.
 
-On the same gateway they simply change hands. When the worker is back on another gateway,
+What the worker was serving goes on only if its connection was closed in order. A socket that broke may have swallowed a
+call, or its answer, and the worker would never answer (again). Such calls stay with the lost connection: an answer on
+any other ends them, or the end of the window.
+
+On the same gateway calls simply change hands. When the worker is back on another gateway,
 1. the calls it had made stay here, and their answers are sent after it (`Deliver`);
 2. the calls it was serving are the other gateway's to end from then on. `adopt` names them, the gateways of their
    callers note where they went (`moved`), the other gateway takes them (`serve`), and this one forgets them.
@@ -46,7 +50,7 @@ class Handover:
         if node != self.node:
             self._lost.move_there(kept, node, conn)
             self._forget(kept.worker, [call for call, origin in kept.worker.serving.items() if not origin])
-            return dict(kept.worker.serving)
+            return dict(kept.worker.serving) if kept.in_order else {}
         heir = self._workers.get(conn)
         if heir is not None:
             self._move_here(kept, heir)
@@ -66,12 +70,16 @@ class Handover:
                 call.caller = None
             else:
                 heir.calling[raw_id] = invocation_id
+        old.calling.clear()
+        if kept.in_order:
+            self._serve_on(old, heir)
+
+    def _serve_on(self, old: Worker, heir: Worker) -> None:
         for invocation_id, origin in old.serving.items():
             self._serving[invocation_id] = heir
             heir.serving[invocation_id] = origin
             if origin == self.node:
                 _retarget(self._pending[invocation_id], heir.target)
-        old.calling.clear()
         old.serving.clear()
 
     def moved(self, ids: Sequence[str], node: str, conn: int) -> list[str]:

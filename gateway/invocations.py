@@ -293,12 +293,14 @@ class Invocations:
         if self._window > 0:
             self._lost.keep(worker)
 
-    def worker_gone(self, worker: Worker, *, back: bool = False, now: float = 0.0) -> None:
+    def worker_gone(self, worker: Worker, *, back: bool = False, in_order: bool = False, now: float = 0.0) -> None:
         """Its connection is closed. With `back` it is expected on another one: its calls wait for that, for a while."""
         if not back or self._window <= 0:
             self._end_calls_of(worker)
             return
-        self._lost.keep(worker).until = now + self._window
+        kept = self._lost.keep(worker)
+        kept.until = now + self._window
+        kept.in_order = in_order
         for raw_id in list(worker.calling)[: max(0, len(worker.calling) - MAX_CALLS)]:
             self._forget_call(worker, raw_id)
 
@@ -335,8 +337,11 @@ class Invocations:
     def expire(self, now: float, limit: float = 10.0) -> None:
         """Move the clock: end the calls of lost connections whose window is over, and what is parked for `limit` s."""
         self._now = now
-        for worker in self._lost.expire(now):
+        left, unsure = self._lost.expire(now)
+        for worker in left:
             self._end_calls_of(worker)
+        for worker in unsure:
+            self._stop_serving(worker)
         if self._parked:
             self._start_again(self._parked.take_free())
             for node, call in self._parked.take_older(now - limit):

@@ -41,11 +41,12 @@ NOWHERE = _Nowhere()
 class Kept:
     """The answers of one lost connection: kept, then passed on. Takes the place of its outlet."""
 
-    __slots__ = ("_budget", "_bytes", "_frames", "dropped", "heir", "until", "worker")
+    __slots__ = ("_budget", "_bytes", "_frames", "dropped", "heir", "in_order", "until", "worker")
 
     def __init__(self, worker: Worker, budget: "Budget") -> None:
         self.worker = worker
         self.until = math.inf  # when the window is over
+        self.in_order = False  # the worker got every call that was sent to it, and every answer of its came
         self.heir: Answers | None = None  # where the worker is now
         self.dropped = 0
         self._budget = budget
@@ -189,8 +190,10 @@ class LostConnections:
                 log.warning("action=answers_dropped worker=%s count=%d", worker.id, kept.dropped)
             kept.pass_on(NOWHERE)
 
-    def expire(self, now: float) -> list[Worker]:
-        """Those whose window is over."""
+    def expire(self, now: float) -> tuple[list[Worker], list[Worker]]:
+        """Those nobody came for until the window was over; and those that came back and may not know of a call."""
         for kept in [kept for kept in self._moved.values() if not kept.worker.calling and not kept.worker.serving]:
             del self._moved[kept.worker.id]
-        return [kept.worker for kept in self._waiting.values() if now >= kept.until]
+        left = [kept.worker for kept in self._waiting.values() if now >= kept.until]
+        unsure = [kept.worker for kept in self._moved.values() if now >= kept.until and not kept.in_order]
+        return left, unsure

@@ -137,7 +137,7 @@ class Listener:
         self._congested.discard(connection)
         worker = connection.worker
         if worker is not None:
-            self._core.disconnect(worker, back=connection.lost)
+            self._core.disconnect(worker, back=connection.lost, in_order=connection.in_order)
             connection.worker = None
 
     def on_text(self, worker: Worker, payload: bytes) -> None:

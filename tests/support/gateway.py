@@ -87,9 +87,16 @@ class FakeGateway:
         duplicates: Duplicates = Duplicates.BALANCE,
         max_registrations: int = 0,
         name: str = "gateway-aaaaaaaa",
+        reattach_window: float = 0.0,
     ) -> None:
         self.effects = RecordedEffects()
-        self.core = GatewayCore(name, self.effects, duplicates=duplicates, max_registrations=max_registrations)
+        self.core = GatewayCore(
+            name,
+            self.effects,
+            duplicates=duplicates,
+            max_registrations=max_registrations,
+            reattach_window=reattach_window,
+        )
         self.use(cluster_map(name, *(nodes or ("shard-00000001", "coordinator-00000001"))))
 
     def use(self, new: ClusterMap) -> None:

@@ -137,12 +137,14 @@ def test_a_client_that_closes_leaves_by_its_own_wish() -> None:
     client.ws.send_close(1000)
     client.send()
     assert not client.connection.lost
+    assert not client.connection.in_order
 
 
 def test_a_client_whose_socket_just_ends_is_lost() -> None:
     client = _client()
     client.connection.eof_received()
     assert client.connection.lost
+    assert not client.connection.in_order
 
 
 def test_a_client_that_is_sent_away_is_lost_and_heard_until_it_answers() -> None:
@@ -151,8 +153,10 @@ def test_a_client_that_is_sent_away_is_lost_and_heard_until_it_answers() -> None
     client.connection.send(b"not any more")
     client.ws.send_text(b"before it heard of it")
     client.send()
+    assert not client.connection.in_order
     client.take()
     client.send()
+    assert client.connection.in_order
     assert client.listener.heard == [b"before it heard of it"]
     assert client.ws.close_rcvd is not None
     assert client.ws.close_rcvd.code == 1012
