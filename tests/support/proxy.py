@@ -55,24 +55,27 @@ class Proxy:
             pair.server.transport.abort()
 
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         self.connections += 1
         try:
-            back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass  # the target is away, or the proxy ends
+        finally:
             writer.close()
-            return
+            self._tasks.discard(task)
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self.target)
         pair = _Pair(writer, back_writer)
         self._pairs.add(pair)
-        there = self._start(reader, back_writer, None)
-        back = self._start(back_reader, writer, pair)
-        await asyncio.wait([there, back])
-        self._pairs.discard(pair)
-
-    def _start(self, reader: StreamReader, writer: StreamWriter, muting: _Pair | None) -> Task[None]:
-        task = asyncio.ensure_future(self._forward(reader, writer, muting))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        try:
+            await asyncio.gather(self._forward(reader, back_writer, None), self._forward(back_reader, writer, pair))
+        finally:
+            back_writer.close()
+            self._pairs.discard(pair)
 
     async def _forward(self, reader: StreamReader, writer: StreamWriter, muting: _Pair | None) -> None:
         """`muting` is the pair whose way back this is."""
