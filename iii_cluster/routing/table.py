@@ -82,7 +82,7 @@ class Route:
         self.asked_at = 0.0
         self.disowned = False  # owners that the shard named do not serve it: it may know better by now
         self.elsewhere: list[str] = []
-        self.outdated = False  # the shard's last answer named only nodes that had left
+        self.outdated = False  # the shard's last answer named only connections that are gone
         self.unanswered = False  # given up: no shard answered in time
         self.waiting: list[Callable[[Route], None]] | None = None  # calls held until the answer
 
@@ -216,9 +216,8 @@ class RouteTable:
             return
         if route.asked != shard:
             return  # a former owner of the slot
-        owners = [owner for owner in said.owners if owner.node not in self._departed]
-        self._set_owners(route, owners)
-        if route.waiting is not None and self._is_outdated(route, said.owners, owners):
+        self._set_owners(route, [owner for owner in said.owners if owner.node not in self._departed])
+        if route.waiting is not None and self._is_outdated(route, said.owners):
             return
         route.disowned = False
         route.elsewhere = said.elsewhere
@@ -227,10 +226,10 @@ class RouteTable:
             route.asked = ""  # the shard does not watch a function that nobody serves
             self._forget_if_empty(route)
 
-    def _is_outdated(self, route: Route, said: list[Owner], alive: list[Owner]) -> bool:
-        """Whether the shard has yet to hear that all it named have left; when it has, it is asked again."""
+    def _is_outdated(self, route: Route, said: list[Owner]) -> bool:
+        """Whether the shard has yet to hear that all it named are gone; when it has, it is asked again."""
         if said:
-            route.outdated = not alive
+            route.outdated = not route.local and not route.remote
             return route.outdated
         if route.outdated:
             route.outdated = False

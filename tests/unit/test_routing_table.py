@@ -194,3 +194,13 @@ def test_the_last_owner_leaving_ends_the_route(effects: RecordedEffects) -> None
     assert table.ready("default", "f") is None
     assert len(table) == 0
     assert table.target(OTHER, 7) is None
+
+
+def test_a_shard_that_still_names_a_connection_closed_here_has_not_answered(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    answers: list[Route] = []
+    table.lookup("default", "f", answers.append)
+    table.on_owners(SHARD, FunctionOwners(KEY, 1, _owners(3, node=ME)))  # its drop is on its way
+    assert answers == []
+    table.on_owners(SHARD, FunctionOwners(KEY, 2, _owners(7)))
+    assert [route.choose() for route in answers] == [table.target(OTHER, 7)]
