@@ -3,16 +3,15 @@
 Whoever leads when, and whatever it was doing when it stopped: every lost connection is cleaned up and told of once.
 """
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Collection
 from itertools import count
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from coordinator.cleanup import TOLD, Departure
+from coordinator.cleanup import Departure
 from coordinator.ledger import Ledger
 from coordinator.workers import CONNECTED, DISCONNECTED, WorkerRecord
 from iii_cluster.bus.envelopes import (
@@ -26,49 +25,10 @@ from iii_cluster.bus.envelopes import (
     WorkerUp,
 )
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
+from tests.support.reporting_model import Gateway
 
 SHARD = "shard-1"
 HOME = "gateway-0"  # of the subscriber; it never dies
-
-
-@dataclass
-class Gateway:
-    """Tells the leader of its workers, again to every new one; its subscriber hears each event once."""
-
-    id: str
-    post: Callable[[str, Envelope], None]
-    map: ClusterMap = field(default_factory=ClusterMap)
-    conns: dict[int, str] = field(default_factory=dict)
-    departed: dict[int, str] = field(default_factory=dict)
-    heard: Counter[str] = field(default_factory=Counter)
-
-    def tell(self, envelope: Envelope) -> None:
-        if self.map.leader:
-            self.post(self.map.leader, envelope)
-
-    def adopt(self, new: ClusterMap) -> None:
-        old, self.map = self.map, new
-        if (old.leader, old.term) != (new.leader, new.term):
-            self.announce()
-
-    def announce(self) -> None:
-        for conn, worker in self.conns.items():
-            self.tell(WorkerUp(conn, worker, again=True))
-        for conn, worker in self.departed.items():
-            self.tell(WorkerDown(conn, worker))
-        self.tell(WorkersAnnounced(self.map.epoch))
-
-    def receive(self, src: str, said: Envelope) -> None:
-        match said:
-            case Invoke(once=once):
-                self.heard[once] += 1
-            case Cleanup(job, step, owners, term):
-                if term < self.map.term:
-                    return
-                for owner in owners:
-                    if step == TOLD and owner.node == self.id:
-                        self.departed.pop(owner.conn, None)
-                self.post(src, CleanupDone(job, step))
 
 
 class Coordinator:
