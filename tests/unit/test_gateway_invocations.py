@@ -6,6 +6,7 @@ import pytest
 
 from gateway.backpressure import MAX_LOOKUPS
 from gateway.invocations import MAX_REFUSALS
+from gateway.once import MAX_NAMES, Once
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Congested, FunctionOwners, Invoke, Owner, Refused, Result, Watch
 from iii_cluster.config.settings import Duplicates
@@ -530,3 +531,31 @@ def test_answers_for_others_wait_for_redis() -> None:
     gateway.core.invocations.cut_off("Redis is unreachable")
     gateway.say(callee, type="invocationresult", invocation_id="i-1", function_id="f", result=1)
     assert gateway.effects.take(Result) == [Result("i-1", b"1")]
+
+
+def test_an_event_told_twice_is_heard_once() -> None:
+    gateway = _gateway()
+    callee, callee_out = _serve(gateway)
+    for id in ("i-1", "i-2"):
+        gateway.core.invocations.on_invoke(COORDINATOR, Invoke(id, callee.number, "f", b"{}", once="connected:w"))
+    gateway.core.invocations.on_invoke(COORDINATOR, Invoke("i-3", callee.number, "f", b"{}", once="disconnected:w"))
+    assert [frame["invocation_id"] for frame in callee_out.take()] == ["i-1", "i-3"]
+    assert not gateway.effects.take(Refused)
+
+
+def test_an_event_that_was_refused_is_heard_when_it_comes_again() -> None:
+    gateway = _gateway()
+    callee, callee_out = _serve(gateway)
+    gone = Invoke("i-1", 99, "f", b"{}", once="connected:w")
+    gateway.core.invocations.on_invoke(COORDINATOR, gone)
+    assert gateway.effects.take(Refused) == [Refused(gone)]
+    gateway.core.invocations.on_invoke(COORDINATOR, Invoke("i-2", callee.number, "f", b"{}", once="connected:w"))
+    assert len(callee_out.take()) == 1
+
+
+def test_names_of_events_are_remembered_within_bounds() -> None:
+    once = Once()
+    for n in range(MAX_NAMES + 1):
+        assert once.first(str(n))
+    assert not once.first("1")
+    assert once.first("0")

@@ -8,6 +8,7 @@ from tests.support.gateway import RecordedEffects, cluster_map
 
 ME = "gateway-aaaaaaaa"
 OTHER = "gateway-bbbbbbbb"
+THIRD = "gateway-cccccccc"
 SHARD = "shard-00000001"
 NEW_SHARD = "shard-00000002"
 KEY = "function:default/f"
@@ -204,3 +205,114 @@ def test_a_shard_that_still_names_a_connection_closed_here_has_not_answered(effe
     assert answers == []
     table.on_owners(SHARD, FunctionOwners(KEY, 2, _owners(7)))
     assert [route.choose() for route in answers] == [table.target(OTHER, 7)]
+
+
+def test_owners_on_a_node_to_avoid_are_passed_over_while_there_is_another(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    route = _found(table, 7)
+    table.on_owners(SHARD, FunctionOwners(KEY, 2, [*_owners(7), *_owners(8, node=THIRD)]))
+    other, third = route.remote
+    third.congested = True
+    third.outstanding = 50
+    table.set_avoided(OTHER, True)
+    assert {route.choose() for _ in range(4)} == {third}
+    table.set_avoided(THIRD, True)
+    chosen = route.choose()
+    assert chosen is not None
+    assert chosen.avoided
+    table.set_avoided(OTHER, False)
+    assert {route.choose() for _ in range(4)} == {other}
+
+
+def test_an_owner_here_serves_when_all_others_are_to_be_avoided(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    route = _found(table, 7)
+    near = table.own_target(1, "me")
+    table.export("default", "f", near)
+    near.outstanding = 50
+    near.congested = True
+    table.set_avoided(OTHER, True)
+    assert route.choose() is near
+
+
+def test_one_owner_to_use_is_found_among_many_to_avoid(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    route = _found(table, *range(100))
+    table.on_owners(SHARD, FunctionOwners(KEY, 2, [*_owners(*range(100)), *_owners(200, node=THIRD)]))
+    table.set_avoided(OTHER, True)
+    assert {target.conn for target in (route.choose() for _ in range(110)) if target} == {200}
+
+
+def test_an_owner_that_is_named_later_is_avoided_as_well(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    table.set_avoided(OTHER, True)
+    assert not table.blocked("default", "f")
+    route = _found(table, 7)
+    assert [target.avoided for target in route.remote] == [True]
+    assert table.blocked("default", "f")
+    table.set_avoided(OTHER, False)
+    assert not table.blocked("default", "f")
+
+
+def test_a_node_that_left_is_not_avoided_when_its_name_comes_back(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    table.set_avoided(OTHER, True)
+    table.on_map(cluster_map(ME, SHARD, epoch=2))
+    table.on_map(cluster_map(ME, OTHER, SHARD, epoch=3))
+    assert [target.avoided for target in _found(table, 7).remote] == [False]
+
+
+def test_owners_that_have_left_are_not_called_and_the_shard_is_asked_again(effects: RecordedEffects) -> None:
+    """The shard answered before it knew; it tells when it does."""
+    table = _table(effects)
+    answers: list[Route] = []
+    table.lookup("default", "f", answers.append)
+    table.on_map(cluster_map(ME, SHARD, epoch=2))
+    effects.take()
+    table.on_owners(SHARD, FunctionOwners(KEY, 1, _owners(7)))
+    assert not answers
+    assert not effects.take()
+    table.on_owners(SHARD, FunctionOwners(KEY, 2, []))
+    assert effects.take() == [(SHARD, Watch(2, [KEY]))]
+    table.on_owners(SHARD, FunctionOwners(KEY, 3, []))
+    assert [route.choose() for route in answers] == [None]
+
+
+def test_of_several_owners_those_that_live_are_used(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    answers: list[Route] = []
+    table.lookup("default", "f", answers.append)
+    table.on_map(cluster_map(ME, THIRD, SHARD, epoch=2))
+    table.on_owners(SHARD, FunctionOwners(KEY, 1, [*_owners(7), *_owners(8, node=THIRD)]))
+    assert [target.conn for target in answers[0].remote] == [8]
+
+
+def test_another_incarnation_keeps_its_own_owners_and_asks_for_the_others(effects: RecordedEffects) -> None:
+    released: list[Target] = []
+    table = RouteTable(ME, effects, released=released.append)
+    table.on_map(cluster_map(ME, OTHER, SHARD))
+    near = table.own_target(1, "me")
+    table.export("default", "f", near)
+    route = _found(table, 7)
+    held: list[Route] = []
+    table.lookup("default", "held", held.append)
+    new = f"{ME}.2"
+    table.reincarnate(new)
+    assert [target.conn for target in released] == [7]
+    assert near.node == new
+    assert table.target(new, 1) is near
+    assert route.choose() is near
+    effects.take()
+    table.on_map(cluster_map(new, OTHER, SHARD, epoch=3))
+    assert effects.take() == [(SHARD, Watch(3, ["function:default/held"]))]
+    assert table.ready("default", "f") is route
+    assert effects.take() == [(SHARD, Watch(3, [KEY]))]
+    assert not held
+
+
+def test_another_incarnation_forgets_functions_of_others(effects: RecordedEffects) -> None:
+    table = _table(effects)
+    _found(table, 7)
+    table.reincarnate(f"{ME}.2")
+    assert len(table) == 0
+    assert table.targets_of(OTHER) == []
