@@ -340,7 +340,7 @@ class WorkersAnnounced(Envelope, tag=53):
 
 
 class Cleanup(Envelope, tag=54):
-    """From the leader: release everything of these connections. `step`: "functions", "triggers" or "invocations".
+    """From the leader: release everything of these connections. `step`: "functions", "triggers", "invocations", "told".
 
     `term` is the leader's: what a deposed one says counts for nothing (0: not said). `back` are positions in
     `owners`: workers that did not leave by themselves and are expected to connect again.

@@ -10,13 +10,13 @@ from typing import TextIO
 import msgspec
 import redis.asyncio
 
-from iii_cluster.cli.child import ChildSpec
-from iii_cluster.cli.plan import VALKEY_STAGE, role_specs
-from iii_cluster.cli.ports import SharedPort
-from iii_cluster.cli.valkey import EmbeddedValkey
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.load import Config, to_environment
 from iii_cluster.config.settings import Settings
+from iii_cluster.local.child import ChildSpec
+from iii_cluster.local.plan import VALKEY_STAGE, role_specs
+from iii_cluster.local.ports import SharedPort
+from iii_cluster.local.valkey import EmbeddedValkey
 
 from .addresses import Address, Process
 from .history import Elected

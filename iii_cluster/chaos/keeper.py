@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 
-from iii_cluster.cli.child import Child, ChildSpec, Ready
+from iii_cluster.local.child import Child, ChildSpec, Ready
 
 AWAY = 0.2  # s until one that ended without being asked is started again
 

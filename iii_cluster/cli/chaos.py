@@ -65,10 +65,9 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
     from iii_cluster.chaos.keeper import NotStarted
     from iii_cluster.chaos.kinds import UnknownFault
     from iii_cluster.chaos.run import NotWarm
-
-    from .plan import PlanError
-    from .ports import PortError
-    from .valkey import ValkeyError
+    from iii_cluster.local.plan import PlanError
+    from iii_cluster.local.ports import PortError
+    from iii_cluster.local.valkey import ValkeyError
 
     try:
         return _chosen(config_file, given)

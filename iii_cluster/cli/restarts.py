@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 from iii_cluster.config.settings import Settings
+from iii_cluster.local.keeper import Keeper, StartFailed
+from iii_cluster.local.plan import replacement
+from iii_cluster.local.ports import PortError
+from iii_cluster.local.supervisor import Successor, Supervisor
 
 from .control import Finished, Replaced, Restart, Tell
-from .keeper import Keeper, StartFailed
-from .plan import replacement
-from .ports import PortError
-from .supervisor import Successor, Supervisor
 
 
 class Restarts:

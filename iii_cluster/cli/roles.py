@@ -8,9 +8,9 @@ import click
 
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.settings import Settings
+from iii_cluster.local.ports import PortError, check_free, check_shareable
 
 from .options import EXIT_INVALID, config_option, load_config, setting_options
-from .ports import PortError, check_free, check_shareable
 
 SERVICES = {
     Role.GATEWAY: "gateway.service",

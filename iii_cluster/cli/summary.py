@@ -5,9 +5,9 @@ from typing import Any
 
 from iii_cluster.config.redact import redact_urls
 from iii_cluster.config.settings import ADMIN_PORT, WORKER_PORT, Settings
+from iii_cluster.local.child import Ready
 
 from .admin import ask_admin
-from .child import Ready
 from .client import Unreachable
 from .screen import Screen
 

@@ -15,19 +15,19 @@ from redis.exceptions import RedisError
 from iii_cluster.config.load import Config
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings, Topology
+from iii_cluster.local.child import Ready
+from iii_cluster.local.data_dir import DataDirError, DataDirInUse, lock_data_dir
+from iii_cluster.local.keeper import StartFailed
+from iii_cluster.local.plan import VALKEY_STAGE, PlanError, check_counts, role_specs
+from iii_cluster.local.ports import PortError, SharedPort
+from iii_cluster.local.supervisor import Supervisor
+from iii_cluster.local.valkey import EmbeddedValkey, ValkeyError
 
-from .child import Ready
 from .control import Control
-from .data_dir import DataDirError, DataDirInUse, lock_data_dir
-from .keeper import StartFailed
 from .options import config_option, load_config, setting_options
-from .plan import VALKEY_STAGE, PlanError, check_counts, role_specs
-from .ports import PortError, SharedPort
 from .restarts import Restarts
 from .screen import Screen
 from .summary import print_summary
-from .supervisor import Supervisor
-from .valkey import EmbeddedValkey, ValkeyError
 
 START_TIMEOUT = 60.0  # s until every process is ready
 REDIS_TIMEOUT = 3.0  # s to answer when we look whether it is there

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 
-from iii_cluster.cli.child import ChildSpec
-from iii_cluster.cli.supervisor import Supervisor
+from iii_cluster.local.child import ChildSpec
+from iii_cluster.local.supervisor import Supervisor
 
 # Says that it is ready, tells on SIGTERM or when its lifeline ends, and ends.
 STAND_IN = """

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner
 
-from iii_cluster.cli.child import Ready
 from iii_cluster.cli.main import main
 from iii_cluster.cli.screen import Screen
 from iii_cluster.cli.summary import print_summary
 from iii_cluster.config.settings import Settings
+from iii_cluster.local.child import Ready
 from tests.support.admin_ports import Pages, admin_ports, cluster, node
 from tests.support.ports import release_port, reserve_port
 

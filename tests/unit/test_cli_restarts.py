@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from iii_cluster.cli.child import ChildSpec
 from iii_cluster.cli.control import Event, Finished, Replaced, Restart
 from iii_cluster.cli.restarts import Restarts
 from iii_cluster.config.settings import Settings
+from iii_cluster.local.child import ChildSpec
 from tests.support.eventually import eventually
 from tests.support.stand_in import Stage
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from iii_cluster.cli.ports import PortError, PortTaken, SharedPort, check_free, check_shareable, free_port, spare_port
+from iii_cluster.local.ports import PortError, PortTaken, SharedPort, check_free, check_shareable, free_port, spare_port
 from tests.support.ports import release_port, reserve_port
 
 HOST = "127.0.0.1"
@@ -64,7 +64,7 @@ def test_a_spare_port_is_the_lowest_that_is_neither_used_nor_taken(monkeypatch: 
         if port == 4003:
             raise PortTaken(f"port {port} is already in use")
 
-    monkeypatch.setattr("iii_cluster.cli.ports.check_free", check)
+    monkeypatch.setattr("iii_cluster.local.ports.check_free", check)
     assert spare_port(HOST, 4000, {4000, 4001, 4002}, "--admin-port") == 4004
     assert spare_port(HOST, 4000, {4000, 4002, 4004}, "--admin-port") == 4001
 

@@ -1,8 +1,8 @@
 import pytest
 
-from iii_cluster.cli.plan import replacement, role_specs
 from iii_cluster.config.load import Config, load
 from iii_cluster.config.settings import Settings, Topology
+from iii_cluster.local.plan import replacement, role_specs
 
 SETTINGS = Settings(redis_urls=("redis://:hunter2@h",), worker_port=5000, admin_port=0, lease_ttl=3.0)
 
@@ -41,7 +41,7 @@ def test_a_child_does_not_read_the_file_again(monkeypatch: pytest.MonkeyPatch) -
 
 def test_admin_ports_follow_each_other_and_are_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[tuple[str, int, str]] = []
-    monkeypatch.setattr("iii_cluster.cli.plan.check_free", lambda *arguments: checked.append(arguments))
+    monkeypatch.setattr("iii_cluster.local.plan.check_free", lambda *arguments: checked.append(arguments))
     planned = plan(Settings(admin_port=4000), gateways=1, shards=2, coordinators=0)
     assert [env["III_CLUSTER_ADMIN_PORT"] for _, _, env, _ in planned] == ["4000", "4001", "4002"]
     assert checked == [("127.0.0.1", port, "--admin-port") for port in (4000, 4001, 4002)]
@@ -55,7 +55,7 @@ def test_a_replacement_is_the_same_with_the_next_admin_port_and_then_with_the_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in ("plan", "ports"):
-        monkeypatch.setattr(f"iii_cluster.cli.{module}.check_free", lambda *arguments: None)
+        monkeypatch.setattr(f"iii_cluster.local.{module}.check_free", lambda *arguments: None)
     settings = Settings(redis_urls=("redis://h",), admin_port=4000)
     config = Config(settings=settings, topology=Topology(gateways=0, shards=2, coordinators=1))
     first, *others = role_specs(config, settings)

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iii_cluster.cli.child import ChildSpec
-from iii_cluster.cli.keeper import FIRST_DELAY, HEALTHY_AFTER, LONGEST_DELAY, Backoff, StartFailed
+from iii_cluster.local.child import ChildSpec
+from iii_cluster.local.keeper import FIRST_DELAY, HEALTHY_AFTER, LONGEST_DELAY, Backoff, StartFailed
 from tests.support.eventually import eventually
 from tests.support.stand_in import Stage, runs
 
@@ -221,8 +221,8 @@ async def test_a_child_that_does_not_start_again_is_tried_until_it_does(stage: S
 
 SUPERVISOR = """
 import asyncio, os, sys
-from iii_cluster.cli.child import ChildSpec
-from iii_cluster.cli.supervisor import Supervisor
+from iii_cluster.local.child import ChildSpec
+from iii_cluster.local.supervisor import Supervisor
 script, journal, pids = sys.argv[1:]
 sleeper = os.path.join(os.path.dirname(pids), "sleeping")
 

@@ -1,4 +1,4 @@
-"""The embedded Valkey of `iii-cluster up`: a server of its own on 127.0.0.1, its data in one directory."""
+"""The embedded Valkey: a server of its own on 127.0.0.1, its data in one directory."""
 
 import asyncio
 import contextlib

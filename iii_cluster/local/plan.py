@@ -1,4 +1,4 @@
-"""From a configuration to the children of `iii-cluster up`, with every port known beforehand."""
+"""From a configuration to the processes of a cluster on this machine, with every port known beforehand."""
 
 import os
 import sys

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from iii_cluster.cli.data_dir import DataDirError, DataDirInUse
-from iii_cluster.cli.ports import PortError
-from iii_cluster.cli.supervisor import Supervisor
-from iii_cluster.cli.valkey import EmbeddedValkey
+from iii_cluster.local.data_dir import DataDirError, DataDirInUse
+from iii_cluster.local.ports import PortError
+from iii_cluster.local.supervisor import Supervisor
+from iii_cluster.local.valkey import EmbeddedValkey
 
 
 @pytest.fixture

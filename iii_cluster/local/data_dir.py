@@ -1,4 +1,4 @@
-"""The data directory of `iii-cluster up`: one command uses it at a time."""
+"""The directory of a local cluster: one command uses it at a time."""
 
 import fcntl
 import os

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from .pipes import LineReader
 
 TAIL_LINES = 15  # of its output, shown when it cannot be started
+ANSWER_INTERVAL = 0.02  # s between two questions whether a foreign program is ready
 PR_SET_PDEATHSIG = 1
 
 
@@ -98,14 +99,14 @@ class Child:
             for fd in passed:
                 os.close(fd)
 
-    async def wait_ready(self, interval: float = 0.02) -> Ready:
+    async def wait_ready(self) -> Ready:
         """Returns when the child serves; never, if it ends before."""
         if self.spec.answers is None:
             assert self._ready_line is not None
             self.ready = await asyncio.shield(self._ready_line)
             return self.ready
         while not await self.spec.answers():  # noqa: ASYNC110 - a foreign program announces nothing
-            await asyncio.sleep(interval)
+            await asyncio.sleep(ANSWER_INTERVAL)
         assert self._process is not None
         self.ready = Ready(self.spec.name, self.spec.name, self._process.pid)
         return self.ready
