@@ -1,25 +1,15 @@
 """`POST /drain`: has this node, or through it another one, leave the cluster gracefully."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from iii_cluster.bus.ask import AskError
 
-if TYPE_CHECKING:
-    from .node import Node
-
-MAX_GRACE = 24 * 3600  # s
-
-Seconds = Annotated[float, Meta(ge=0, le=MAX_GRACE)]
-
-
-class Grace(Struct):
-    """What one node asks another; `timeout` in seconds."""
-
-    timeout: Seconds
+from .node import Node
+from .stopping import Grace, Seconds
 
 
 class Request(Struct):
@@ -32,7 +22,7 @@ class Request(Struct):
 _decode = msgspec.json.Decoder(Request).decode
 
 
-async def drain(body: bytes, node: "Node", leave: Callable[[float], None]) -> tuple[int, Any]:
+async def drain(body: bytes, node: Node, leave: Callable[[float], None]) -> tuple[int, Any]:
     """HTTP status and body. `leave` is given the grace when it is this node that leaves."""
     try:
         request = _decode(body)

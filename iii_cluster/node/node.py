@@ -19,7 +19,7 @@ from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings
 
-from .drain import Grace
+from .stopping import Grace
 
 REDIS_CONNECT_TIMEOUT = 2.0  # s
 REDIS_COMMAND_TIMEOUT = 5.0  # s

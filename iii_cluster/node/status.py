@@ -1,18 +1,17 @@
 """What the admin port tells: readiness, the cluster map in words, numbers of this node."""
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from iii_cluster.cluster.map import ClusterMap, incarnation_of
 
-if TYPE_CHECKING:
-    from .node import Node
-    from .role import RoleService
+from .node import Node
+from .role import RoleService
 
 
-def not_ready(node: "Node", service: "RoleService | None") -> list[str]:
+def not_ready(node: Node, service: RoleService | None) -> list[str]:
     """Why the node can not serve now; empty when it can."""
     reasons = []
     member = node.membership
@@ -56,7 +55,7 @@ def slot_ranges(current: ClusterMap) -> dict[str, list[list[int]]]:
     return ranges
 
 
-def status(node: "Node", service: "RoleService | None") -> dict[str, Any]:
+def status(node: Node, service: RoleService | None) -> dict[str, Any]:
     reasons = not_ready(node, service)
     return {
         **msgspec.to_builtins(node.info),

@@ -4,11 +4,23 @@ import asyncio
 import logging
 import os
 import signal
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 EXIT_OK = 0
 EXIT_FAILED = 1
+MAX_GRACE = 24 * 3600  # s
+
+Seconds = Annotated[float, Meta(ge=0, le=MAX_GRACE)]
 
 logger = logging.getLogger(__name__)
+
+
+class Grace(Struct):
+    """What one node asks another for with "node.drain"; `timeout` in seconds."""
+
+    timeout: Seconds
 
 
 class StopRequest:
