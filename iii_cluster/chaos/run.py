@@ -10,21 +10,21 @@ from msgspec import Struct
 from iii_cluster.cluster.map import Role
 
 from .checks import Violation, check
-from .cluster import Cluster, Redis
-from .director import Director
+from .clusters.cluster import Cluster, Redis
 from .faults import World
+from .faults.director import Director
+from .faults.kinds import Target
+from .faults.schedule import Planned, draw
 from .history import History
-from .kinds import Target
 from .limits import CALL, SETTLE
 from .load.client import Client
 from .load.door import Door
 from .load.load import Load, MakeClient, Sizes
+from .load.proxy import Proxy
 from .load.registry import held, look
 from .observer import Observer
 from .options import Options
-from .proxy import Proxy
 from .recorder import Recorder
-from .schedule import Planned, draw
 
 WARM = 30.0  # s for all workers to be connected and known
 CHECK_INTERVAL = 2.0  # s between two looks whether something is wrong already

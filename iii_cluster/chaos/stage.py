@@ -6,18 +6,18 @@ from typing import Any
 
 from iii_cluster.config.load import Config
 
-from .attached import Attached, LocalRedis
-from .cluster import Cluster, Redis
-from .fleet import Fleet
-from .hosts import Hosts
-from .kinds import KINDS, Target
+from .clusters.attached import Attached, LocalRedis
+from .clusters.cluster import Cluster, Redis
+from .clusters.fleet import Fleet
+from .clusters.hosts import Hosts
+from .faults.kinds import KINDS, Target
 from .load.client import Client
 from .load.load import MakeClient
 from .options import Options
 from .recorder import Recorder
-from .report import report, write
+from .report.report import report, write
+from .report.screen import Screen
 from .run import Run
-from .screen import Screen
 
 HOSTS = 3  # of our own, when the network is to be cut
 EXIT_CLEAN, EXIT_VIOLATED = 0, 1

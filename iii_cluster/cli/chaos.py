@@ -50,7 +50,7 @@ def chaos(config_file: Path | None, list_faults: bool, **given: Any) -> None:
     The faults are drawn from a seed; the same seed and options draw the same faults. Exit code 1 means that something
     happened that must not; the seed and the command that repeats it are printed then.
     """
-    from iii_cluster.chaos.kinds import KINDS
+    from iii_cluster.chaos.faults.kinds import KINDS
 
     if list_faults:
         for kind in KINDS.values():
@@ -60,10 +60,10 @@ def chaos(config_file: Path | None, list_faults: bool, **given: Any) -> None:
 
 
 def _run(config_file: Path | None, given: dict[str, Any]) -> int:
-    from iii_cluster.chaos.attached import NotAttached
-    from iii_cluster.chaos.hosts import NoHosts
-    from iii_cluster.chaos.keeper import NotStarted
-    from iii_cluster.chaos.kinds import UnknownFault
+    from iii_cluster.chaos.clusters.attached import NotAttached
+    from iii_cluster.chaos.clusters.children import NotStarted
+    from iii_cluster.chaos.clusters.hosts import NoHosts
+    from iii_cluster.chaos.faults.kinds import UnknownFault
     from iii_cluster.chaos.run import NotWarm
     from iii_cluster.local.plan import PlanError
     from iii_cluster.local.ports import PortError
@@ -83,8 +83,8 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
 
 
 def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
-    from iii_cluster.chaos.possible import possible
-    from iii_cluster.chaos.screen import Screen
+    from iii_cluster.chaos.faults.selection import possible
+    from iii_cluster.chaos.report.screen import Screen
     from iii_cluster.chaos.stage import Stage, options
 
     seed = given["seed"] if given["seed"] is not None else random.SystemRandom().randrange(LARGEST_SEED)

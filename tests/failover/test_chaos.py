@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iii_cluster.chaos.hosts import PREFIX
+from iii_cluster.chaos.clusters.hosts import PREFIX
 from tests.support.cluster import Cluster
 
 TIMEOUT = 110  # s for a whole run, on a machine that does much else

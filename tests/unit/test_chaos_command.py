@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from iii_cluster.chaos import hosts
-from iii_cluster.chaos.kinds import KINDS
+from iii_cluster.chaos.clusters import hosts
+from iii_cluster.chaos.faults.kinds import KINDS
+from iii_cluster.chaos.faults.selection import possible
 from iii_cluster.chaos.options import Options
-from iii_cluster.chaos.possible import possible
 from iii_cluster.cli.chaos import chaos
 
 

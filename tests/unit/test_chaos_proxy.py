@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from iii_cluster.chaos.addresses import Address
-from iii_cluster.chaos.proxy import Proxy
+from iii_cluster.chaos.clusters.addresses import Address
+from iii_cluster.chaos.load.proxy import Proxy
 
 
 class Echo:

@@ -1,7 +1,7 @@
 import pytest
 
 from iii_cluster.chaos.history import OPEN, Ready
-from iii_cluster.chaos.recovery import Recovery, recoveries, rows
+from iii_cluster.chaos.report.recovery import Recovery, recoveries, rows
 from tests.support.chaos import NODES, Story
 
 

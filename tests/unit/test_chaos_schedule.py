@@ -1,7 +1,7 @@
 import pytest
 
-from iii_cluster.chaos.kinds import KINDS, Target, UnknownFault, chosen
-from iii_cluster.chaos.schedule import FIRST_AT, MOST_RESETS, Planned, draw
+from iii_cluster.chaos.faults.kinds import KINDS, Target, UnknownFault, chosen
+from iii_cluster.chaos.faults.schedule import FIRST_AT, MOST_RESETS, Planned, draw
 
 SIZES = {
     Target.GATEWAY: 2,

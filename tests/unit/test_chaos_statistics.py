@@ -2,8 +2,8 @@ import itertools
 import xml.etree.ElementTree as ElementTree
 
 from iii_cluster.chaos.history import OK, OPEN, Call, Injected
-from iii_cluster.chaos.picture import LANE, Span, draw
-from iii_cluster.chaos.statistics import buckets, load_rows, percentile
+from iii_cluster.chaos.report.picture import LANE, Span, draw
+from iii_cluster.chaos.report.statistics import buckets, load_rows, percentile
 
 SVG = "{http://www.w3.org/2000/svg}"
 

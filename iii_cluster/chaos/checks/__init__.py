@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import msgspec
 
 from iii_cluster.chaos.history import History
-from iii_cluster.chaos.index import Index
-from iii_cluster.chaos.reach import Reach
 
 from . import calls, events, failures, maps, rest
+from .evidence import Index
+from .reach import Reach
 from .violation import Violation
 
 __all__ = ["Violation", "check"]

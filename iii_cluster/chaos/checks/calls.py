@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from iii_cluster.chaos.history import ENGINE, OK, OPEN, Call, Execution
-from iii_cluster.chaos.index import Index
 from iii_cluster.chaos.limits import CALL
-from iii_cluster.chaos.reach import slack
 
+from .evidence import Index
+from .reach import slack
 from .violation import Violation
 
 ENDS = "every call ends"

@@ -7,12 +7,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from iii_cluster.chaos.faults.kinds import Target
 from iii_cluster.chaos.history import OPEN, Connection, History, Registration, Told
-from iii_cluster.chaos.index import Index, end
-from iii_cluster.chaos.kinds import Target
 from iii_cluster.chaos.limits import BARRIER, EVENT
-from iii_cluster.chaos.reach import Reach, slack
 
+from .evidence import Index, end
+from .reach import Reach, slack
 from .violation import Violation
 
 ONCE = "a worker's coming and going is told once"

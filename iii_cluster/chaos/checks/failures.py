@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
+from iii_cluster.chaos.faults.kinds import Target
 from iii_cluster.chaos.history import CHURN, ENGINE, OK, OPEN, REPLICATED, TRIGGER, Call
-from iii_cluster.chaos.index import Index
-from iii_cluster.chaos.kinds import Target
 from iii_cluster.chaos.limits import EDGE
-from iii_cluster.chaos.reach import Reach
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND
 
+from .evidence import Index
+from .reach import Reach
 from .violation import Violation
 
 FOUND = "a function with a live owner is found"

@@ -1,12 +1,11 @@
 """Faults as they are carried out, one class per way to break something."""
 
-from iii_cluster.chaos.kinds import KINDS, Action, Target
-from iii_cluster.chaos.schedule import Planned
-
 from .fault import Fault, World
+from .kinds import KINDS, Action, Target
 from .network import CutHost
 from .processes import KillProcess, PauseProcess, TerminateProcess
 from .redis import DeafenRedis, FlushRedis, KillRedis, PauseRedis
+from .schedule import Planned
 from .workers import ResetWorkers
 
 __all__ = ["Fault", "World", "make"]

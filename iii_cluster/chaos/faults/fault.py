@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from iii_cluster.chaos.addresses import Process
-from iii_cluster.chaos.cluster import Cluster, Redis
+from iii_cluster.chaos.clusters.addresses import Process
+from iii_cluster.chaos.clusters.cluster import Cluster, Redis
 from iii_cluster.chaos.history import History, Injected
 from iii_cluster.chaos.load.client import Client
 from iii_cluster.cluster.map import Role, tag_of

@@ -1,9 +1,9 @@
 """A host whose network is gone: its processes live and reach each other, and nobody else."""
 
 from iii_cluster.chaos.history import Injected
-from iii_cluster.chaos.schedule import Planned
 
 from .fault import NotNow, World, note
+from .schedule import Planned
 
 
 class CutHost:

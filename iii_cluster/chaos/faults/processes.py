@@ -1,12 +1,12 @@
 """Processes of the cluster that die, stand still or are stopped."""
 
-from iii_cluster.chaos.addresses import Process
+from iii_cluster.chaos.clusters.addresses import Process
 from iii_cluster.chaos.history import Injected
-from iii_cluster.chaos.kinds import Target
-from iii_cluster.chaos.schedule import Planned
 from iii_cluster.cluster.map import Role
 
 from .fault import World, note
+from .kinds import Target
+from .schedule import Planned
 
 
 class ProcessFault:

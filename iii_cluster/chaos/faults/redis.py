@@ -1,9 +1,9 @@
 """Redis dies, stands still, forgets, or drops its subscribers."""
 
 from iii_cluster.chaos.history import Injected
-from iii_cluster.chaos.schedule import Planned
 
 from .fault import NotNow, World
+from .schedule import Planned
 
 REDIS = "redis"
 

@@ -1,9 +1,9 @@
 """Sockets of workers that are reset on the way."""
 
 from iii_cluster.chaos.history import Injected
-from iii_cluster.chaos.schedule import Planned
 
 from .fault import NotNow, World
+from .schedule import Planned
 
 
 class ResetWorkers:

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
+from iii_cluster.chaos.faults.kinds import KINDS, Action, Kind, Target
+from iii_cluster.chaos.history import CHURN, FIRST, REPLICATED, Call, Connection, History, Injected
+from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
 from iii_cluster.cluster.map import Role
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND, TIMEOUT
 
-from .history import CHURN, FIRST, REPLICATED, Call, Connection, History, Injected
-from .index import Index, end
-from .kinds import KINDS, Action, Kind, Target
-from .limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
+from .evidence import Index, end
 
 TAG = 8  # letters of a worker's id that name its gateway
 EXPELLED_BEFORE = 3.0  # s a gateway that joined again may need to be known everywhere

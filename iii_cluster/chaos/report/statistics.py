@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from .history import OK, OPEN, Call
+from iii_cluster.chaos.history import OK, OPEN, Call
 
 BUCKET = 0.25  # s
 

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from .history import OK, OPEN, Call, Connection, History, Registration
-from .limits import EDGE
+from iii_cluster.chaos.history import OK, OPEN, Call, Connection, History, Registration
+from iii_cluster.chaos.limits import EDGE
 
 FOREVER = float("inf")
 

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from .faults import World, make
-from .faults.fault import Fault, NotNow
-from .history import Injected
-from .limits import SETTLE
-from .recorder import Recorder
+from iii_cluster.chaos.history import Injected
+from iii_cluster.chaos.limits import SETTLE
+from iii_cluster.chaos.recorder import Recorder
+
+from . import World, make
+from .fault import Fault, NotNow
 from .schedule import Planned
 
 

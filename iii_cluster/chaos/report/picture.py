@@ -6,8 +6,9 @@ from html import escape
 
 from msgspec import Struct
 
-from .history import Injected
-from .index import FOREVER, end
+from iii_cluster.chaos.checks.evidence import FOREVER, end
+from iii_cluster.chaos.history import Injected
+
 from .statistics import Bucket
 
 WIDTH = 1200

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from .history import CHURN, ENGINE, FIRST, OK, REMOTE, STEADY, Call, History, Injected
-from .index import FOREVER, Index, end
-from .kinds import KINDS, Target
-from .limits import EDGE
-from .reach import Window, windows
+from iii_cluster.chaos.checks.evidence import FOREVER, Index, end
+from iii_cluster.chaos.checks.reach import Window, windows
+from iii_cluster.chaos.faults.kinds import KINDS, Target
+from iii_cluster.chaos.history import CHURN, ENGINE, FIRST, OK, REMOTE, STEADY, Call, History, Injected
+from iii_cluster.chaos.limits import EDGE
+
 from .statistics import percentile
 
 Steady = dict[tuple[str, str], list[Call]]  # by kind and group: the functions of an owner are called in turns

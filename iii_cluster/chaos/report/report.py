@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from .checks import Violation
-from .history import ENGINE, History, Injected, to_lines
-from .options import Options
+from iii_cluster.chaos.checks import Violation
+from iii_cluster.chaos.faults.schedule import Planned
+from iii_cluster.chaos.history import ENGINE, History, Injected, to_lines
+from iii_cluster.chaos.options import Options
+from iii_cluster.chaos.run import Outcome
+
 from .picture import Span, draw
 from .recovery import Recovery, RecoveryRow, recoveries, rows
-from .run import Outcome
-from .schedule import Planned
 from .statistics import BUCKET, Bucket, LoadRow, buckets, load_rows
 
 

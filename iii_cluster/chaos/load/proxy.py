@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from .addresses import Address, connected
+from iii_cluster.chaos.clusters.addresses import Address, connected
 
 LINGER_RESET = struct.pack("ii", 1, 0)  # closing sends RST, whatever is still on its way
 

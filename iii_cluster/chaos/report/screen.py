@@ -8,7 +8,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from .history import ENGINE, OK, History
+from iii_cluster.chaos.history import ENGINE, OK, History
+
 from .report import Report
 
 SHOWN = 5  # violations

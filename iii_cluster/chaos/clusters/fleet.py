@@ -10,6 +10,8 @@ from typing import TextIO
 import msgspec
 import redis.asyncio
 
+from iii_cluster.chaos.history import Elected
+from iii_cluster.chaos.recorder import Recorder
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.load import Config, to_environment
 from iii_cluster.config.settings import Settings
@@ -19,10 +21,8 @@ from iii_cluster.local.ports import SharedPort
 from iii_cluster.local.valkey import EmbeddedValkey
 
 from .addresses import Address, Process
-from .history import Elected
+from .children import Keeper
 from .hosts import Hosts
-from .keeper import Keeper
-from .recorder import Recorder
 
 HOST = "127.0.0.1"
 VALKEY = "valkey"

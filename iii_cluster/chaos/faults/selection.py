@@ -1,6 +1,7 @@
 """Which faults this machine allows, and why not the others."""
 
-from . import hosts
+from iii_cluster.chaos.clusters import hosts
+
 from .kinds import KINDS, Action, Target, chosen
 
 
