@@ -52,6 +52,8 @@ class Invocations:
         self._parked = Parked(routes, backpressure)
         self._lost = LostConnections(lambda: routes.map, outbox)
         self.handover = Handover(node, self._pending, self._serving, workers, self._lost, routes)
+        self.deliver = self.handover.deliver
+        self.proves = self._lost.proves
         self.completed = 0
 
     @property
@@ -347,10 +349,6 @@ class Invocations:
             for node, call in self._parked.take_older(now - limit):
                 self._fail(call, stopped(f"{node} cannot be reached"))
 
-    def proves(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
-        """Whether the token is that of a lost connection nobody came back for yet; `same` compares secrets."""
-        return self._lost.proves(worker_id, token, same)
-
     def adopt(self, worker_id: str, node: str, conn: int) -> dict[str, str]:
         """See `Handover.adopt`."""
         return self.handover.adopt(worker_id, node, conn)
@@ -361,10 +359,6 @@ class Invocations:
         if kept is not None and not accepted:
             self._stop_serving(kept.worker)
         self.handover.handed_over(worker_id)
-
-    def deliver(self, node: str, said: Deliver) -> None:
-        """See `Handover.deliver`."""
-        self.handover.deliver(node, said)
 
     def node_lost(self, node: str, why: str) -> None:
         """End the calls that were sent to a node, find others for those that were not; forget who called from there."""
