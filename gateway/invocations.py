@@ -4,9 +4,9 @@ An invocation gets an id of ours. The caller's gateway keeps the `Call` until th
 remembers in `Worker.serving` whom to tell. A local call has both, on the same gateway.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from iii_cluster.bus.envelopes import Deliver, Invoke, Refused, Result
+from iii_cluster.bus.envelopes import Invoke, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.table import Route, RouteTable, Target
