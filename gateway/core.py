@@ -333,10 +333,10 @@ class GatewayCore:
     # -- cluster changes ---------------------------------------------------------------------------
 
     def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
+        self.announcer.on_map(new)
+        self.routes.on_map(new)  # first: calls that waited for a node that is gone need another way
         for node in old.nodes.keys() - new.nodes.keys():
             self._node_lost(node, f"{old.nodes[node].role} {node} was lost")
-        self.announcer.on_map(new)
-        self.routes.on_map(new)
         self.membership.on_map(old, new)
 
     def on_reachable(self, node: str, on: bool) -> None:

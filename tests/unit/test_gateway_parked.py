@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.backpressure import MAX_LOOKUPS
 from gateway.worker import Worker
-from iii_cluster.bus.envelopes import FunctionOwners, Invoke, Owner, Refused, Result
+from iii_cluster.bus.envelopes import FunctionOwners, Invoke, Owner, Refused, Result, Watch
 from tests.support.gateway import FakeGateway, cluster_map
 
 GATEWAY = "gateway-aaaaaaaa"
@@ -69,8 +69,7 @@ def test_a_call_is_looked_up_anew_when_its_node_has_left() -> None:
     caller, _ = gateway.connect()
     _call(gateway, caller)
     gateway.use(cluster_map(GATEWAY, THIRD, SHARD, epoch=2))
-    gateway.core.invocations.expire(1.0)
-    gateway.effects.take()
+    assert gateway.effects.take(Watch)
     _owners(gateway, Owner(THIRD, 6, "w-6"))
     assert [invoke.conn for invoke in gateway.effects.take(Invoke)] == [6]
 
