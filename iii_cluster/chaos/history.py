@@ -6,6 +6,8 @@ import msgspec
 from msgspec import Struct
 
 OPEN = -1.0
+FOREVER = float("inf")
+TAG = 8  # letters of a worker's id, the first ones: the tag of its gateway's node
 
 OK = "ok"
 UNANSWERED = "unanswered"  # given up by its caller, who lost the connection meanwhile
@@ -28,7 +30,7 @@ class Connection(Struct, tag="connection", kw_only=True):
     id: int
     client: str
     gateway: str  # process
-    worker: str  # id the gateway gave
+    worker: str  # id the gateway gave; begins with its TAG letters
     opened: float
     closed: float = OPEN
     how: str = ""  # why it ended, as the client saw it
@@ -40,6 +42,7 @@ class Registration(Struct, tag="registration", kw_only=True):
     connection: int
     function: str
     since: float
+    subscribed: bool = False  # it is told of workers that come and go
     confirmed: float = OPEN  # from when on the cluster surely knew it
     until: float = OPEN
 
@@ -103,7 +106,7 @@ class MapSeen(Struct, tag="map", kw_only=True):
     """A cluster map as one process held it, when it changed."""
 
     process: str
-    node: str
+    pid: int
     at: float
     term: int
     epoch: int
@@ -155,23 +158,6 @@ class NotBack(Struct, tag="not_back", kw_only=True):
     reasons: list[str]
 
 
-Record = (
-    Connection
-    | Registration
-    | Call
-    | Execution
-    | Stray
-    | Told
-    | Injected
-    | MapSeen
-    | Elected
-    | Ready
-    | Late
-    | Final
-    | NotBack
-)
-
-
 class History(Struct, kw_only=True):
     """Everything of one run, each list in the order of its beginnings."""
 
@@ -191,21 +177,21 @@ class History(Struct, kw_only=True):
     not_back: list[NotBack] = []
     ended: float = OPEN  # the end of the run; open while it goes on
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[Any]:
         """All records by time."""
-        lists: list[list[Any]] = [getattr(self, name) for name in self.__struct_fields__]
-        everything = [record for records in lists if isinstance(records, list) for record in records]
-        return sorted(everything, key=when)
+        lists = (getattr(self, name) for name in self.__struct_fields__)
+        return sorted((record for records in lists if isinstance(records, list) for record in records), key=_when)
 
 
-def when(record: Any) -> float:
-    for name in ("at", "began", "since", "opened"):
-        if hasattr(record, name):
-            return float(getattr(record, name))
-    raise TypeError(type(record).__name__)
+def end(moment: float) -> float:
+    """The moment something ended, FOREVER while it has not."""
+    return FOREVER if moment == OPEN else moment
 
 
 def to_lines(history: History) -> bytes:
     """One JSON object per record and line."""
-    encode = msgspec.json.encode
-    return b"".join(encode(record) + b"\n" for record in history.records())
+    return b"".join(msgspec.json.encode(record) + b"\n" for record in history.records())
+
+
+def _when(record: Any) -> float:
+    return next(float(getattr(record, name)) for name in ("at", "began", "since", "opened") if hasattr(record, name))

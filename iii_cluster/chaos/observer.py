@@ -21,7 +21,7 @@ class Observer:
         self._processes = processes
         self._recorder = recorder
         self._ready: dict[str, tuple[bool, list[str]]] = {}
-        self._maps: dict[str, tuple[int, int]] = {}  # by node
+        self._maps: dict[int, tuple[int, int]] = {}  # newest version by pid
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -64,14 +64,12 @@ class Observer:
 
     def _map(self, process: Process, cluster: Mapping[str, Any]) -> None:
         version = (cluster["term"], cluster["epoch"])
-        # A process that joined again is another node with another memory; who answered is told by its process.
-        key = f"{process.name} {process.pid}"
-        if version == (0, 0) or self._maps.get(key) == version:
+        if version == (0, 0) or self._maps.get(process.pid) == version:
             return
-        self._maps[key] = version
+        self._maps[process.pid] = version
         seen = MapSeen(
             process=process.name,
-            node=key,
+            pid=process.pid,
             at=self._recorder.now(),
             term=cluster["term"],
             epoch=cluster["epoch"],

@@ -11,9 +11,9 @@ class Recorder:
 
     def __init__(self, lease_ttl: float) -> None:
         self.history = History(lease_ttl=lease_ttl)
-        self.numbers = itertools.count(1)  # of calls
         self._origin = time.monotonic()
         self._connections = itertools.count(1)
+        self._calls = itertools.count(1)
 
     def now(self) -> float:
         return round(time.monotonic() - self._origin, 4)
@@ -24,13 +24,13 @@ class Recorder:
         self.history.connections.append(made)
         return made
 
-    def registered(self, connection: Connection, function: str) -> Registration:
-        made = Registration(connection=connection.id, function=function, since=self.now())
+    def registered(self, connection: Connection, function: str, *, subscribed: bool) -> Registration:
+        made = Registration(connection=connection.id, function=function, since=self.now(), subscribed=subscribed)
         self.history.registrations.append(made)
         return made
 
     def called(self, connection: Connection, kind: str, function: str) -> Call:
-        made = Call(n=next(self.numbers), kind=kind, function=function, connection=connection.id, began=self.now())
+        made = Call(n=next(self._calls), kind=kind, function=function, connection=connection.id, began=self.now())
         self.history.calls.append(made)
         return made
 

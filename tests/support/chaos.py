@@ -71,8 +71,8 @@ class Story:
     def map(self, at: float, term: int, epoch: int, **fields: Any) -> MapSeen:
         slots = {"shard-a": [[0, 511]], "shard-b": [[512, 1023]]}
         nodes = [NODES["gateway-1"], NODES["gateway-2"], "shard-a", "shard-b", "coordinator-a"]
-        fields = {"process": "gateway-1", "leader": "coordinator-a", "nodes": nodes, "slots": slots, **fields}
-        made = MapSeen(node=fields["process"], at=at, term=term, epoch=epoch, **fields)
+        fields = {"process": "gateway-1", "pid": 1, "leader": "coordinator-a", "nodes": nodes, "slots": slots, **fields}
+        made = MapSeen(at=at, term=term, epoch=epoch, **fields)
         self.history.maps.append(made)
         return made
 

@@ -222,10 +222,16 @@ def test_two_owners_of_a_slot_are_found(story: Story) -> None:
     assert "1 slots, such as 511" in check(story.history)[0].text
 
 
-def test_a_node_that_goes_back_to_an_older_map_is_found(story: Story) -> None:
+def test_a_process_that_goes_back_to_an_older_map_is_found(story: Story) -> None:
     story.map(2, 2, 5)
     story.map(3, 2, 4)
     assert broken(story) == [maps.FORWARD]
+
+
+def test_a_process_that_was_started_again_may_begin_with_an_older_map(story: Story) -> None:
+    story.map(2, 2, 5)
+    story.map(3, 2, 4, pid=2)
+    assert broken(story) == []
 
 
 # Events
@@ -234,7 +240,7 @@ def test_a_node_that_goes_back_to_an_older_map_is_found(story: Story) -> None:
 def watched(story: Story) -> Connection:
     """A subscriber that was told of everybody there is."""
     watcher = story.connect("watcher", "gateway-2", opened=0.1)
-    story.register(watcher, "told", since=0.1)
+    story.register(watcher, "told", since=0.1, subscribed=True)
     for worker in story.history.connections:
         story.tell(watcher, 1.5, "connected", worker)
     return watcher
@@ -265,6 +271,12 @@ def test_a_departure_nobody_told_is_found(story: Story) -> None:
     watcher = watched(story)
     visitor = story.connect("visitor", "gateway-1", opened=10.0, closed=12.0)
     story.tell(watcher, 10, "connected", visitor)
+    assert broken(story) == [events.TOLD]
+
+
+def test_a_subscriber_that_is_told_nothing_at_all_is_found(story: Story) -> None:
+    story.register(story.other, "told", subscribed=True)
+    story.connect("visitor", "gateway-1", opened=10.0)
     assert broken(story) == [events.TOLD]
 
 

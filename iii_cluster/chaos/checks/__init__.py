@@ -7,7 +7,7 @@ import msgspec
 from iii_cluster.chaos.history import History
 
 from . import calls, events, failures, maps, rest
-from .evidence import Index
+from .evidence import Evidence
 from .reach import Reach
 from .violation import Violation
 
@@ -16,18 +16,18 @@ __all__ = ["Violation", "check"]
 
 def check(history: History) -> list[Violation]:
     """All violations by time. A run that goes on (`history.ended` open) is only judged by what can not change."""
-    index = Index(history)
-    reach = Reach(index)
-    found = [_with_faults(violation, reach) for violation in _all(index, reach)]
+    evidence = Evidence(history)
+    reach = Reach(evidence)
+    found = [_with_faults(violation, reach) for violation in _all(evidence, reach)]
     return sorted(found, key=lambda violation: violation.at)
 
 
-def _all(index: Index, reach: Reach) -> Iterator[Violation]:
-    yield from calls.check(index)
-    yield from failures.check(index, reach)
-    yield from maps.check(index.history)
-    yield from events.check(index, reach)
-    yield from rest.check(index.history)
+def _all(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
+    yield from calls.check(evidence)
+    yield from failures.check(evidence, reach)
+    yield from maps.check(evidence.history)
+    yield from events.check(evidence, reach)
+    yield from rest.check(evidence.history)
 
 
 def _with_faults(violation: Violation, reach: Reach) -> Violation:

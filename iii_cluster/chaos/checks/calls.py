@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from iii_cluster.chaos.history import ENGINE, OK, OPEN, Call, Execution
 from iii_cluster.chaos.limits import CALL
 
-from .evidence import Index
-from .reach import slack
+from .evidence import Evidence
 from .violation import Violation
 
 ENDS = "every call ends"
@@ -16,26 +15,24 @@ ANSWERED_ONCE = "a call is answered once"
 EXECUTED_ONCE = "a call is carried out at most once"
 
 
-def check(index: Index) -> Iterator[Violation]:
-    for call in index.history.calls:
-        yield from _ending(index, call)
+def check(evidence: Evidence) -> Iterator[Violation]:
+    for call in evidence.history.calls:
+        yield from _ending(evidence, call)
         yield from _answer(call)
-    for stray in index.history.strays:
+    for stray in evidence.history.strays:
         yield Violation(check=OWN_ANSWER, at=stray.at, text=f"an answer to nothing that was asked: {stray.text}")
-    yield from _executions(index)
+    yield from _executions(evidence)
 
 
-def _ending(index: Index, call: Call) -> Iterator[Violation]:
-    history = index.history
-    last = history.ended if call.ended == OPEN else call.ended
+def _ending(evidence: Evidence, call: Call) -> Iterator[Violation]:
+    last = evidence.history.ended if call.ended == OPEN else call.ended
     if last == OPEN or call.orphaned:
         return
+    name, took = evidence.name(call), last - call.began
     if call.ended == OPEN:
-        yield Violation(check=ENDS, at=call.began, text=f"{_name(index, call)} has not ended after {_took(call, last)}")
-    elif last - call.began > CALL + slack(history, call.began, last):
-        yield Violation(
-            check=ENDS, at=last, text=f"{_name(index, call)} took {_took(call, last)}, more than {CALL:g} s"
-        )
+        yield Violation(check=ENDS, at=call.began, text=f"{name} has not ended after {took:.1f} s")
+    elif took > CALL + evidence.slack(call.began, last):
+        yield Violation(check=ENDS, at=last, text=f"{name} took {took:.1f} s, more than {CALL:g} s")
 
 
 def _answer(call: Call) -> Iterator[Violation]:
@@ -49,20 +46,12 @@ def _answer(call: Call) -> Iterator[Violation]:
         yield Violation(check=OWN_ANSWER, at=call.ended, text=text)
 
 
-def _executions(index: Index) -> Iterator[Violation]:
+def _executions(evidence: Evidence) -> Iterator[Violation]:
     by_call: dict[int, list[Execution]] = defaultdict(list)
-    for execution in index.history.executions:
+    for execution in evidence.history.executions:
         by_call[execution.n].append(execution)
     for n, executions in by_call.items():
         if len(executions) > 1:
-            who = ", ".join(index.connections[execution.connection].client for execution in executions)
+            who = ", ".join(evidence.connections[execution.connection].client for execution in executions)
             text = f"call {n} was carried out {len(executions)} times, by {who}"
             yield Violation(check=EXECUTED_ONCE, at=executions[1].at, text=text)
-
-
-def _name(index: Index, call: Call) -> str:
-    return f"call {call.n} ({call.kind}) of {index.client(call)} at {index.gateway(call)} to {call.function}"
-
-
-def _took(call: Call, last: float) -> str:
-    return f"{last - call.began:.1f} s"

@@ -5,14 +5,14 @@ A gateway that was cut off and joins again keeps its workers: for them "disconne
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from iii_cluster.chaos.faults.kinds import Target
-from iii_cluster.chaos.history import OPEN, Connection, History, Registration, Told
+from iii_cluster.chaos.history import OPEN, Connection, Registration, Told
 from iii_cluster.chaos.limits import BARRIER, EVENT
 
-from .evidence import Index, end
-from .reach import Reach, slack
+from .evidence import Evidence
+from .reach import Reach
 from .violation import Violation
 
 ONCE = "a worker's coming and going is told once"
@@ -22,18 +22,18 @@ CONNECTED = "worker_connected"
 DISCONNECTED = "worker_disconnected"
 
 
-def check(index: Index, reach: Reach) -> Iterator[Violation]:
+def check(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
     heard: dict[int, dict[str, list[Told]]] = defaultdict(lambda: defaultdict(list))
-    for told in index.history.told:
+    for told in evidence.history.told:
         if told.event in (CONNECTED, DISCONNECTED):
             heard[told.connection][told.worker].append(told)
     for subscriber, by_worker in heard.items():
         for worker, events in by_worker.items():
-            yield from _once(index.connections[subscriber].client, worker, events)
-    for subscription in _subscriptions(index):
-        own = heard[subscription.connection]
-        for connection in index.history.connections:
-            yield from _told(index, reach, subscription, connection, own[connection.worker])
+            yield from _once(evidence.connections[subscriber].client, worker, events)
+    if evidence.history.ended != OPEN:  # else it may still be told
+        for subscription in evidence.history.registrations:
+            if subscription.subscribed and subscription.confirmed != OPEN:
+                yield from _all_told(evidence, reach, subscription, heard[subscription.connection])
 
 
 def _once(subscriber: str, worker: str, events: Sequence[Told]) -> Iterator[Violation]:
@@ -44,28 +44,22 @@ def _once(subscriber: str, worker: str, events: Sequence[Told]) -> Iterator[Viol
             yield Violation(check=ONCE, at=after.at, text=text)
 
 
-def _subscriptions(index: Index) -> Iterator[Registration]:
-    """Confirmed ones: those of functions that are told events."""
-    subscribers = {told.connection for told in index.history.told}
-    seen = set()
-    for registration in index.history.registrations:
-        if registration.connection in subscribers and registration.confirmed != OPEN:
-            if registration.connection not in seen:
-                yield registration
-            seen.add(registration.connection)
-
-
-def _told(
-    index: Index, reach: Reach, subscription: Registration, connection: Connection, events: Sequence[Told]
+def _all_told(
+    evidence: Evidence, reach: Reach, subscription: Registration, heard: Mapping[str, Sequence[Told]]
 ) -> Iterator[Violation]:
-    subscriber = index.connections[subscription.connection]
-    gone = connection.closed != OPEN
-    moment, last = (connection.closed, DISCONNECTED) if gone else (connection.opened, CONNECTED)
-    told = bool(events) and events[-1].event == last
-    if gone and not events and _unnoticed(reach, connection):
-        return
-    if not told and _listens(index, reach, subscription, moment):
-        yield _untold(subscriber, connection, last, moment)
+    """Of every worker the last word was what became of it."""
+    subscriber = evidence.connections[subscription.connection]
+    for connection in evidence.history.connections:
+        gone = connection.closed != OPEN
+        moment, last = (connection.closed, DISCONNECTED) if gone else (connection.opened, CONNECTED)
+        events = heard.get(connection.worker, ())
+        if events and events[-1].event == last:
+            continue
+        if gone and not events and _unnoticed(reach, connection):
+            continue
+        if _listens(evidence, reach, subscription, moment):
+            text = f"{subscriber.client} was never told {last} of {connection.worker} ({connection.client})"
+            yield Violation(check=TOLD, at=moment, text=text)
 
 
 def _unnoticed(reach: Reach, connection: Connection) -> bool:
@@ -78,22 +72,12 @@ def _unnoticed(reach: Reach, connection: Connection) -> bool:
     )
 
 
-def _listens(index: Index, reach: Reach, subscription: Registration, moment: float) -> bool:
+def _listens(evidence: Evidence, reach: Reach, subscription: Registration, moment: float) -> bool:
     """The subscription stood, undisturbed, from before `moment` until the event must have come."""
-    history: History = index.history
     deadline = moment + EVENT
-    deadline += slack(history, moment, deadline)
-    if (
-        subscription.confirmed + BARRIER > moment
-        or index.gone(subscription) <= deadline
-        or end(history.ended) < deadline
-    ):
+    deadline += evidence.slack(moment, deadline)
+    if subscription.confirmed + BARRIER > moment:
         return False
-    if history.ended == OPEN:
+    if min(evidence.gone(subscription), evidence.history.ended) <= deadline:
         return False
-    return not reach.disturbed(index.connections[subscription.connection], moment, deadline)
-
-
-def _untold(subscriber: Connection, connection: Connection, event: str, at: float) -> Violation:
-    text = f"{subscriber.client} was never told {event} of {connection.worker} ({connection.client})"
-    return Violation(check=TOLD, at=at, text=text)
+    return not reach.disturbed(evidence.connections[subscription.connection], moment, deadline)

@@ -1,19 +1,15 @@
-"""A history made searchable: who owned what, who was connected where, at which moment."""
+"""A history and what can be looked up in it: who served what, and who was connected where, at which moment."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-from iii_cluster.chaos.history import OK, OPEN, Call, Connection, History, Registration
+from iii_cluster.chaos.history import FOREVER, OK, Call, Connection, History, Registration, end
 from iii_cluster.chaos.limits import EDGE
 
-FOREVER = float("inf")
+SLACK = 2  # times as long as this program was held up
 
 
-def end(moment: float) -> float:
-    return FOREVER if moment == OPEN else moment
-
-
-class Index:
+class Evidence:
     def __init__(self, history: History) -> None:
         self.history = history
         self.connections: dict[int, Connection] = {c.id: c for c in history.connections}
@@ -33,6 +29,11 @@ class Index:
     def client(self, call: Call) -> str:
         return self.connections[call.connection].client
 
+    def name(self, call: Call) -> str:
+        """The call as a violation names it."""
+        who = f"{self.client(call)} at {self.gateway(call)}"
+        return f"call {call.n} ({call.kind}) of {who} to {call.function}"
+
     def gone(self, registration: Registration) -> float:
         """When it ended, by itself or with its connection."""
         return min(end(registration.until), end(self.connections[registration.connection].closed))
@@ -46,11 +47,14 @@ class Index:
     def owners_throughout(self, function: str, since: float, until: float) -> Iterable[Connection]:
         """Connections that surely served the function all that time: confirmed before it, not ended in it."""
         for registration in self.registrations.get(function, ()):
-            # Who asked may have been told a moment before others are.
-            known = FOREVER if registration.confirmed == OPEN else registration.confirmed + EDGE
-            if known <= since and self.gone(registration) > until:
+            # Its owner may have been told a moment before others are.
+            if end(registration.confirmed) + EDGE <= since and self.gone(registration) > until:
                 yield self.connections[registration.connection]
 
     def cached(self, call: Call) -> bool:
         """The caller's gateway had the route: the same connection had called the function before."""
         return self._first_ok.get((call.connection, call.function), FOREVER) <= call.began
+
+    def slack(self, since: float, until: float) -> float:
+        """Seconds that bounds are widened by in that time: they are about the cluster, not about a starved machine."""
+        return SLACK * sum(late.seconds for late in self.history.late if since <= late.at <= until)

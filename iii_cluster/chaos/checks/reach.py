@@ -6,14 +6,13 @@ import msgspec
 from msgspec import Struct
 
 from iii_cluster.chaos.faults.kinds import KINDS, Action, Kind, Target
-from iii_cluster.chaos.history import CHURN, FIRST, REPLICATED, Call, Connection, History, Injected
+from iii_cluster.chaos.history import CHURN, FIRST, REPLICATED, TAG, Call, Connection, Injected, end
 from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
 from iii_cluster.cluster.map import Role
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND, TIMEOUT
 
-from .evidence import Index, end
+from .evidence import Evidence
 
-TAG = 8  # letters of a worker's id that name its gateway
 EXPELLED_BEFORE = 3.0  # s a gateway that joined again may need to be known everywhere
 
 
@@ -37,22 +36,22 @@ class Window(Struct, kw_only=True, frozen=True):
         return self.began - EDGE <= moment <= self.until
 
 
-def windows(history: History) -> list[Window]:
+def windows(evidence: Evidence) -> list[Window]:
     """One per fault that was carried out. Where faults overlap, their times add up."""
-    single = [_window(fault, history) for fault in history.faults if not fault.skipped]
-    return [_with_others(window, single, history.lease_ttl) for window in single]
+    single = [_window(fault, evidence) for fault in evidence.history.faults if not fault.skipped]
+    return [_with_others(window, single, evidence.history.lease_ttl) for window in single]
 
 
-def _window(fault: Injected, history: History) -> Window:
+def _window(fault: Injected, evidence: Evidence) -> Window:
     """A killed process is missed when its lease ends, whenever its successor comes; others when they are back."""
-    over = end(fault.over)
+    over, lease_ttl = end(fault.over), evidence.history.lease_ttl
     lost = fault.began if KINDS[fault.kind].action is Action.KILL else over
-    settled = lost + history.lease_ttl + AFTER_LEASE
-    until = max(end(fault.healed), over) + history.lease_ttl + BARRIER + RECONNECT
+    settled = lost + lease_ttl + AFTER_LEASE
+    until = max(end(fault.healed), over) + lease_ttl + BARRIER + RECONNECT
     return Window(
         fault=fault,
-        settled=settled + slack(history, fault.began, settled),
-        until=until + slack(history, fault.began, until),
+        settled=settled + evidence.slack(fault.began, settled),
+        until=until + evidence.slack(fault.began, until),
     )
 
 
@@ -70,18 +69,12 @@ def _with_others(window: Window, windows: Iterable[Window], lease_ttl: float) ->
     return msgspec.structs.replace(window, settled=settled, until=until, alone=False)
 
 
-def slack(history: History, since: float, until: float) -> float:
-    """How much this program was held up in that time: bounds are about the cluster, not about a starved machine."""
-    return 2 * sum(late.seconds for late in history.late if since <= late.at <= until)
-
-
 class Reach:
     """Which failures the faults explain."""
 
-    def __init__(self, index: Index) -> None:
-        self.windows = windows(index.history)
-        self._index = index
-        self._fell = {window.fault.index: _fell(window, index.history) for window in self.windows}
+    def __init__(self, evidence: Evidence) -> None:
+        self.windows = windows(evidence)
+        self._evidence = evidence
 
     def disturbed(self, owner: Connection, since: float, until: float) -> bool:
         """Its gateway, or its host, was hit or not over it at some moment of that time, or it was taken for dead."""
@@ -95,13 +88,13 @@ class Reach:
         name = f"{Role.GATEWAY}-{owner.worker[:TAG]}"
         return any(
             not any(node.startswith(name) for node in seen.nodes)
-            for seen in self._index.history.maps
+            for seen in self._evidence.history.maps
             if since - EXPELLED_BEFORE <= seen.at <= until + EXPELLED_BEFORE and len(seen.nodes) > 1
         )
 
-    def explains(self, call: Call) -> Window | None:
-        """The fault that this failed call is owed to."""
-        return next((window for window in self.windows if self._explained(call, window)), None)
+    def explains(self, call: Call) -> bool:
+        """This failed call is owed to a fault."""
+        return any(self._explained(call, window) for window in self.windows)
 
     def near(self, moment: float) -> list[Window]:
         """Faults under way or just over: context for whoever reads a violation."""
@@ -123,11 +116,11 @@ class Reach:
 
     def _by_gateway(self, call: Call, window: Window) -> bool:
         hit = window.fault.gateways
-        from_there = self._index.gateway(call) in hit
+        from_there = self._evidence.gateway(call) in hit
         if not from_there and not any(c.gateway in hit for c in self._owners(call, window)):
             return False
         kind = window.kind
-        if kind.in_leases and not kind.outlives_lease and not self._fell[window.fault.index]:
+        if kind.in_leases and not kind.outlives_lease and not self._fell(window):
             return False  # it was back before anybody missed it
         if call.kind != REPLICATED or not self._served_elsewhere(call, window):
             return True
@@ -136,29 +129,28 @@ class Reach:
         return from_there or call.ended <= window.settled
 
     def _served_elsewhere(self, call: Call, window: Window) -> bool:
-        owners = self._index.owners_throughout(call.function, window.began, call.ended)
+        owners = self._evidence.owners_throughout(call.function, window.began, call.ended)
         return any(owner.gateway not in window.fault.gateways for owner in owners)
 
     def _by_worker(self, call: Call, window: Window) -> bool:
         hit = window.fault.victims
-        return self._index.client(call) in hit or any(c.client in hit for c in self._owners(call, window))
+        return self._evidence.client(call) in hit or any(c.client in hit for c in self._owners(call, window))
 
     def _crosses(self, call: Call, window: Window) -> bool:
         """It may have been carried out at another gateway."""
-        home = self._index.gateway(call)
+        home = self._evidence.gateway(call)
         owners = list(self._owners(call, window))
         return not owners or any(connection.gateway != home for connection in owners)
 
     def _owners(self, call: Call, window: Window) -> Iterable[Connection]:
         """Who served the function at some moment since the fault began: they may be gone because of it."""
-        return self._index.owners(call.function, min(call.began, window.began) - EDGE, call.ended)
+        return self._evidence.owners(call.function, min(call.began, window.began) - EDGE, call.ended)
 
-
-def _fell(window: Window, history: History) -> bool:
-    """The cluster removed a victim for it."""
-    return any(
-        node not in seen.nodes
-        for seen in history.maps
-        if window.began <= seen.at <= window.until and seen.nodes
-        for node in window.fault.nodes
-    )
+    def _fell(self, window: Window) -> bool:
+        """The cluster removed a victim for it."""
+        return any(
+            node not in seen.nodes
+            for seen in self._evidence.history.maps
+            if window.began <= seen.at <= window.until and seen.nodes
+            for node in window.fault.nodes
+        )

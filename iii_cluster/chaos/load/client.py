@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 
 from iii_cluster.chaos.history import ENGINE, OK, OPEN, Connection, Registration
 from iii_cluster.chaos.recorder import Recorder
+from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND
 
 from .backoff import Backoff
 from .door import Door
@@ -34,6 +35,7 @@ class Client:
         self.functions: dict[str, Handler] = {}
         self.triggers: dict[str, Frame] = {}
         self.types: dict[str, Handler] = {}  # trigger type -> told of triggers added and removed
+        self.subscribed: set[str] = set()  # functions that are told of workers that come and go
         self.on_connected: Callable[[], None] = lambda: None
         self.connection: Connection | None = None
         self.recorder = recorder
@@ -157,7 +159,9 @@ class Client:
         await self.send("unregisterfunction", id=function)
 
     async def _register(self, connection: Connection, function: str) -> None:
-        self._registrations[function] = self.recorder.registered(connection, function)
+        self._registrations[function] = self.recorder.registered(
+            connection, function, subscribed=function in self.subscribed
+        )
         await self.send("registerfunction", id=function)
 
     async def add_trigger(self, trigger: Frame) -> None:
@@ -233,7 +237,7 @@ class Client:
         if handler is not None:
             handler(self, frame)
         else:
-            error = {"code": "function_not_found", "message": "Function not found"}
+            error = {"code": FUNCTION_NOT_FOUND, "message": "Function not found"}
             ids = {"invocation_id": frame["invocation_id"], "function_id": frame["function_id"]}
             self._spawn(self.send("invocationresult", **ids, error=error))
 

@@ -51,6 +51,7 @@ class Watcher:
     def __init__(self, client: Client, function: str) -> None:
         self.client = client
         client.functions[function] = self._told
+        client.subscribed.add(function)
         added = trigger(client.rng, WORKERS_AVAILABLE, function)
         client.triggers[added["id"]] = added
 

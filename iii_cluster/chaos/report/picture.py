@@ -6,8 +6,7 @@ from html import escape
 
 from msgspec import Struct
 
-from iii_cluster.chaos.checks.evidence import FOREVER, end
-from iii_cluster.chaos.history import Injected
+from iii_cluster.chaos.history import FOREVER, Injected, end
 
 from .statistics import Bucket
 

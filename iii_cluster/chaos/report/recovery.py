@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from iii_cluster.chaos.checks.evidence import FOREVER, Index, end
+from iii_cluster.chaos.checks.evidence import Evidence
 from iii_cluster.chaos.checks.reach import Window, windows
 from iii_cluster.chaos.faults.kinds import KINDS, Target
-from iii_cluster.chaos.history import CHURN, ENGINE, FIRST, OK, REMOTE, STEADY, Call, History, Injected
+from iii_cluster.chaos.history import CHURN, ENGINE, FIRST, FOREVER, OK, REMOTE, STEADY, Call, History, Injected, end
 from iii_cluster.chaos.limits import EDGE
 
 from .statistics import percentile
@@ -43,18 +43,18 @@ class RecoveryRow(Struct, kw_only=True):
 
 
 def recoveries(history: History) -> list[Recovery]:
-    index = Index(history)
+    evidence = Evidence(history)
     steady = _steady(history.calls)
     return [
         Recovery(
             index=window.fault.index,
             kind=window.fault.kind,
             lasted=end(window.fault.over) - window.began,
-            detect=_since(window, _detected(window, index)),
-            reroute=_since(window, _rerouted(window, index, steady)),
+            detect=_since(window, _detected(window, evidence)),
+            reroute=_since(window, _rerouted(window, evidence, steady)),
             healed=_since(window, _healed(window.fault, history, steady)),
         )
-        for window in windows(history)
+        for window in windows(evidence)
     ]
 
 
@@ -84,8 +84,8 @@ def _since(window: Window, moment: float) -> float | None:
     return None if moment == FOREVER else max(0.0, moment - window.began)
 
 
-def _detected(window: Window, index: Index) -> float:
-    history, fault = index.history, window.fault
+def _detected(window: Window, evidence: Evidence) -> float:
+    history, fault = evidence.history, window.fault
     maps = (seen.at for seen in history.maps if seen.nodes and not set(fault.nodes) <= set(seen.nodes))
     ready = (state.at for state in history.ready if not state.ready)
     failed = (call.ended for call in history.calls if call.outcome not in ("", OK) and call.kind not in (CHURN, ENGINE))
@@ -94,20 +94,20 @@ def _detected(window: Window, index: Index) -> float:
     return min((at for signs in (maps, ready, failed) for at in signs if fault.began <= at <= until), default=FOREVER)
 
 
-def _rerouted(window: Window, index: Index, steady: Steady) -> float:
+def _rerouted(window: Window, evidence: Evidence, steady: Steady) -> float:
     began = window.began
     if window.kind.target in (Target.SHARD, Target.COORDINATOR, Target.LEADER):
-        return _first_success((call for call in index.history.calls if call.kind == FIRST), began)
-    return max((_first_success(steady[one], began) for one in _affected(window, index, steady)), default=FOREVER)
+        return _first_success((call for call in evidence.history.calls if call.kind == FIRST), began)
+    return max((_first_success(steady[one], began) for one in _affected(window, evidence, steady)), default=FOREVER)
 
 
-def _affected(window: Window, index: Index, steady: Steady) -> list[tuple[str, str]]:
+def _affected(window: Window, evidence: Evidence, steady: Steady) -> list[tuple[str, str]]:
     if window.kind.target is Target.REDIS:
         return [key for key in steady if key[0] == REMOTE]
     hit = {*window.fault.gateways, *window.fault.victims}
 
     def was_hit(function: str) -> bool:
-        owners = index.owners(function, window.began - EDGE, window.began)
+        owners = evidence.owners(function, window.began - EDGE, window.began)
         return any(owner.gateway in hit or owner.client in hit for owner in owners)
 
     return [key for key, calls in steady.items() if was_hit(calls[0].function)]
