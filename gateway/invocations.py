@@ -150,9 +150,11 @@ class Invocations:
     # -- calls that wait for a node to listen again ------------------------------------------------
 
     def node_reachable(self, node: str, on: bool) -> None:
-        """Somebody listens at a node again, or nobody does."""
+        """Somebody listens at a node again, or nobody does; then no map will tell of the end of one that is in none."""
         if on:
             self._start_again(self._parked.take(node))
+        elif node not in self._routes.map.nodes:
+            self._end_calls_to(node, f"{node} cannot be reached")
 
     def _start_again(self, calls: list[Call]) -> None:
         for call in calls:

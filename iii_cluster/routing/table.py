@@ -351,7 +351,9 @@ class RouteTable:
 
     def reincarnate(self, new: str) -> None:
         """This node goes on under a new id: it knows of nobody else until its next map."""
-        old, self.node, self.map = self.node, new, ClusterMap()
+        old, self.node = self.node, new
+        self._note_departures(self.map.nodes, ClusterMap())  # whoever the next map names is back
+        self.map = ClusterMap()
         self._avoided.clear()
         for route in list(self._routes.values()):
             for target in route.remote:

@@ -103,6 +103,24 @@ def test_a_call_that_was_sent_is_not_taken_back() -> None:
     assert len(out.take()) == 1
 
 
+def test_a_call_to_a_node_that_is_not_in_the_map_ends_when_nobody_listens_there() -> None:
+    gateway = FakeGateway(SHARD)
+    caller, out = gateway.connect()
+    served, _ = gateway.connect()
+    gateway.say(served, type="registerfunction", id="g")
+    _call(gateway, caller)
+    _owners(gateway, Owner(OTHER, 5, "w-5"))
+    (invoke,) = gateway.effects.take(Invoke)
+    gateway.core.invocations.on_invoke(OTHER, Invoke("there", served.number, "g", b"1"))
+    gateway.core.on_reachable(OTHER, False)
+    (answer,) = out.take()
+    assert answer["error"]["code"] == "invocation_stopped"
+    assert OTHER in answer["error"]["message"]
+    gateway.core.invocations.on_remote_result(OTHER, Result(invoke.id, b"1"))
+    assert not out.take()
+    assert served.serving == {"there": OTHER}  # it may only not be in the map yet
+
+
 def test_callers_are_paused_while_too_many_calls_wait() -> None:
     gateway = _gateway()
     caller, out = gateway.connect()

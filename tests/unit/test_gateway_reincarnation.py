@@ -131,6 +131,18 @@ def test_owners_elsewhere_are_asked_for_anew() -> None:
     assert not heard.take()
 
 
+def test_owners_that_a_slow_shard_still_names_are_not_called() -> None:
+    gateway = _gateway()
+    caller, _ = gateway.connect()
+    gateway.core.reincarnate(NEW)
+    gateway.use(cluster_map(NEW, SHARD, LEADER, epoch=9))
+    gateway.say(caller, type="invokefunction", function_id="f", invocation_id=CALL, data={})
+    gone = [Owner(OLD, 7, "own"), Owner(OTHER, 7, "left-meanwhile")]
+    gateway.effects.take()
+    gateway.core.routes.on_owners(SHARD, FunctionOwners("function:default/f", 1, gone))
+    assert not gateway.effects.take(Invoke)
+
+
 def test_a_call_served_for_another_gateway_is_answered_to_nobody() -> None:
     gateway = _gateway()
     callee, called = gateway.connect()
