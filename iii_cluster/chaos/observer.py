@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .clusters.addresses import Process
 from .clusters.admin import Silent, ask
+from .clusters.cluster import Process
 from .history import Late, MapSeen, NotBack, Ready
 from .recorder import Recorder
 

@@ -3,9 +3,9 @@
 import asyncio
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,7 +13,13 @@ from iii_cluster.config.settings import ADMIN_PORT, REDIS_PORT
 
 from .options import EXIT_INVALID, config_option, load_config
 
+if TYPE_CHECKING:
+    from iii_cluster.chaos.options import Options
+
+T = TypeVar("T")
+
 LARGEST_SEED = 2**31
+EXIT_CLEAN = 0
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
@@ -63,7 +69,8 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
     from iii_cluster.chaos.clusters.attached import NotAttached
     from iii_cluster.chaos.clusters.children import NotStarted
     from iii_cluster.chaos.clusters.hosts import NoHosts
-    from iii_cluster.chaos.faults.kinds import UnknownFault
+    from iii_cluster.chaos.clusters.servers import NotLocal
+    from iii_cluster.chaos.faults.selection import UnknownFault
     from iii_cluster.chaos.run import NotWarm
     from iii_cluster.local.plan import PlanError
     from iii_cluster.local.ports import PortError
@@ -74,7 +81,7 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
     except UnknownFault as error:
         click.echo(f"error: {error}", err=True)
         return EXIT_INVALID
-    except (NotAttached, NotStarted, NotWarm, NoHosts, PlanError, PortError, ValkeyError) as error:
+    except (NotAttached, NotLocal, NotStarted, NotWarm, NoHosts, PlanError, PortError, ValkeyError) as error:
         click.echo(f"error: {error}", err=True)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -85,7 +92,7 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
 def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
     from iii_cluster.chaos.faults.selection import possible
     from iii_cluster.chaos.report.screen import Screen
-    from iii_cluster.chaos.stage import Stage, options
+    from iii_cluster.chaos.stage import Stage
 
     seed = given["seed"] if given["seed"] is not None else random.SystemRandom().randrange(LARGEST_SEED)
     screen = Screen(given["duration"])
@@ -94,21 +101,36 @@ def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
     for kind, why in left_out.items():
         screen.say(f"left out: {kind}: {why}")
     counts = {name: given[name] for name in ("gateways", "shards", "coordinators")}
-    chosen = options(seed, faults, given, str(config_file) if config_file else "")
-    stage = Stage(chosen, load_config(config_file, counts), screen, left_out)
-    return interruptible(stage.run)
+    config = load_config(config_file, counts)
+    report = interruptible(Stage(_options(seed, faults, config_file, given), config, screen, left_out).run)
+    return EXIT_CLEAN if report.clean else EXIT_FAILED
 
 
-def interruptible(main: Callable[[], Any]) -> int:
+def _options(seed: int, faults: tuple[str, ...], config_file: Path | None, given: dict[str, Any]) -> "Options":
+    from iii_cluster.chaos.options import Options
+
+    same = ("duration", "every", "gateways", "shards", "coordinators", "rate", "keep_going")
+    return Options(
+        seed=seed,
+        faults=faults,
+        output=given["output"] or Path(f"chaos-{seed}"),
+        attach=given["admin"] if given["attach"] else "",
+        redis_url=given["redis_url"] if given["redis_faults"] else "",
+        config=str(config_file) if config_file else "",
+        **{name: given[name] for name in same},
+    )
+
+
+def interruptible(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run to the end, or until a signal: then what `main` started is stopped before KeyboardInterrupt is raised."""
 
-    async def run() -> int:
-        task = asyncio.ensure_future(main())
+    async def run() -> T:
+        task = asyncio.create_task(main())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, task.cancel)
         try:
-            return int(await task)
+            return await task
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
 

@@ -1,8 +1,9 @@
 """`iii-cluster chaos` with a worker that takes a function back without a word to anybody who checks."""
 
 import asyncio
+from unittest.mock import patch
 
-from iii_cluster.chaos import stage
+from iii_cluster.chaos.load import load
 from iii_cluster.chaos.load.client import Client
 from iii_cluster.cli.main import main
 
@@ -27,5 +28,5 @@ class Saboteur(Client):
 
 
 if __name__ == "__main__":
-    stage.make_client = Saboteur
-    main()
+    with patch.object(load, "Client", Saboteur):
+        main()

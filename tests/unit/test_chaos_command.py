@@ -3,9 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from iii_cluster.chaos.clusters import hosts
 from iii_cluster.chaos.faults.kinds import KINDS
-from iii_cluster.chaos.faults.selection import possible
 from iii_cluster.chaos.options import Options
 from iii_cluster.cli.chaos import chaos
 
@@ -28,23 +26,6 @@ def test_nobody_to_attach_to_is_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "error: no node answers at 127.0.0.1:1" in result.output
     assert "Traceback" not in result.output
-
-
-def test_faults_the_machine_does_not_allow_are_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "unavailable", lambda: "no root")
-    kinds, left_out = possible(None, attach=False, redis_faults=False)
-    assert left_out == {"network-blip": "no root", "network-cut": "no root"}
-    assert {*kinds, *left_out} == set(KINDS)
-
-
-def test_a_cluster_of_somebody_else_is_spared_what_it_would_not_survive() -> None:
-    kinds, left_out = possible(None, attach=True, redis_faults=False)
-    assert not {name for name in kinds if name.startswith(("redis", "network")) or name.endswith("-term")}
-    assert left_out["redis-kill"] == "needs --redis-faults"
-    kinds, left_out = possible(None, attach=True, redis_faults=True)
-    assert "redis-kill" in kinds
-    assert "redis-flush" in left_out
-    assert possible("redis-flush", attach=True, redis_faults=True) == (("redis-flush",), {})
 
 
 def options(**changed: object) -> Options:

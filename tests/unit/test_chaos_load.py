@@ -3,7 +3,7 @@ import random
 
 from iii_cluster.chaos.history import OK, OPEN, UNANSWERED, Call
 from iii_cluster.chaos.limits import GIVE_UP
-from iii_cluster.chaos.load.backoff import Backoff
+from iii_cluster.chaos.load.door import Backoff
 from iii_cluster.chaos.load.pending import Pending
 
 

@@ -1,6 +1,5 @@
-import pytest
 
-from iii_cluster.chaos.faults.kinds import KINDS, Target, UnknownFault, chosen
+from iii_cluster.chaos.faults.kinds import KINDS, Target
 from iii_cluster.chaos.faults.schedule import FIRST_AT, MOST_RESETS, Planned, draw
 
 SIZES = {
@@ -88,18 +87,3 @@ def test_kinds_without_candidates_are_left_out() -> None:
 
 def test_a_shorter_time_between_faults_draws_more_of_them() -> None:
     assert sum(len(plan(seed, every=2.0)) for seed in range(20)) > sum(len(plan(seed, every=8.0)) for seed in range(20))
-
-
-def test_faults_are_chosen_by_name_or_target() -> None:
-    assert chosen("redis-kill, gateway") == [
-        "gateway-kill",
-        "gateway-pause",
-        "gateway-freeze",
-        "gateway-term",
-        "redis-kill",
-    ]
-
-
-def test_an_unknown_fault_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(UnknownFault, match=r"no fault 'gateway-melt'.*gateway-kill"):
-        chosen("gateway-kill,gateway-melt")

@@ -40,7 +40,7 @@ def test_load_is_summed_up_by_kind_and_for_all() -> None:
 
 
 def test_the_timeline_counts_calls_where_they_end() -> None:
-    row = buckets([call(0, 0.1), call(0, 0.3), call(0.2, 0.4, "E"), call(0, OPEN, ""), call(0, 99)], 1.0, 0.25)
+    row = buckets([call(0, 0.1), call(0, 0.3), call(0.2, 0.4, "E"), call(0, OPEN, ""), call(0, 99)], 1.0)
     assert [(bucket.at, bucket.ok, bucket.failed) for bucket in row] == [
         (0.0, 1, 0),
         (0.25, 1, 1),
@@ -56,8 +56,8 @@ def fault(index: int, kind: str, began: float, over: float, **fields: object) ->
 
 
 def picture(faults: list[Injected]) -> ElementTree.Element:
-    row = buckets([call(0.01 * n, 0.01 * n + 0.002 * n, OK if n % 7 else "E") for n in range(500)], 10, 0.25)
-    return ElementTree.fromstring(draw("seed 1 <& more>", row, faults, Span(0, 10), 0.25))
+    row = buckets([call(0.01 * n, 0.01 * n + 0.002 * n, OK if n % 7 else "E") for n in range(500)], 10)
+    return ElementTree.fromstring(draw("seed 1 <& more>", row, faults, Span(0, 10)))
 
 
 def test_the_picture_is_well_formed_and_names_every_fault_with_its_duration() -> None:
@@ -91,4 +91,4 @@ def test_labels_stay_inside_the_picture() -> None:
 
 
 def test_a_run_without_calls_and_faults_can_be_drawn() -> None:
-    ElementTree.fromstring(draw("nothing", buckets([], 5), [], Span(1, 5), 0.25))
+    ElementTree.fromstring(draw("nothing", buckets([], 5), [], Span(1, 5)))

@@ -21,18 +21,6 @@ class Address(Struct, frozen=True):
     namespace: str = ""
 
 
-class Process(Struct, frozen=True, kw_only=True):
-    """A process of the cluster that runs now. When it is started again it keeps its `name`, not `node` and `pid`."""
-
-    name: str
-    role: str
-    node: str
-    pid: int
-    admin: Address
-    worker: Address | None = None
-    host: str = ""  # name of the network namespace it runs in, if it is one of ours
-
-
 async def connected(address: Address) -> socket.socket:
     """A connected TCP socket; raises OSError."""
     with within(address.namespace):

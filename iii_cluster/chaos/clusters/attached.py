@@ -7,13 +7,11 @@ import signal
 import socket
 from urllib.parse import urlsplit
 
-import redis.asyncio
-from redis.exceptions import RedisError
-
 from iii_cluster.cluster.map import Role, tag_of
 
-from .addresses import Address, Process
+from .addresses import Address
 from .admin import Silent, ask
+from .cluster import Process, Redis
 
 HOST = "127.0.0.1"
 INTERVAL = 0.25  # s between two looks at the map
@@ -24,9 +22,11 @@ class NotAttached(Exception):
 
 
 class Attached:
-    """Processes are named by the tag of their node ids: a process that is started again is another one."""
+    """`admin` is the address of any node. Processes are named by the tag of their node ids: one that is started again
+    is another one."""
 
-    def __init__(self, admin: str) -> None:
+    def __init__(self, admin: str, redis: Redis | None) -> None:
+        self.redis = redis
         parts = urlsplit(admin if "://" in admin else f"http://{admin}")
         self._first = Address(parts.hostname or HOST, parts.port or 80)
         self._processes: list[Process] = []
@@ -93,11 +93,11 @@ class Attached:
 
     # Faults
 
-    async def kill(self, name: str, away: float) -> None:
+    def kill(self, name: str, away: float) -> None:
         """Whoever keeps the cluster running starts it again when it likes."""
         self._signal(name, signal.SIGKILL)
 
-    async def terminate(self, name: str, away: float) -> None:
+    def terminate(self, name: str, away: float) -> None:
         raise NotImplementedError("a process that was drained is not started again by `up`")
 
     def freeze(self, name: str) -> None:
@@ -131,52 +131,6 @@ class Attached:
         return pid
 
 
-class LocalRedis:
-    """A server on this host, started again by whoever keeps it when it dies."""
-
-    def __init__(self, url: str) -> None:
-        self._client = redis.asyncio.Redis.from_url(url, socket_timeout=2.0)
-        self._url = url
-        self._pid = 0
-
-    async def find(self) -> None:
-        """Raises NotAttached unless the server is a process of this host."""
-        try:
-            info = await self._client.info("server")
-        except (RedisError, OSError) as error:
-            raise NotAttached(f"no Redis answers at --redis-url: {error}") from None
-        pid = int(info["process_id"])
-        if urlsplit(self._url).hostname not in (HOST, "localhost", "::1") or not _is_redis(pid):
-            raise NotAttached("--redis-faults needs a Redis that runs on this host")
-        self._pid = pid
-
-    async def kill(self, away: float) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-
-    async def back(self) -> None:
-        while True:
-            with contextlib.suppress(NotAttached):
-                await self.find()
-                return
-            await asyncio.sleep(INTERVAL)
-
-    def freeze(self) -> None:
-        os.kill(self._pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGCONT)
-
-    async def flush(self) -> None:
-        await self._client.flushall()
-
-    async def deafen(self) -> None:
-        await self._client.client_kill_filter(_type="pubsub")
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
 def _process(node: dict[str, object]) -> Process:
     ports = node["ports"]
     assert isinstance(ports, dict)
@@ -197,9 +151,3 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _is_redis(pid: int) -> bool:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
-        return file.read().startswith(("redis", "valkey"))
-    return False

@@ -15,8 +15,8 @@ class NotStarted(Exception):
     """A child did not become ready; says which one, and the end of what it wrote."""
 
 
-class Keeper:
-    """Unlike the supervisor of `up` it starts a child again whenever it was told to, however often it died."""
+class Children:
+    """Unlike the supervisor of `up` it starts a child again after the time it was told, however often it died."""
 
     def __init__(self, on_output: Callable[[str, str], None]) -> None:
         self._on_output = on_output
@@ -27,27 +27,20 @@ class Keeper:
     async def start(self, specs: Iterable[ChildSpec], within: float) -> None:
         """Returns when all are ready. Raises NotStarted."""
         new = [_Kept(Child(spec, self._lifeline_read, self._on_output)) for spec in specs]
-        self._kept |= {kept.child.spec.name: kept for kept in new}
         for kept in new:
             try:
                 await kept.child.launch()
             except OSError as error:
                 raise NotStarted(f"{kept.child.spec.name} cannot be started: {error}") from None
             kept.task = asyncio.create_task(kept.run())
+            self._kept[kept.child.spec.name] = kept
         for kept in new:
-            await self._first_ready(kept, within)
-
-    async def _first_ready(self, kept: "_Kept", within: float) -> None:
-        try:
-            async with asyncio.timeout(within):
-                await kept.serves.wait()
-        except TimeoutError:
-            tail = "\n".join(kept.child.tail)
-            raise NotStarted(f"{kept.child.spec.name} was not ready within {within:g} s\n{tail}") from None
+            await _first_ready(kept, within)
 
     def ready(self, name: str) -> Ready | None:
         """What the child said when it was ready; None while it does not serve."""
-        return self._kept[name].child.ready if self._kept[name].child.running else None
+        child = self._kept[name].child
+        return child.ready if child.running else None
 
     @property
     def names(self) -> list[str]:
@@ -70,34 +63,30 @@ class Keeper:
     async def back(self, name: str) -> None:
         await self._kept[name].serves.wait()
 
-    async def stop(self, within: float) -> list[str]:
-        """Ends all children, stage by stage; returns who had to be killed for it."""
-        killed = []
-        for kept in self._kept.values():
+    async def stop(self, within: float) -> None:
+        """Ends all children, stage by stage; who does not end `within` seconds is killed."""
+        everybody = self._kept.values()
+        for kept in everybody:
             kept.stopping.set()
-        for stage in sorted({kept.child.spec.stage for kept in self._kept.values()}):
-            members = [kept for kept in self._kept.values() if kept.child.spec.stage == stage and kept.task is not None]
-            for kept in members:
-                kept.child.terminate()
-            tasks = [kept.task for kept in members if kept.task is not None]
-            if tasks:
-                await asyncio.wait(tasks, timeout=within)
-            late = [kept for kept in members if kept.child.running]
-            killed += [kept.child.spec.name for kept in late]
-            for kept in late:
-                kept.child.kill()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        for stage in sorted({kept.child.spec.stage for kept in everybody}):
+            members = {kept.task: kept.child for kept in everybody if kept.child.spec.stage == stage}
+            for child in members.values():
+                child.terminate()
+            _, late = await asyncio.wait(members, timeout=within)
+            for task in late:
+                members[task].kill()
+            await asyncio.gather(*members, return_exceptions=True)
         os.close(self._lifeline_write)
         os.close(self._lifeline_read)
-        return killed
 
 
 class _Kept:
-    """One child and the task that starts it again."""
+    """A child that was started, and the task that starts it again."""
+
+    task: asyncio.Task[None]
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.task: asyncio.Task[None] | None = None
         self.serves = asyncio.Event()
         self.stopping = asyncio.Event()
         self._away = AWAY
@@ -129,3 +118,12 @@ class _Kept:
             await ended
         finally:
             ready.cancel()
+
+
+async def _first_ready(kept: _Kept, within: float) -> None:
+    try:
+        async with asyncio.timeout(within):
+            await kept.serves.wait()
+    except TimeoutError:
+        tail = "\n".join(kept.child.tail)
+        raise NotStarted(f"{kept.child.spec.name} was not ready within {within:g} s\n{tail}") from None

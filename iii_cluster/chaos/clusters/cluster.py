@@ -2,9 +2,23 @@
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from iii_cluster.cluster.map import Role
 
-from .addresses import Address, Process
+from .addresses import Address
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """A process of the cluster that runs now. When it is started again it keeps its `name`, not `node` and `pid`."""
+
+    name: str
+    role: str
+    node: str
+    pid: int
+    admin: Address
+    worker: Address | None = None
+    host: str = ""  # name of the network namespace it runs in, if it is one of ours
 
 
 class Cluster(Protocol):
@@ -17,8 +31,12 @@ class Cluster(Protocol):
         """Processes there are when all is well."""
 
     @property
+    def redis(self) -> "Redis | None":
+        """Its server, once it runs; None where that must not be broken."""
+
+    @property
     def processes(self) -> list[Process]:
-        """Those that run and serve now, in a fixed order; one that was started again has its old place."""
+        """Those that run and serve now, in an order that lasts."""
 
     @property
     def entrances(self) -> int:
@@ -30,10 +48,10 @@ class Cluster(Protocol):
     def gateway_of(self, number: int, worker: str) -> str:
         """Name of the gateway that gave a worker who came this way its id."""
 
-    async def kill(self, name: str, away: float) -> None:
+    def kill(self, name: str, away: float) -> None:
         """End a process at once; it is started again `away` seconds later."""
 
-    async def terminate(self, name: str, away: float) -> None:
+    def terminate(self, name: str, away: float) -> None:
         """Have a process stop by itself; it is started again `away` seconds after its end."""
 
     def freeze(self, name: str) -> None: ...
@@ -51,7 +69,7 @@ class Cluster(Protocol):
 class Redis(Protocol):
     """The server of the cluster, as far as it may be broken."""
 
-    async def kill(self, away: float) -> None: ...
+    def kill(self, away: float) -> None: ...
 
     async def back(self) -> None: ...
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TextIO
 
 import msgspec
-import redis.asyncio
 
 from iii_cluster.chaos.history import Elected
 from iii_cluster.chaos.recorder import Recorder
@@ -20,12 +19,13 @@ from iii_cluster.local.plan import VALKEY_STAGE, role_specs
 from iii_cluster.local.ports import SharedPort
 from iii_cluster.local.valkey import EmbeddedValkey
 
-from .addresses import Address, Process
-from .children import Keeper
+from .addresses import Address
+from .children import Children
+from .cluster import Process
 from .hosts import Hosts
+from .servers import VALKEY, OwnRedis
 
 HOST = "127.0.0.1"
-VALKEY = "valkey"
 WORKER_PORT = 49134  # on hosts of our own, where all ports are free
 START_TIMEOUT = 60.0  # s
 STOP_TIMEOUT = 5.0  # s, then what still runs is killed: the run is over
@@ -43,9 +43,9 @@ class Fleet:
         self._logs: dict[str, TextIO] = {}
         self._ports: dict[str, int] = {}  # worker ports by gateway
         self._places: dict[str, int] = {}  # number of the host by process
-        self._keeper = Keeper(self._output)
+        self._children = Children(self._output)
         self._config = config
-        self._client: redis.asyncio.Redis | None = None
+        self.redis: OwnRedis | None = None
 
     async def start(self) -> None:
         """Raises NotStarted, and what stands in the way of Valkey or a port."""
@@ -59,12 +59,12 @@ class Fleet:
             open_up = ("--bind", HOST, self._hosts.hub, "--protected-mode", "no")
             spec = msgspec.structs.replace(spec, argv=(*spec.argv, *open_up))
             url = f"redis://{self._hosts.hub}:{valkey.port}"
-        await self._keeper.start([spec], START_TIMEOUT)
-        self._client = redis.asyncio.Redis(host=HOST, port=valkey.port, socket_timeout=5.0)
+        await self._children.start([spec], START_TIMEOUT)
+        self.redis = OwnRedis(self._children, HOST, valkey.port)
         settings = msgspec.structs.replace(
             self._config.settings, redis_urls=(url,), host=HOST, admin_host=HOST, admin_port=0, worker_port=WORKER_PORT
         )
-        await self._keeper.start(
+        await self._children.start(
             [self._placed(spec, settings) for spec in role_specs(self._config, settings)], START_TIMEOUT
         )
 
@@ -88,11 +88,11 @@ class Fleet:
 
     async def stop(self) -> None:
         """Ends everything, also what is frozen."""
-        for name in self._keeper.names:
-            self._keeper.signal(name, signal.SIGCONT)
-        await self._keeper.stop(STOP_TIMEOUT)
-        if self._client is not None:
-            await self._client.aclose()
+        for name in self._children.names:
+            self._children.signal(name, signal.SIGCONT)
+        await self._children.stop(STOP_TIMEOUT)
+        if self.redis is not None:
+            await self.redis.close()
         self._held.close()
         for log in self._logs.values():
             log.close()
@@ -116,11 +116,11 @@ class Fleet:
 
     @property
     def processes(self) -> list[Process]:
-        return [process for name in self._keeper.names if (process := self.process(name)) is not None]
+        return [process for name in self._children.names if (process := self.process(name)) is not None]
 
     def process(self, name: str) -> Process | None:
         """None while it does not serve."""
-        ready = self._keeper.ready(name)
+        ready = self._children.ready(name)
         if ready is None or name == VALKEY:
             return None
         host = self._hosts.names[self._places[name]] if self._hosts is not None else ""
@@ -134,20 +134,20 @@ class Fleet:
             host=host,
         )
 
-    async def kill(self, name: str, away: float) -> None:
-        self._keeper.kill(name, away)
+    def kill(self, name: str, away: float) -> None:
+        self._children.kill(name, away)
 
-    async def terminate(self, name: str, away: float) -> None:
-        self._keeper.terminate(name, away)
+    def terminate(self, name: str, away: float) -> None:
+        self._children.terminate(name, away)
 
     def freeze(self, name: str) -> None:
-        self._keeper.signal(name, signal.SIGSTOP)
+        self._children.signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        self._keeper.signal(name, signal.SIGCONT)
+        self._children.signal(name, signal.SIGCONT)
 
     async def back(self, name: str) -> None:
-        await self._keeper.back(name)
+        await self._children.back(name)
 
     def cut(self, host: str) -> None:
         assert self._hosts is not None
@@ -156,11 +156,6 @@ class Fleet:
     def mend(self, host: str) -> None:
         assert self._hosts is not None
         self._hosts.mend(self._hosts.names.index(host))
-
-    @property
-    def redis(self) -> "OwnRedis":
-        assert self._client is not None
-        return OwnRedis(self, self._client)
 
     def _output(self, name: str, line: str) -> None:
         log = self._logs.get(name)
@@ -178,29 +173,3 @@ def with_us() -> tuple[str, ...]:
     """Has the kernel end what follows when we die, where it can: a frozen process would not notice by itself."""
     tool = shutil.which("setpriv")
     return (tool, "--pdeathsig", "KILL") if tool else ()
-
-
-class OwnRedis:
-    """The Valkey of a fleet."""
-
-    def __init__(self, fleet: Fleet, client: redis.asyncio.Redis) -> None:
-        self._fleet = fleet
-        self._client = client
-
-    async def kill(self, away: float) -> None:
-        await self._fleet.kill(VALKEY, away)
-
-    async def back(self) -> None:
-        await self._fleet.back(VALKEY)
-
-    def freeze(self) -> None:
-        self._fleet.freeze(VALKEY)
-
-    def thaw(self) -> None:
-        self._fleet.thaw(VALKEY)
-
-    async def flush(self) -> None:
-        await self._client.flushall()
-
-    async def deafen(self) -> None:
-        await self._client.client_kill_filter(_type="pubsub")

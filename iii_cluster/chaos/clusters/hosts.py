@@ -8,7 +8,7 @@ import subprocess
 from .addresses import NAMESPACES
 
 PREFIX = "iii-chaos-"  # of namespaces; then the id of the process that made them, and a number
-FIRST_SUBNET, LAST_SUBNET = 16, 250  # 10.213.n.0/24
+SUBNETS = range(16, 250)  # 10.213.n.0/24
 COMMAND_TIMEOUT = 10.0  # s
 
 
@@ -65,9 +65,8 @@ class Hosts:
 def _free_subnet() -> int:
     """One that no interface here is in."""
     taken = _ip("-4", "-oneline", "address", "show")
-    start = os.getpid() % (LAST_SUBNET - FIRST_SUBNET)
-    for number in range(FIRST_SUBNET, LAST_SUBNET):
-        subnet = FIRST_SUBNET + (start + number) % (LAST_SUBNET - FIRST_SUBNET)
+    for step in range(len(SUBNETS)):
+        subnet = SUBNETS[(os.getpid() + step) % len(SUBNETS)]  # runs that begin together rarely try the same one
         if f" 10.213.{subnet}." not in taken:
             return subnet
     raise NoHosts("all of 10.213.0.0/16 is in use here")

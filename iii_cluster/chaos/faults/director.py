@@ -7,9 +7,15 @@ from iii_cluster.chaos.history import Injected
 from iii_cluster.chaos.limits import SETTLE
 from iii_cluster.chaos.recorder import Recorder
 
-from . import World, make
-from .fault import Fault, NotNow
+from .fault import Fault, NotNow, World
+from .kinds import KINDS, Action, Target
+from .network import CutHost, ResetWorkers
+from .processes import KillProcess, PauseProcess, TerminateProcess
+from .redis import DeafenRedis, FlushRedis, KillRedis, PauseRedis
 from .schedule import Planned
+
+PROCESS_FAULTS = {Action.KILL: KillProcess, Action.PAUSE: PauseProcess, Action.TERM: TerminateProcess}
+REDIS_FAULTS = {Action.KILL: KillRedis, Action.PAUSE: PauseRedis, Action.FLUSH: FlushRedis, Action.DEAF: DeafenRedis}
 
 
 class Director:
@@ -36,7 +42,7 @@ class Director:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _carry_out(self, planned: Planned) -> None:
-        fault = make(planned, self._world)
+        fault = _made(planned, self._world)
         record = self._recorder.injected(planned.index, planned.kind)
         try:
             await fault.inject(record)
@@ -62,3 +68,15 @@ class Director:
             self._say(f"#{record.index} {record.kind}: what was hit did not come back within {SETTLE:g} s")
             return
         record.healed = self._recorder.now()
+
+
+def _made(planned: Planned, world: World) -> Fault:
+    """The fault of a plan, not carried out yet."""
+    kind = KINDS[planned.kind]
+    if kind.target is Target.REDIS:
+        return REDIS_FAULTS[kind.action](planned, world)
+    if kind.target is Target.WORKERS:
+        return ResetWorkers(planned, world)
+    if kind.target is Target.NETWORK:
+        return CutHost(planned, world)
+    return PROCESS_FAULTS[kind.action](planned, world, kind.target)

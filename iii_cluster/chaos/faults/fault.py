@@ -1,10 +1,9 @@
 """What all faults have in common, and what they may touch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from iii_cluster.chaos.clusters.addresses import Process
-from iii_cluster.chaos.clusters.cluster import Cluster, Redis
+from iii_cluster.chaos.clusters.cluster import Cluster, Process
 from iii_cluster.chaos.history import History, Injected
 from iii_cluster.chaos.load.client import Client
 from iii_cluster.cluster.map import Role, tag_of
@@ -29,15 +28,9 @@ class World:
     """`reset` cuts the connection of a client; `taken` are those whom a fault has hit and not left yet."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        redis: Redis | None,
-        clients: Callable[[], list[Client]],
-        reset: Callable[[Client], bool],
-        history: History,
+        self, cluster: Cluster, clients: Sequence[Client], reset: Callable[[Client], bool], history: History
     ) -> None:
         self.cluster = cluster
-        self.redis = redis
         self.clients = clients
         self.reset = reset
         self.taken: set[str] = set()

@@ -84,20 +84,3 @@ KINDS: dict[str, Kind] = {
         Kind("network-cut", Target.NETWORK, Action.CUT, *LONGER, True, "a host's link is down for longer than a lease"),
     )
 }
-
-
-class UnknownFault(Exception):
-    """A word that names neither a fault nor a target."""
-
-
-def chosen(words: str) -> list[str]:
-    """Names of kinds, in the order of the catalogue, for a list such as "gateway,redis-kill". Raises UnknownFault."""
-    wanted = set()
-    for word in filter(None, (word.strip() for word in words.split(","))):
-        names = {kind.name for kind in KINDS.values() if word in (kind.name, kind.target.value)}
-        if not names:
-            raise UnknownFault(
-                f"there is no fault {word!r}; there are: {', '.join(KINDS)}, or a target: {', '.join(Target)}"
-            )
-        wanted |= names
-    return [name for name in KINDS if name in wanted]

@@ -1,4 +1,4 @@
-"""A host whose network is gone: its processes live and reach each other, and nobody else."""
+"""What breaks on the way: the cable of a host, the sockets of workers."""
 
 from iii_cluster.chaos.history import Injected
 
@@ -7,6 +7,8 @@ from .schedule import Planned
 
 
 class CutHost:
+    """Its processes live and reach each other, and nobody else."""
+
     def __init__(self, planned: Planned, world: World) -> None:
         self._planned = planned
         self._world = world
@@ -29,3 +31,24 @@ class CutHost:
 
     async def back(self) -> None:
         self._world.taken.discard(self._host)
+
+
+class ResetWorkers:
+    def __init__(self, planned: Planned, world: World) -> None:
+        self._planned = planned
+        self._world = world
+
+    async def inject(self, record: Injected) -> None:
+        clients = self._world.clients
+        for step in range(self._planned.count):
+            client = clients[(self._planned.victim + step) % len(clients)]
+            if self._world.reset(client):
+                record.victims.append(client.name)
+        if not record.victims:
+            raise NotNow("they are not connected")
+
+    async def take_back(self) -> None:
+        """A reset is over at once."""
+
+    async def back(self) -> None:
+        """Workers come back by themselves."""

@@ -1,6 +1,6 @@
 """Processes of the cluster that die, stand still or are stopped."""
 
-from iii_cluster.chaos.clusters.addresses import Process
+from iii_cluster.chaos.clusters.cluster import Process
 from iii_cluster.chaos.history import Injected
 from iii_cluster.cluster.map import Role
 
@@ -21,7 +21,7 @@ class ProcessFault:
         self._name = process.name
         self._world.taken.add(process.name)
         note(record, [process])
-        await self._break(process.name)
+        self._break(process.name)
 
     async def take_back(self) -> None:
         """A process that ended is started again by whoever keeps it."""
@@ -37,22 +37,22 @@ class ProcessFault:
             return self._world.pick([self._world.leader()], 0)
         return self._world.pick(self._world.of_role(Role(self._target.value)), self._planned.victim)
 
-    async def _break(self, name: str) -> None:
+    def _break(self, name: str) -> None:
         raise NotImplementedError
 
 
 class KillProcess(ProcessFault):
-    async def _break(self, name: str) -> None:
-        await self._world.cluster.kill(name, self._planned.duration)
+    def _break(self, name: str) -> None:
+        self._world.cluster.kill(name, self._planned.duration)
 
 
 class TerminateProcess(ProcessFault):
-    async def _break(self, name: str) -> None:
-        await self._world.cluster.terminate(name, self._planned.duration)
+    def _break(self, name: str) -> None:
+        self._world.cluster.terminate(name, self._planned.duration)
 
 
 class PauseProcess(ProcessFault):
-    async def _break(self, name: str) -> None:
+    def _break(self, name: str) -> None:
         self._world.cluster.freeze(name)
 
     async def take_back(self) -> None:

@@ -10,10 +10,10 @@ REDIS = "redis"
 
 class RedisFault:
     def __init__(self, planned: Planned, world: World) -> None:
-        assert world.redis is not None
+        assert world.cluster.redis is not None
         self._planned = planned
         self._world = world
-        self._redis = world.redis
+        self._redis = world.cluster.redis
 
     async def inject(self, record: Injected) -> None:
         if REDIS in self._world.taken:
@@ -37,7 +37,7 @@ class RedisFault:
 
 class KillRedis(RedisFault):
     async def _break(self) -> None:
-        await self._redis.kill(self._planned.duration)
+        self._redis.kill(self._planned.duration)
 
 
 class PauseRedis(RedisFault):

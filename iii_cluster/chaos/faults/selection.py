@@ -1,22 +1,35 @@
-"""Which faults this machine allows, and why not the others."""
+"""Which faults a run may draw: those that were asked for, as far as the machine and the cluster allow them."""
 
 from iii_cluster.chaos.clusters import hosts
 
-from .kinds import KINDS, Action, Target, chosen
+from .kinds import KINDS, Action, Target
+
+
+class UnknownFault(Exception):
+    """A word that names neither a fault nor a target."""
+
+
+def chosen(words: str) -> list[str]:
+    """Names of kinds, in the order of the catalogue, for a list such as "gateway,redis-kill". Raises UnknownFault."""
+    wanted = set()
+    for word in filter(None, (word.strip() for word in words.split(","))):
+        names = {kind.name for kind in KINDS.values() if word in (kind.name, kind.target.value)}
+        if not names:
+            raise UnknownFault(
+                f"there is no fault {word!r}; there are: {', '.join(KINDS)}, or a target: {', '.join(Target)}"
+            )
+        wanted |= names
+    return [name for name in KINDS if name in wanted]
 
 
 def possible(words: str | None, *, attach: bool, redis_faults: bool) -> tuple[tuple[str, ...], dict[str, str]]:
     """Names of kinds, and of those left out why. `words` is None for all. Raises UnknownFault."""
     wanted = list(KINDS) if words is None else chosen(words)
-    reasons: dict[str, str] = {}
-    for name in wanted:
-        reason = _attached(name, words is not None, redis_faults) if attach else ""
-        if reason:
-            reasons[name] = reason
+    named = words is not None
+    reasons = {name: why for name in wanted if attach and (why := _attached(name, named, redis_faults))}
     networks = [name for name in wanted if KINDS[name].target is Target.NETWORK and name not in reasons]
-    reason = hosts.unavailable() if networks else ""
-    if reason:
-        reasons |= dict.fromkeys(networks, reason)
+    if networks and (why := hosts.unavailable()):
+        reasons |= dict.fromkeys(networks, why)
     return tuple(name for name in wanted if name not in reasons), reasons
 
 

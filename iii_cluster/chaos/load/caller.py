@@ -1,7 +1,6 @@
 """Calls at a steady pace."""
 
 import asyncio
-import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,12 +27,12 @@ class Caller:
     """`fresh` are functions nobody has called, shared by all callers; each is called once."""
 
     def __init__(self, client: Client, choices: Sequence[Choice], fresh: Iterator[str], rate: float) -> None:
-        self.client = client
+        self._client = client
         self._choices = choices
         self._weights = [choice.weight for choice in choices]
         self._fresh = fresh
         self._rate = rate
-        self._rng: random.Random = client.rng
+        self._rng = client.rng
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -41,19 +40,19 @@ class Caller:
         while True:
             due = max(due + 1 / self._rate, loop.time() - 0.1)  # a moment it was late is made up for, an outage not
             await asyncio.sleep(max(0.0, due - loop.time()))
-            if len(self.client.pending) < MOST_PENDING:
+            if len(self._client.pending) < MOST_PENDING:
                 await self._call()
 
     async def _call(self) -> None:
         choice = self._rng.choices(self._choices, self._weights)[0]
-        if self.client.connection is None:
+        if self._client.connection is None:
             return
         if choice.kind == FIRST:
             function = next(self._fresh, "")
             if function:
-                await self.client.call(FIRST, function)
+                await self._client.call(FIRST, function)
             return
         data: dict[str, Any] = {}
         if self._rng.random() < SLOW:
             data["wait"] = round(self._rng.uniform(0.0, LONGEST_WAIT), 3)
-        await self.client.call(choice.kind, self._rng.choice(choice.functions), **data)
+        await self._client.call(choice.kind, self._rng.choice(choice.functions), **data)

@@ -22,7 +22,7 @@ class Churner:
     """Registers a function and a trigger, has the function called from elsewhere until it is known, takes both back."""
 
     def __init__(self, client: Client, caller: Client, names: Names, number: int, trigger_type: str) -> None:
-        self.client = client
+        self._client = client
         self._caller = caller
         self._names = names
         self._number = number
@@ -34,19 +34,19 @@ class Churner:
         self._stopping = True
 
     async def run(self) -> None:
-        rng = self.client.rng
+        rng = self._client.rng
         for count in itertools.count():
             if self._stopping:
                 return
             function = self._names.function(CHURN, self._number, count)
-            await self.client.register(function, echo)
+            await self._client.register(function, echo)
             added = trigger(rng, self._type, function)
-            await self.client.add_trigger(added)
-            self.client.confirm_soon()
+            await self._client.add_trigger(added)
+            self._client.confirm_soon()
             await self._call(function)
             await asyncio.sleep(rng.uniform(*KEEP))
-            await self.client.remove_trigger(added["id"])
-            await self.client.unregister(function)
+            await self._client.remove_trigger(added["id"])
+            await self._client.unregister(function)
             await asyncio.sleep(rng.uniform(*BETWEEN))
 
     async def _call(self, function: str) -> None:
@@ -63,7 +63,6 @@ class Visitor:
     """Workers that connect, register, and leave: half of them without a word."""
 
     def __init__(self, make: Callable[[str], Client], names: Names, number: int, rng: random.Random, type: str) -> None:
-        self.now: Client | None = None
         self._make = make
         self._names = names
         self._number = number
@@ -82,11 +81,9 @@ class Visitor:
 
     async def _visit(self, client: Client) -> None:
         staying = asyncio.create_task(client.run())
-        self.now = client
         try:
             await asyncio.sleep(self._rng.uniform(*KEEP))
         finally:
-            self.now = None
             await client.leave(abruptly=self._rng.random() < 0.5)
             staying.cancel()
             with suppress(asyncio.CancelledError):

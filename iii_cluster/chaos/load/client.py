@@ -8,21 +8,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from iii_cluster.chaos.history import ENGINE, OK, OPEN, Connection, Registration
 from iii_cluster.chaos.recorder import Recorder
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND
 
-from .backoff import Backoff
-from .door import Door
+from .door import Backoff, Door
 from .pending import Frame, Outcome, Pending
 
 OPEN_TIMEOUT = 5.0  # s for a handshake and the first frame
-CLOSE_TIMEOUT = 0.5  # s
 CONFIRM_INTERVAL = 0.25  # s between two looks whether the cluster knows our functions
-MAX_MESSAGE = 64 * 2**20  # bytes
 
 Handler = Callable[["Client", Frame], None]
 
@@ -68,7 +65,7 @@ class Client:
         for door in self._doors:
             with contextlib.suppress(OSError, InvalidHandshake, InvalidMessage, ConnectionClosed, EOFError):
                 async with asyncio.timeout(OPEN_TIMEOUT):
-                    socket, hello = await _greeted(door.url)
+                    socket, hello = await door.enter()
                 break
         else:
             return False
@@ -269,24 +266,6 @@ class Client:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _greeted(url: str) -> tuple[ClientConnection, Frame]:
-    """An open connection and its first frame."""
-    socket = await connect(
-        url,
-        open_timeout=None,
-        close_timeout=CLOSE_TIMEOUT,
-        ping_interval=None,
-        max_size=MAX_MESSAGE,
-        compression=None,
-        proxy=None,
-    )
-    try:
-        return socket, json.loads(await socket.recv())
-    except BaseException:
-        await socket.close()
-        raise
 
 
 def echo(client: Client, frame: Frame) -> None:

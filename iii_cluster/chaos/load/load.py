@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -16,16 +15,15 @@ from .churn import Churner, Visitor
 from .client import Client, echo
 from .door import Door
 from .names import Names
-from .triggers import Provider, Watcher, trigger
+from .triggers import Provider, trigger, watch
 
 FUNCTIONS = 4  # of each steady kind and owner
 TRIGGERS = 5  # of each owner of single functions
 SWEEP = 0.5  # s between two looks for calls to give up
 FIRE_RATE = 5.0  # triggers per second
+PINNED_SHARE = 0.8  # of the calls, made by callers that stay at their gateway
 WEIGHTS = {REPLICATED: 35, SINGLE: 20, LOCAL: 15, REMOTE: 20, FIRST: 10}
 MOST_FRESH = 2_000  # functions to be called for the first time, of one owner
-
-MakeClient = Callable[[str, Sequence[Door], Recorder, random.Random, str], Client]
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
@@ -43,26 +41,25 @@ class Sizes(Struct, frozen=True, kw_only=True):
 class Load:
     """`doors` has one way in per gateway."""
 
-    def __init__(
-        self, doors: Sequence[Door], recorder: Recorder, *, seed: int, tag: str, sizes: Sizes, make: MakeClient = Client
-    ) -> None:
-        self.names = Names(tag)
-        self.clients: list[Client] = []
-        self.provider: Provider
-        self.visitors: list[Visitor] = []
-        self._doors = doors
+    def __init__(self, doors: Sequence[Door], recorder: Recorder, *, seed: int, sizes: Sizes) -> None:
         self.recorder = recorder
+        self.names = Names(seed)
+        self.clients: list[Client] = []
+        self.residents: list[Client] = []  # one that stays at each gateway
+        self._doors = doors
         self._seed = seed
         self._sizes = sizes
-        self._make = make
-        self._steady: list[Any] = []  # callers and the provider
+        self._callers: list[Caller] = []
         self._churners: list[Churner] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._visitors: list[Visitor] = []
+        self._connecting: list[asyncio.Task[None]] = []
+        self._calling: list[asyncio.Task[None]] = []
         self._churning: list[asyncio.Task[None]] = []
         self._visiting: list[asyncio.Task[None]] = []
         for gateway in range(len(doors)):
             self._own(gateway)
-        self._provide()
+        provider = self._client("provider", 0, pinned=False, prefix=self.names.group("provider"))
+        self.provider = Provider(provider, self._type, FIRE_RATE)
         fresh = iter([function for owner in self.clients for function in owner.functions if f"::{FIRST}::" in function])
         for gateway in range(len(doors)):
             self._use(gateway, fresh)
@@ -77,7 +74,7 @@ class Load:
     def _new(self, name: str, gateway: int, pinned: bool, prefix: str) -> Client:
         """At its own gateway; one that is not pinned takes the next when that does not answer."""
         doors = [self._doors[gateway]] if pinned else [*self._doors[gateway:], *self._doors[:gateway]]
-        return self._make(name, doors, self.recorder, random.Random(f"{self._seed} {name}"), prefix)
+        return Client(name, doors, self.recorder, random.Random(f"{self._seed} {name}"), prefix)
 
     def _own(self, gateway: int) -> None:
         """Who serves functions at a gateway."""
@@ -92,15 +89,10 @@ class Load:
         count = self._sizes.fresh(len(self._doors))
         _serve(library, [names.function(FIRST, gateway, number) for number in range(count)])
         watcher = self._client("watcher", gateway, pinned=True, prefix=names.group("watch", gateway))
-        Watcher(watcher, names.function("watch", gateway, "told"))
+        watch(watcher, names.function("watch", gateway, "told"))
         for number in range(TRIGGERS):
             added = trigger(single.rng, self._type, self._of(SINGLE, gateway)[number % FUNCTIONS])
             single.triggers[added["id"]] = added
-
-    def _provide(self) -> None:
-        client = self._client("provider", 0, pinned=False, prefix=self.names.group("provider"))
-        self.provider = Provider(client, self._type, FIRE_RATE)
-        self._steady.append(self.provider)
 
     def _use(self, gateway: int, fresh: Iterator[str]) -> None:
         """Who calls from a gateway, and who comes and goes there."""
@@ -114,20 +106,21 @@ class Load:
         if gateways > 1:
             others = tuple(f for g in range(gateways) if g != gateway for f in self._of("pair", g))
             choices.append(Choice(REMOTE, others, WEIGHTS[REMOTE]))
-        roaming = [choice for choice in choices if choice.kind not in (LOCAL, REMOTE)]
-        for kind, pinned, mine in (("caller", True, choices), ("roamer", False, roaming)):
-            client = self._client(kind, gateway, pinned=pinned, prefix=self.names.group(kind, gateway))
-            rate = self._sizes.rate / gateways * (0.8 if pinned else 0.2)
-            self._steady.append(Caller(client, mine, fresh, rate))
-            elsewhere = client
+        resident = self._client("caller", gateway, pinned=True, prefix=self.names.group("caller", gateway))
+        self.residents.append(resident)
+        rate = self._sizes.rate / gateways
+        self._callers.append(Caller(resident, choices, fresh, rate * PINNED_SHARE))
+        roamer = self._client("roamer", gateway, pinned=False, prefix=self.names.group("roamer", gateway))
+        anywhere = [choice for choice in choices if choice.kind not in (LOCAL, REMOTE)]
+        self._callers.append(Caller(roamer, anywhere, fresh, rate * (1 - PINNED_SHARE)))
         churner = self._client("churner", gateway, pinned=False, prefix=self.names.group("churn", gateway))
-        self._churners.append(Churner(churner, elsewhere, self.names, gateway, self._type))
+        self._churners.append(Churner(churner, roamer, self.names, gateway, self._type))
         rng = random.Random(f"{self._seed} visitor {gateway}")
 
         def visitor(name: str) -> Client:
             return self._new(name, gateway, False, self.names.group("visit", gateway))
 
-        self.visitors.append(Visitor(visitor, self.names, gateway, rng, self._type))
+        self._visitors.append(Visitor(visitor, self.names, gateway, rng, self._type))
 
     def _replicated(self) -> list[str]:
         return [self.names.function(REPLICATED, number) for number in range(FUNCTIONS)]
@@ -142,8 +135,8 @@ class Load:
     # Running
 
     def connect(self) -> None:
-        self._tasks += [asyncio.create_task(client.run()) for client in self.clients]
-        self._tasks.append(asyncio.create_task(self._give_up()))
+        self._connecting = [asyncio.create_task(client.run()) for client in self.clients]
+        self._connecting.append(asyncio.create_task(self._give_up()))
 
     @property
     def warm(self) -> bool:
@@ -151,24 +144,23 @@ class Load:
         return all(client.confirmed for client in self.clients)
 
     def start(self) -> None:
-        self._tasks += [asyncio.create_task(one.run()) for one in self._steady]
+        self._calling = [asyncio.create_task(caller.run()) for caller in self._callers]
+        self._calling.append(asyncio.create_task(self.provider.run()))
         self._churning = [asyncio.create_task(one.run()) for one in self._churners]
-        self._visiting = [asyncio.create_task(one.run()) for one in self.visitors]
+        self._visiting = [asyncio.create_task(one.run()) for one in self._visitors]
 
     async def settle(self) -> None:
         """Nothing comes or goes any more; the steady calls go on."""
         for churner in self._churners:
             churner.stop()
         await _end(self._visiting)
-        if self._churning:
-            await asyncio.wait(self._churning, timeout=CALL)
+        await asyncio.wait(self._churning, timeout=CALL)
 
     async def stop_calling(self) -> None:
-        for task in self._tasks[len(self.clients) + 1 :]:
-            task.cancel()
+        await _end(self._calling)
 
     async def stop(self) -> None:
-        await _end([*self._churning, *self._visiting, *self._tasks])
+        await _end([*self._calling, *self._churning, *self._visiting, *self._connecting])
 
     @property
     def pending(self) -> int:

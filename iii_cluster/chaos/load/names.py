@@ -2,8 +2,8 @@
 
 
 class Names:
-    def __init__(self, tag: str) -> None:
-        self.prefix = f"chaos-{tag}"
+    def __init__(self, seed: int) -> None:
+        self.prefix = f"chaos-{seed}"
 
     def function(self, kind: str, *parts: object) -> str:
         return "::".join([self.prefix, kind, *map(str, parts)])

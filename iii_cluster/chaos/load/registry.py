@@ -56,22 +56,24 @@ def registered(load: Load) -> dict[str, list[str]]:
     }
 
 
-async def look(load: Load, client: Client) -> list[Final]:
-    """All listings as the gateway of `client` gives them now; without a connection, or an answer, none of it."""
-    recorder, found = load.recorder, []
+async def listings(load: Load) -> list[Final]:
+    """All listings as every gateway gives them now, and what the engine told the provider of the trigger type."""
+    found = [final for client in load.residents for final in await _listed(load, client)]
+    seen = sorted(load.provider.held)
+    held = Final(gateway="all", what=HELD, at=load.recorder.now(), expected=registered(load)[HELD], seen=seen)
+    return [*found, held]
+
+
+async def _listed(load: Load, client: Client) -> list[Final]:
+    """As the gateway of `client` lists; without a connection, or an answer, nothing."""
+    found = []
     for what, (function, asked, member, render) in LISTINGS.items():
         answer = await client.ask(function, **asked)
         where = client.connection.gateway if client.connection is not None else f"{client.name} (not connected)"
         seen = render(answer[member], load.names.prefix) if answer is not None else [f"no answer from {function}"]
         expected = registered(load)[what]
-        found.append(Final(gateway=where, what=what, at=recorder.now(), expected=expected, seen=seen))
+        found.append(Final(gateway=where, what=what, at=load.recorder.now(), expected=expected, seen=seen))
     return found
-
-
-def held(load: Load) -> Final:
-    """What the engine told the provider of the trigger type."""
-    seen = sorted(load.provider.held)
-    return Final(gateway="all", what=HELD, at=load.recorder.now(), expected=registered(load)[HELD], seen=seen)
 
 
 def _trigger(id: str, type: str, function: str, state: str) -> str:

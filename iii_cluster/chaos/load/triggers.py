@@ -22,11 +22,10 @@ class Provider:
     """Provides a trigger type and fires its triggers, one after the other."""
 
     def __init__(self, client: Client, type: str, rate: float) -> None:
-        self.client = client
         self.type = type
         self.held: dict[str, str] = {}  # trigger id -> function, as the engine told us
+        self._client = client
         self._rate = rate
-        self._rng = client.rng
         client.types[type] = self._told
         client.on_connected = self.held.clear  # a new connection is told of all triggers there are
 
@@ -41,22 +40,20 @@ class Provider:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(1 / self._rate)
-            if self.held and self.client.connection is not None:
-                await self.client.call(TRIGGER, self._rng.choice(list(self.held.values())))
+            if self.held:
+                await self._client.call(TRIGGER, self._client.rng.choice(list(self.held.values())))
 
 
-class Watcher:
-    """Is told of every worker that comes or goes."""
+def watch(client: Client, function: str) -> None:
+    """Have the client told of every worker that comes or goes."""
+    client.functions[function] = _noted
+    client.subscribed.add(function)
+    added = trigger(client.rng, WORKERS_AVAILABLE, function)
+    client.triggers[added["id"]] = added
 
-    def __init__(self, client: Client, function: str) -> None:
-        self.client = client
-        client.functions[function] = self._told
-        client.subscribed.add(function)
-        added = trigger(client.rng, WORKERS_AVAILABLE, function)
-        client.triggers[added["id"]] = added
 
-    def _told(self, client: Client, frame: Frame) -> None:
-        data: dict[str, Any] = frame["data"]
-        if client.connection is not None:
-            client.recorder.told(client.connection, str(data.get("event")), str(data.get("worker_id")))
-        client.spawn_answer(frame, None)
+def _noted(client: Client, frame: Frame) -> None:
+    data: dict[str, Any] = frame["data"]
+    if client.connection is not None:
+        client.recorder.told(client.connection, str(data.get("event")), str(data.get("worker_id")))
+    client.spawn_answer(frame, None)

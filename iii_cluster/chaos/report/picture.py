@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from iii_cluster.chaos.history import FOREVER, Injected, end
 
-from .statistics import Bucket
+from .statistics import BUCKET, Bucket
 
 WIDTH = 1200
 LEFT, RIGHT = 70, 20  # margins
@@ -60,8 +60,8 @@ class _Scale:
         return round(self._bottom - value * self._per_unit, 1)
 
 
-def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span: Span, width: float) -> str:
-    """The SVG document. `width` is that of a bucket, times are seconds."""
+def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span: Span) -> str:
+    """The SVG document."""
     shown = [fault for fault in faults if not fault.skipped]
     lanes = _lanes(shown, span)
     below = TOP + 2 * PLOT + BETWEEN + 40
@@ -72,8 +72,8 @@ def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text class="title" x="{LEFT}" y="24">{escape(title)}</text>',
         *_shades(shown, span, below),
-        *_throughput(buckets, span, width),
-        *_latency(buckets, span, width),
+        *_throughput(buckets, span),
+        *_latency(buckets, span),
         *_seconds(span, below - 22),
         *_bars(shown, lanes, span, below),
         "</svg>",
@@ -81,22 +81,22 @@ def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span
     return "\n".join(parts) + "\n"
 
 
-def _throughput(buckets: Sequence[Bucket], span: Span, width: float) -> Iterator[str]:
-    top = _nice(max((bucket.ok + bucket.failed for bucket in buckets), default=0) / width)
+def _throughput(buckets: Sequence[Bucket], span: Span) -> Iterator[str]:
+    top = _nice(max((bucket.ok + bucket.failed for bucket in buckets), default=0) / BUCKET)
     scale = _Scale(span, TOP + PLOT, top)
     yield from _grid(scale, top, "calls/s")
     yield f'<text x="{LEFT + 70}" y="{TOP - 8}" style="fill:{OK_COLOUR}">■ succeeded</text>'
     yield f'<text x="{LEFT + 160}" y="{TOP - 8}" style="fill:{FAILED_COLOUR}">■ failed</text>'
     for bucket in _shown(buckets, span):
-        x, wide = scale.x(bucket.at), max(0.5, scale.x(bucket.at + width) - scale.x(bucket.at) - 0.4)
-        ok, failed = bucket.ok / width, bucket.failed / width
+        x, wide = scale.x(bucket.at), max(0.5, scale.x(bucket.at + BUCKET) - scale.x(bucket.at) - 0.4)
+        ok, failed = bucket.ok / BUCKET, bucket.failed / BUCKET
         if ok:
             yield _rect(x, scale.y(ok), wide, scale.y(0) - scale.y(ok), OK_COLOUR)
         if failed:
             yield _rect(x, scale.y(ok + failed), wide, scale.y(ok) - scale.y(ok + failed), FAILED_COLOUR)
 
 
-def _latency(buckets: Sequence[Bucket], span: Span, width: float) -> Iterator[str]:
+def _latency(buckets: Sequence[Bucket], span: Span) -> Iterator[str]:
     """On a logarithmic scale from a millisecond up: both a usual day and an outage are to be seen."""
     worst = max((bucket.p99 for bucket in buckets if bucket.p99), default=0.001)
     decades = max(1, math.ceil(math.log10(max(worst * 1000, 1.001))))
@@ -108,7 +108,7 @@ def _latency(buckets: Sequence[Bucket], span: Span, width: float) -> Iterator[st
         yield f'<text class="axis" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{label}</text>'
     yield f'<text x="{LEFT}" y="{scale.y(decades) - 8}">p99 of calls that succeeded</text>'
     points = [
-        (scale.x(bucket.at + width / 2), scale.y(math.log10(max(bucket.p99 * 1000, 1))))
+        (scale.x(bucket.at + BUCKET / 2), scale.y(math.log10(max(bucket.p99 * 1000, 1))))
         for bucket in _shown(buckets, span)
         if bucket.p99 is not None
     ]

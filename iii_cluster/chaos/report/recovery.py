@@ -32,14 +32,17 @@ class Recovery(Struct, kw_only=True):
     healed: float | None
 
 
+Pair = tuple[float | None, float | None]  # median and worst
+
+
 class RecoveryRow(Struct, kw_only=True):
-    """Median and worst of all faults of a kind."""
+    """All faults of a kind."""
 
     kind: str
     faults: int
-    detect: tuple[float | None, float | None]
-    reroute: tuple[float | None, float | None]
-    healed: tuple[float | None, float | None]
+    detect: Pair
+    reroute: Pair
+    healed: Pair
 
 
 def recoveries(history: History) -> list[Recovery]:
@@ -75,7 +78,7 @@ def rows(found: Iterable[Recovery]) -> list[RecoveryRow]:
     ]
 
 
-def _middle_and_worst(values: Iterable[float | None]) -> tuple[float | None, float | None]:
+def _middle_and_worst(values: Iterable[float | None]) -> Pair:
     known = [value for value in values if value is not None]
     return percentile(known, 0.5), max(known, default=None)
 

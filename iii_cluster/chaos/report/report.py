@@ -62,7 +62,7 @@ def write(made: Report, history: History, directory: Path) -> None:
     (directory / "history.jsonl").write_bytes(to_lines(history))
     verdict = "clean" if made.clean else f"{len(made.violations)} violations"
     title = f"iii-cluster chaos, seed {made.options.seed}: {verdict}"
-    (directory / "timeline.svg").write_text(draw(title, made.timeline, made.faults, _span(history), BUCKET))
+    (directory / "timeline.svg").write_text(draw(title, made.timeline, made.faults, _span(history)))
 
 
 def _span(history: History) -> Span:

@@ -10,12 +10,11 @@ from rich.text import Text
 
 from iii_cluster.chaos.history import ENGINE, OK, History
 
+from .recovery import Pair
 from .report import Report
 
 SHOWN = 5  # violations
 PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no terminal
-
-Pair = tuple[float | None, float | None]
 
 
 class Screen:
@@ -28,8 +27,6 @@ class Screen:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._next_line = PLAIN_INTERVAL
-        self._counted = 0
-        self._failed = 0
 
     def say(self, text: str) -> None:
         self._err.print(Text(text), soft_wrap=True)

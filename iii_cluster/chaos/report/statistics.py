@@ -68,12 +68,12 @@ def _row(kind: str, calls: Sequence[Call]) -> LoadRow:
     )
 
 
-def buckets(calls: Iterable[Call], duration: float, width: float = BUCKET) -> list[Bucket]:
-    """Stretches of `width` seconds from the start to `duration`, by when calls ended."""
-    row = [Bucket(at=index * width) for index in range(math.ceil(duration / width))]
+def buckets(calls: Iterable[Call], duration: float) -> list[Bucket]:
+    """Stretches of BUCKET seconds from the start to `duration`, by when calls ended."""
+    row = [Bucket(at=index * BUCKET) for index in range(math.ceil(duration / BUCKET))]
     times: dict[int, list[float]] = defaultdict(list)
     for call in calls:
-        index = int(call.ended / width)
+        index = int(call.ended / BUCKET)
         if call.ended == OPEN or not 0 <= index < len(row):
             continue
         if call.outcome == OK:
