@@ -324,8 +324,7 @@ class GatewayCore:
         if 0 < said.term < self.map.term:
             log.warning("action=cleanup_ignored node=%s term=%d", node, said.term)
             return
-        for lost in {owner.node for owner in said.owners} - self.map.nodes.keys():
-            self._node_lost(lost, f"gateway {lost} was lost")
+        self.invocations.halt(owner for owner in said.owners if owner.node not in self.map.nodes)
         if said.step == "told":  # the last one: until then the next leader may have to hear of them again
             self.membership.cleaned(said.owners)
         self.effects.send(node, CleanupDone(said.job, said.step))
@@ -357,7 +356,6 @@ class GatewayCore:
         self.routes.reincarnate(node)
         for worker in self.workers.values():
             worker.owner = replace(worker.owner, node=node)
-            worker.remote_feeders.clear()
             self.registry.reincarnate(worker, node)
         self.announcer.reincarnate(node)
         self.membership.reincarnate()

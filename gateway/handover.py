@@ -10,12 +10,12 @@ On the same gateway calls simply change hands. When the worker is back on anothe
    callers note where they went (`moved`), the other gateway takes them (`serve`), and this one forgets them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from iii_cluster.bus.envelopes import Deliver
 from iii_cluster.routing.table import RouteTable, Target
 
-from .call import CHANNEL_CLOSED, Call, fitting
+from .call import CHANNEL_CLOSED, Call, fitting, stopped
 from .kept import Kept, LostConnections
 from .worker import Worker
 
@@ -31,13 +31,16 @@ class Handover:
         workers: Mapping[int, Worker],
         lost: LostConnections,
         routes: RouteTable,
+        end: Callable[[str, bytes, bytes], None],
     ) -> None:
+        """`end(id, result, error)` ends a call from here."""
         self.node = node
         self._pending = pending
         self._serving = serving
         self._workers = workers
         self._lost = lost
         self._routes = routes
+        self._end = end
 
     def adopt(self, worker_id: str, node: str, conn: int) -> dict[str, str]:
         """The worker of a lost connection is back on another one.
@@ -84,8 +87,12 @@ class Handover:
 
     def moved(self, ids: Sequence[str], node: str, conn: int) -> list[str]:
         """Calls from here are served by another connection now. Returns those that are still in flight."""
-        target = self._routes.target(node, conn) or Target(node, conn, "")
         in_flight = [invocation_id for invocation_id in ids if invocation_id in self._pending]
+        if self._routes.departed(node):  # no map will tell of its end again
+            for invocation_id in in_flight:
+                self._end(invocation_id, b"", stopped(f"gateway {node} was lost"))
+            return []
+        target = self._routes.target(node, conn) or Target(node, conn, "")
         for invocation_id in in_flight:
             _retarget(self._pending[invocation_id], target)
         return in_flight
@@ -113,7 +120,8 @@ class Handover:
     def _forget(self, worker: Worker, served: Iterable[str]) -> None:
         for invocation_id in served:
             del worker.serving[invocation_id]
-            del self._serving[invocation_id]
+            if self._serving.get(invocation_id) is worker:  # else it has come back to another connection here
+                del self._serving[invocation_id]
 
     def deliver(self, _node: str, said: Deliver) -> None:
         """The answer to a call that a worker of ours made on an earlier connection, at another gateway."""

@@ -4,9 +4,9 @@ An invocation gets an id of ours. The caller's gateway keeps the `Call` until th
 remembers in `Worker.serving` whom to tell. A local call has both, on the same gateway.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from iii_cluster.bus.envelopes import Invoke, Refused, Result
+from iii_cluster.bus.envelopes import Invoke, Owner, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.table import Route, RouteTable, Target
@@ -51,7 +51,8 @@ class Invocations:
         self._now = 0.0  # seconds, moved by expire()
         self._parked = Parked(routes, backpressure)
         self._lost = LostConnections(lambda: routes.map, outbox)
-        self.handover = Handover(node, self._pending, self._serving, workers, self._lost, routes)
+        self.handover = Handover(node, self._pending, self._serving, workers, self._lost, routes, self._complete)
+        self.adopt = self.handover.adopt
         self.deliver = self.handover.deliver
         self.proves = self._lost.proves
         self.completed = 0
@@ -154,7 +155,7 @@ class Invocations:
         if on:
             self._start_again(self._parked.take(node))
         elif node not in self._routes.map.nodes:
-            self._end_calls_to(node, f"{node} cannot be reached")
+            self._end_calls(lambda target: target.node == node, f"{node} cannot be reached")
 
     def _start_again(self, calls: list[Call]) -> None:
         for call in calls:
@@ -351,10 +352,6 @@ class Invocations:
             for node, call in self._parked.take_older(now - limit):
                 self._fail(call, stopped(f"{node} cannot be reached"))
 
-    def adopt(self, worker_id: str, node: str, conn: int) -> dict[str, str]:
-        """See `Handover.adopt`."""
-        return self.handover.adopt(worker_id, node, conn)
-
     def handed_over(self, worker_id: str, *, accepted: bool) -> None:
         """The other gateway has taken what `adopt` returned, or nobody has."""
         kept = self._lost.moved(worker_id)
@@ -364,7 +361,7 @@ class Invocations:
 
     def node_lost(self, node: str, why: str) -> None:
         """End the calls that were sent to a node, find others for those that were not; forget who called from there."""
-        self._end_calls_to(node, why)
+        self._end_calls(lambda target: target.node == node, why)
         for worker in self._all_workers():
             worker.remote_feeders.discard(node)
             for invocation_id, origin in worker.serving.items():
@@ -377,23 +374,32 @@ class Invocations:
         for kept in self._lost:
             yield kept.worker
 
-    def _end_calls_to(self, node: str, why: str) -> None:
+    def halt(self, owners: Iterable[Owner]) -> None:
+        """These connections are closed, and their gateways lost: end the calls that were sent there."""
+        closed = {(owner.node, owner.conn) for owner in owners}
+        if closed:
+            self._end_calls(lambda target: (target.node, target.conn) in closed, "its gateway was lost")
+
+    def _end_calls(self, sent_to: Callable[[Target], bool], why: str) -> None:
         body = stopped(why)
-        for invocation_id in [i for i, call in self._pending.items() if call.target and call.target.node == node]:
+        for invocation_id in [i for i, call in self._pending.items() if call.target and sent_to(call.target)]:
             self._complete(invocation_id, b"", body)
 
     def cut_off(self, why: str) -> None:
         """Redis is gone for too long: end every call that waits for another node."""
-        for node in {call.target.node for call in self._pending.values() if call.target} - {self._node}:
-            self._end_calls_to(node, why)
+        self._end_calls(lambda target: target.node != self._node, why)
         for call in self._parked.take_all():
             self._fail(call, stopped(why))
+
+    def give_up(self, why: str) -> None:
+        """This gateway ends before its calls do: those tell their callers who are elsewhere by now."""
+        for invocation_id in list(self._pending):
+            self._complete(invocation_id, b"", stopped(why))
 
     def reincarnate(self, old: str, new: str, why: str) -> None:
         """This gateway, cut off for too long, goes on under a new node id: calls that crossed the bus are over."""
         self._node = self.handover.node = new
-        for node in {call.target.node for call in self._pending.values() if call.target} - {old, new}:
-            self._end_calls_to(node, why)
+        self._end_calls(lambda target: target.node not in (old, new), why)
         for worker in self._all_workers():
             worker.remote_feeders.clear()
             for invocation_id, origin in worker.serving.items():

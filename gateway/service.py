@@ -101,6 +101,7 @@ class GatewayService:
 
     async def stop(self, grace: float) -> None:
         await self._listener.stop(grace)
+        self.core.invocations.give_up(f"gateway {self.core.node} has stopped")
         if self._timer is not None:
             self._timer.cancel()
 

@@ -169,6 +169,10 @@ class RouteTable:
     def target(self, node: str, conn: int) -> Target | None:
         return self._targets.get((node, conn))
 
+    def departed(self, node: str) -> bool:
+        """Whether the node was in the map and is not any more, as far as is remembered."""
+        return node in self._departed
+
     def targets_of(self, node: str) -> list[Target]:
         return [target for target in self._targets.values() if target.node == node]
 

@@ -15,7 +15,7 @@ from tests.support import admin
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.history import calling
-from tests.support.raw import echo, known, raw_worker, workers_listed
+from tests.support.raw import CallFailed, echo, known, raw_worker, workers_listed
 from tests.support.reconnecting import Gate, reconnecting
 
 RESTART = 1012
@@ -71,6 +71,20 @@ async def test_a_call_in_mid_flight_ends_on_the_next_connections(own_cluster: Cl
         await known_to(caller, "slow::f")
         gate.opened.set()
         assert (await caller.result(call))["n"] == 1
+        assert await asyncio.to_thread(draining.wait) == 0
+
+
+async def test_a_call_that_outlasts_the_drain_ends_with_an_error(make_cluster: Callable[..., Cluster]) -> None:
+    draining, other = make_cluster(options={"drain-timeout": "3"}).gateways
+    async with reconnecting(draining.url, other.url) as caller, reconnecting(other.url) as callee:
+        gate = Gate()
+        await callee.register("slow::f", gate)
+        await known_to(caller, "slow::f")
+        call = await caller.begin("slow::f")
+        await gate.called.wait()
+        draining.terminate()
+        with pytest.raises(CallFailed, match="invocation_stopped"):
+            await caller.result(call)
         assert await asyncio.to_thread(draining.wait) == 0
 
 

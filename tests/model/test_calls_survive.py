@@ -306,18 +306,18 @@ class World:
         self.do(self.pass_time, 0.0)
 
     def _watch_adoption(self, gateway: Gateway) -> None:
-        handover = gateway.core.invocations.handover
-        original = handover.adopt
+        invocations = gateway.core.invocations
+        original = invocations.adopt
 
         def adopt(worker_id: str, node: str, conn: int) -> dict[str, str]:
-            lost = gateway.core.invocations._lost
+            lost = invocations._lost
             known = lost.get(worker_id) is not None
             served = original(worker_id, node, conn)
             if known and lost.get(worker_id) is None:
                 self.adopted.add(worker_id)
             return served
 
-        handover.adopt = adopt  # type: ignore[method-assign]
+        invocations.adopt = adopt
 
     def do(self, act: Callable[..., None], *arguments: Any) -> None:
         """Let something happen, and everything that follows from it within the gateways."""

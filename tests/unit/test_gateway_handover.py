@@ -96,3 +96,16 @@ def test_without_a_next_connection_all_of_them_end_with_the_window() -> None:
     served = Served(in_order=True)
     served.pass_window()
     assert served.errors() == ["invocation_stopped", "there"]
+
+
+def test_calls_that_are_back_before_they_were_seen_off_stay() -> None:
+    served = Served(in_order=True)
+    calls = served.core.invocations.adopt(served.lost.id, OTHER, 7)
+    worker, _ = served.gateway.connect()
+    assert served.core.invocations.handover.serve(worker.number, calls)
+    served.core.invocations.handed_over(served.lost.id, accepted=True)
+    for invocation_id in served.called:
+        _answer(served.gateway, worker, invocation_id)
+    assert [frame["result"] for frame in served.caller_out.take()] == [1]
+    assert served.gateway.effects.take(Result) == [Result("there", b"1")]
+    assert not worker.serving

@@ -320,3 +320,16 @@ def test_a_call_that_moved_ends_with_the_gateway_it_moved_to(gateway: FakeGatewa
     assert not out.take()
     gateway.use(cluster_map(GATEWAY, SHARD, epoch=4))
     assert third in _results(out)[0]["message"]
+
+
+def test_a_call_that_moves_to_a_gateway_that_has_left_ends(gateway: FakeGateway) -> None:
+    third = "gateway-cccccccc"
+    gateway.use(cluster_map(GATEWAY, OTHER, third, SHARD, epoch=2))
+    caller, out = gateway.connect()
+    _call(gateway, caller, "far")
+    gateway.core.routes.on_owners(SHARD, FunctionOwners("function:default/far", 1, [Owner(OTHER, 5, "w")]))
+    (invoke,) = gateway.effects.take(Invoke)
+    gateway.use(cluster_map(GATEWAY, OTHER, SHARD, epoch=3))
+    assert not gateway.core.invocations.handover.moved([invoke.id], third, 6)
+    assert third in _results(out)[0]["message"]
+    assert gateway.core.invocations.in_flight == 0
