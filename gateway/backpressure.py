@@ -2,7 +2,8 @@
 
 from iii_cluster.bus.envelopes import Congested
 from iii_cluster.bus.outbox import Links
-from iii_cluster.routing.table import Feeder, RouteTable, Target
+from iii_cluster.routing.route import Feeder, Target
+from iii_cluster.routing.table import RouteTable
 
 from .worker import Worker
 

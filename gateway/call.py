@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from iii_cluster.protocol import errors, frames
-from iii_cluster.routing.table import Route, Target
+from iii_cluster.routing.route import Route, Target
 
 from .worker import Worker
 

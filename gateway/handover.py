@@ -13,7 +13,8 @@ On the same gateway calls simply change hands. When the worker is back on anothe
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from iii_cluster.bus.envelopes import Deliver
-from iii_cluster.routing.table import RouteTable, Target
+from iii_cluster.routing.route import Target
+from iii_cluster.routing.table import RouteTable
 
 from .call import CHANNEL_CLOSED, Call, fitting, stopped
 from .kept import Kept, LostConnections

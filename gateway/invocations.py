@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from iii_cluster.bus.envelopes import Invoke, Owner, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
-from iii_cluster.routing.table import Route, RouteTable, Target
+from iii_cluster.routing.route import Route, Target
+from iii_cluster.routing.table import RouteTable
 
 from .backpressure import Backpressure
 from .call import CHANNEL_CLOSED, STOPPED, Call, Done, not_found, stopped, unserved

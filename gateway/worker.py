@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from iii_cluster.bus.envelopes import Owner, Trigger
 from iii_cluster.protocol.payload import caller_suffix
-from iii_cluster.routing.table import Feeder, Target
+from iii_cluster.routing.route import Feeder, Target
 
 from .announcer import Registration
 

@@ -9,8 +9,9 @@ from iii_cluster.bus.service import Bus
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.membership import Membership
 
+from .route import Route, Target
 from .subscriptions import Subscriptions
-from .table import Route, RouteTable, Target
+from .table import RouteTable
 
 # How long an event waits for the owners of its target, or for the triggers of its type, seconds.
 LOOKUP_PATIENCE = 10.0

@@ -3,7 +3,8 @@ from collections import Counter
 import pytest
 
 from iii_cluster.bus.envelopes import FunctionOwners, Owner, Unwatch, Watch
-from iii_cluster.routing.table import Route, RouteTable, Target
+from iii_cluster.routing.route import Route, Target
+from iii_cluster.routing.table import RouteTable
 from tests.support.gateway import RecordedEffects, cluster_map
 
 ME = "gateway-aaaaaaaa"
