@@ -149,25 +149,12 @@ class Invocations:
         else:
             call.finish(b"", error)
 
-    # -- calls that wait for a node to listen again ------------------------------------------------
-
-    def node_reachable(self, node: str, on: bool) -> None:
-        """Somebody listens at a node again, or nobody does; then no map will tell of the end of one that is in none."""
-        if on:
-            self._start_again(self._parked.take(node))
-        elif node not in self._routes.map.nodes:
-            self._end_calls(lambda target: target.node == node, f"{node} cannot be reached")
-
-    def _start_again(self, calls: list[Call]) -> None:
-        for call in calls:
-            if call.id in self._pending:
-                self.start(call)
-
     def _deliver_here(self, invocation_id: str, call: Call, target: Target) -> None:
         worker = self._workers[target.conn]
         worker.serving[invocation_id] = self._node
         self._serving[invocation_id] = worker
-        self._send_call(worker, invocation_id, call.function_json, call.data, call.trace, call.metadata)
+        tail = frames.trace_tail(*call.trace)
+        self._send_call(worker, invocation_id, call.function_json, call.data, tail, call.metadata)
         if call.feeder is not None:
             self._backpressure.to_worker(call.feeder, worker)
 
@@ -181,15 +168,9 @@ class Invocations:
             self._backpressure.to_target(call.feeder, target)
 
     def _send_call(
-        self,
-        worker: Worker,
-        invocation_id: str,
-        function_json: bytes,
-        data: bytes,
-        trace: tuple[bytes, bytes],
-        metadata: bytes,
+        self, worker: Worker, invocation_id: str, function_json: bytes, data: bytes, tail: bytes, metadata: bytes
     ) -> None:
-        frame = frames.invoke_function(invocation_id, function_json, data, frames.trace_tail(*trace), metadata)
+        frame = frames.invoke_function(invocation_id, function_json, data, tail, metadata)
         if worker.max_frame and len(frame) > worker.max_frame:
             message = f"the call has {len(frame)} bytes, the worker accepts {worker.max_frame}"
             self.on_result(worker, invocation_id, b"", errors.error_body(errors.PAYLOAD_TOO_LARGE, message))
@@ -211,9 +192,8 @@ class Invocations:
             return
         worker.serving[invoke.id] = node
         self._serving[invoke.id] = worker
-        function_json = frames.text(invoke.function)
-        trace = (invoke.traceparent, invoke.baggage)
-        self._send_call(worker, invoke.id, function_json, invoke.data, trace, invoke.metadata)
+        tail = frames.trace_tail(invoke.traceparent, invoke.baggage)
+        self._send_call(worker, invoke.id, frames.text(invoke.function), invoke.data, tail, invoke.metadata)
         self._backpressure.from_node(node, worker)
 
     def on_refused(self, node: str, refused: Refused) -> None:
@@ -359,6 +339,18 @@ class Invocations:
         if kept is not None and not accepted:
             self._stop_serving(kept.worker)
         self.handover.handed_over(worker_id)
+
+    def node_reachable(self, node: str, on: bool) -> None:
+        """Somebody listens at a node again, or nobody does; then no map will tell of the end of one that is in none."""
+        if on:
+            self._start_again(self._parked.take(node))
+        elif node not in self._routes.map.nodes:
+            self._end_calls(lambda target: target.node == node, f"{node} cannot be reached")
+
+    def _start_again(self, calls: list[Call]) -> None:
+        for call in calls:
+            if call.id in self._pending:
+                self.start(call)
 
     def node_lost(self, node: str, why: str) -> None:
         """End the calls that were sent to a node, find others for those that were not; forget who called from there."""

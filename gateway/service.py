@@ -75,16 +75,11 @@ class GatewayService:
     # -- Effects of the core -----------------------------------------------------------------------
 
     def send(self, node: str, envelope: Envelope) -> None:
-        if (
-            not self._node.membership.expelled
-        ):  # else nobody will ever read it: everything is said anew by the next node
+        if not self._node.membership.expelled:  # else nobody reads it; the next incarnation says everything anew
             self._node.bus.send(node, envelope)
 
     def congested(self, node: str) -> bool:
         return self._node.bus.congested(node)
-
-    def unreachable(self, node: str) -> bool:
-        return self._node.bus.unreachable(node)
 
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         self._reattach.request(worker, previous, token)

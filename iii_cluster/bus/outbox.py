@@ -15,6 +15,3 @@ class Links(Outbox, Protocol):
 
     def congested(self, node: str) -> bool:
         """Whoever feeds the link to `node` should pause."""
-
-    def unreachable(self, node: str) -> bool:
-        """Nobody listens at `node` now: whoever has another choice should take it. It may come back."""

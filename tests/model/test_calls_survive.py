@@ -178,9 +178,6 @@ class Gateway:
     def congested(self, _node: str) -> bool:
         return False
 
-    def unreachable(self, _node: str) -> bool:
-        return False
-
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         self.reattaching.request(worker, previous, token)
 

@@ -45,16 +45,12 @@ class RecordedEffects:
         self.sent: list[tuple[str, Envelope]] = []
         self.reattached: list[tuple[Worker, str, str]] = []
         self.congested_nodes: set[str] = set()
-        self.unreachable_nodes: set[str] = set()
 
     def send(self, node: str, envelope: Envelope) -> None:
         self.sent.append((node, envelope))
 
     def congested(self, node: str) -> bool:
         return node in self.congested_nodes
-
-    def unreachable(self, node: str) -> bool:
-        return node in self.unreachable_nodes
 
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         self.reattached.append((worker, previous, token))
