@@ -12,6 +12,7 @@ from hypothesis import settings
 from tests.support import cluster as clusters
 from tests.support import sdk_worker
 from tests.support.cluster import Cluster
+from tests.support.up import MakeUp, ups
 
 # No test asserts a duration, and what CI finds must be found again by whoever repeats it.
 settings.register_profile("default", deadline=None)
@@ -49,6 +50,13 @@ def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 def own_cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     """Two gateways and two shards that the test may break."""
     return make_cluster()
+
+
+@pytest.fixture
+def make_up(tmp_path: Path) -> Iterator[MakeUp]:
+    """Starts `iii-cluster up` with the options it is given."""
+    with ups(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture

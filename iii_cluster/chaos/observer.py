@@ -1,11 +1,11 @@
 """Watches the admin port of every process: the map it holds, and whether it is ready."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .clusters.admin import Silent, ask
-from .clusters.cluster import Process
+from .clusters.cluster import Cluster, Process
 from .history import Late, MapSeen, NotBack, Ready
 from .recorder import Recorder
 
@@ -15,10 +15,10 @@ LATE = 0.05  # s this program may be late without a note of it
 
 
 class Observer:
-    """`processes` gives those that run now. One that was seen and runs no more counts as not ready."""
+    """A process that was seen and runs no more counts as not ready, until another one has taken its place."""
 
-    def __init__(self, processes: Callable[[], list[Process]], recorder: Recorder) -> None:
-        self._processes = processes
+    def __init__(self, cluster: Cluster, recorder: Recorder) -> None:
+        self._cluster = cluster
         self._recorder = recorder
         self._ready: dict[str, tuple[bool, list[str]]] = {}
         self._maps: dict[int, tuple[int, int]] = {}  # newest version by pid
@@ -40,9 +40,9 @@ class Observer:
 
     async def _watch(self) -> None:
         while True:
-            processes = {process.name: process for process in self._processes()}
+            processes = {process.name: process for process in self._cluster.processes}
             for name in self._ready.keys() - processes.keys():
-                self._state(name, False, ["it does not run"])
+                self._missing(name)
             await asyncio.gather(*(self._look(process) for process in processes.values()))
             await asyncio.sleep(INTERVAL)
 
@@ -54,6 +54,13 @@ class Observer:
             self._map(process, cluster)
         except Silent as silent:
             self._state(process.name, False, [str(silent)])
+
+    def _missing(self, name: str) -> None:
+        if self._cluster.replaced(name):
+            self._state(name, True, ["another process has its place"])
+            del self._ready[name]
+        else:
+            self._state(name, False, ["it does not run"])
 
     def _state(self, name: str, ready: bool, reasons: list[str]) -> None:
         before = self._ready.get(name)

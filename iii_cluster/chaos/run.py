@@ -66,7 +66,7 @@ class Run:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._cluster.stop)
             await self._cluster.start()
-            observer = Observer(lambda: self._cluster.processes, self._recorder)
+            observer = Observer(self._cluster, self._recorder)
             stack.push_async_callback(observer.stop)
             observer.start()
             load = Load(

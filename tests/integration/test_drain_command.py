@@ -1,8 +1,6 @@
 """`iii-cluster drain` next to a real `iii-cluster up`."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -10,18 +8,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.raw import known, raw_worker
-from tests.support.up import MakeUp, Up, answer, command, gone, run, ups
-
-
-@pytest.fixture
-def make_up(tmp_path: Path) -> Iterator[MakeUp]:
-    with ups(tmp_path) as make:
-        yield make
-
-
-def nodes(up: Up, role: str = "") -> list[dict[str, Any]]:
-    found = answer("status", "--json", "--admin", up.any_admin)["nodes"]
-    return [node for node in found if node["role"] == role or not role]
+from tests.support.up import MakeUp, command, gone, run
 
 
 def admin_of(node: dict[str, Any]) -> str:
@@ -30,12 +17,12 @@ def admin_of(node: dict[str, Any]) -> str:
 
 async def test_a_drained_gateway_leaves_and_is_not_started_again(make_up: MakeUp) -> None:
     up = await make_up("--gateways", "2").ready()
-    leaving, staying = nodes(up, "gateway")
+    leaving, staying = up.nodes("gateway")
     process = psutil.Process(leaving["pid"])
     done = await run("drain", leaving["id"], "--admin", admin_of(staying))
     assert (done.returncode, done.stdout) == (0, f"{leaving['id']} has left the cluster\n"), done.stderr
     assert done.stderr.startswith(f"{leaving['id']} drains\n")
-    assert [node["id"] for node in nodes(up, "gateway")] == [staying["id"]]
+    assert [node["id"] for node in up.nodes("gateway")] == [staying["id"]]
     await eventually(lambda: gone([process]))
     await eventually(lambda: up.find(r"(gateway-\d was drained; it is not started again)"))
     async with raw_worker(f"ws://127.0.0.1:{up.worker_port}") as worker:  # the port is served on
@@ -47,18 +34,18 @@ async def test_a_drained_gateway_leaves_and_is_not_started_again(make_up: MakeUp
 
 async def test_a_node_can_be_asked_for_itself(make_up: MakeUp) -> None:
     up = await make_up().ready()
-    shard, other = nodes(up, "shard")
+    shard, other = up.nodes("shard")
     done = await run("drain", shard["id"], "--admin", admin_of(shard))
     assert (done.returncode, done.stdout) == (0, f"{shard['id']} has left the cluster\n"), done.stderr
-    [left] = nodes(up, "shard")
+    [left] = up.nodes("shard")
     assert (left["id"], left["slots"]) == (other["id"], 1024)
     assert up.stop() == 0
 
 
 async def test_a_role_is_enough_where_only_one_node_has_it(make_up: MakeUp) -> None:
     up = await make_up().ready()
-    [gateway] = nodes(up, "gateway")
-    drained = await run("drain", "gateway", "--timeout", "5", "--admin", admin_of(nodes(up, "shard")[0]))
+    [gateway] = up.nodes("gateway")
+    drained = await run("drain", "gateway", "--timeout", "5", "--admin", admin_of(up.nodes("shard")[0]))
     assert drained.returncode == 0, drained.stderr
     assert drained.stdout == f"{gateway['id']} has left the cluster\n"
     await eventually(lambda: up.find(r"(gateway-1 was drained; it is not started again)"))
@@ -67,10 +54,10 @@ async def test_a_role_is_enough_where_only_one_node_has_it(make_up: MakeUp) -> N
 
 async def test_without_waiting_the_command_returns_and_the_node_leaves(make_up: MakeUp) -> None:
     up = await make_up("--gateways", "2").ready()
-    leaving, staying = nodes(up, "gateway")
+    leaving, staying = up.nodes("gateway")
     done = command("drain", leaving["id"], "--no-wait", "--admin", admin_of(staying))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{leaving['id']} drains\n")
-    await eventually(lambda: leaving["id"] not in {node["id"] for node in nodes(up)})
+    await eventually(lambda: leaving["id"] not in {node["id"] for node in up.nodes()})
     assert up.stop() == 0
 
 

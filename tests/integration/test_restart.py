@@ -3,35 +3,24 @@
 import asyncio
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.up import MakeUp, Up, answer, gone, run, ups
-
-
-@pytest.fixture
-def make_up(tmp_path: Path) -> Iterator[MakeUp]:
-    with ups(tmp_path) as make:
-        yield make
-
-
-def node_ids(up: Up) -> set[str]:
-    return {node["id"] for node in answer("status", "--json", "--admin", up.any_admin)["nodes"]}
+from tests.support.up import MakeUp, gone, run
 
 
 async def test_all_at_once_everything_but_the_data_is_new(make_up: MakeUp) -> None:
     up = await make_up().ready()
-    before, [valkey] = node_ids(up), [process for process in up.family() if "valkey-server" in process.name()]
+    before, [valkey] = up.node_ids, [process for process in up.family() if "valkey-server" in process.name()]
     done = await run("restart", "--data-dir", str(up.data_dir))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == ["gateway-1", "shard-1", "shard-2", "coordinator-1"]
     assert lines[-1].startswith("restarted 4 processes in ")
     assert {line.split()[1] for line in lines[:-1]} == before
-    assert {line.split()[3] for line in lines[:-1]} == node_ids(up)
+    assert {line.split()[3] for line in lines[:-1]} == up.node_ids
     assert valkey.is_running()
     assert up.stop() == 0
 
@@ -65,7 +54,7 @@ async def test_a_replacement_that_does_not_start_leaves_the_old_process_and_says
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
     up = await make_up("--shards", "1").ready()
-    before = node_ids(up)
+    before = up.node_ids
     (tmp_path / "broken" / "shard").mkdir(parents=True)
     (tmp_path / "broken" / "shard" / "__init__.py").write_text("")
     (tmp_path / "broken" / "shard" / "service.py").write_text("raise SystemError('broken on purpose')\n")
@@ -75,6 +64,6 @@ async def test_a_replacement_that_does_not_start_leaves_the_old_process_and_says
     error, *tail = done.stderr.splitlines()
     assert error == "error: shard-1 ended with exit code 1 before it was ready; the old process goes on"
     assert tail[-1] == "    SystemError: broken on purpose"
-    after = node_ids(up)
+    after = up.node_ids
     assert {id for id in before if not id.startswith("coordinator")} <= after
     assert up.stop() == 0

@@ -1,10 +1,8 @@
 """`iii-cluster restart --rolling` of a real cluster whose workers call each other all the time."""
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +10,13 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.history import History, calling
 from tests.support.reconnecting import Reconnecting, reconnecting
-from tests.support.up import MakeUp, Up, answer, run, ups
+from tests.support.up import MakeUp, Up, answer, run
 
 SMALL = ()  # the default topology: one gateway, two shards, one coordinator
 LARGE = ("--gateways", "2", "--shards", "2", "--coordinators", "2")
 OWN = 3  # workers with a function of their own
 DELAY = 1.0  # s before a client connects again, as with published ones
 SHARED = 2  # workers that serve one function together
-
-
-@pytest.fixture
-def make_up(tmp_path: Path) -> Iterator[MakeUp]:
-    with ups(tmp_path) as make:
-        yield make
-
-
-def node_ids(up: Up) -> set[str]:
-    return {node["id"] for node in answer("status", "--json", "--admin", up.any_admin)["nodes"]}
 
 
 def data(frame: dict[str, Any]) -> Any:
@@ -84,13 +72,13 @@ class Load:
 @pytest.mark.parametrize("topology", [SMALL, LARGE], ids=["small", "large"])
 async def test_a_rolling_restart_loses_no_call_and_no_worker(make_up: MakeUp, topology: tuple[str, ...]) -> None:
     up = await make_up(*topology).ready()
-    before = node_ids(up)
+    before = up.node_ids
     async with Load(up) as load:
         await load.more()
         done = await run("restart", "--rolling", "--data-dir", str(up.data_dir))
         assert done.returncode == 0, done.stderr
         await load.more()
-        after = node_ids(up)
+        after = up.node_ids
         listed = answer("workers", "--json", "--port", up.worker_port)
     problems = load.problems()
     assert not problems, f"{problems}\n{done.stdout}"

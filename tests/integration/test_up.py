@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,14 +13,8 @@ import pytest
 from redis import Redis
 
 from tests.support.eventually import eventually
-from tests.support.up import COMMAND, PORTS, MakeUp, answer, command, gone, ups
+from tests.support.up import COMMAND, PORTS, MakeUp, answer, command, gone
 from tests.support.valkey import ValkeyServer
-
-
-@pytest.fixture
-def make_up(tmp_path: Path) -> Iterator[MakeUp]:
-    with ups(tmp_path) as make:
-        yield make
 
 
 async def test_one_command_runs_a_cluster_and_one_signal_ends_all_of_it(make_up: MakeUp) -> None:

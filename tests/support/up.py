@@ -69,6 +69,15 @@ class Up(Process):
                 return url
         raise AssertionError(f"no node answers\n{self.tail()}")
 
+    def nodes(self, role: str = "") -> list[dict[str, Any]]:
+        """Those of a role, or all, as `status` shows them now."""
+        found = answer("status", "--json", "--admin", self.any_admin)["nodes"]
+        return [node for node in found if node["role"] == role or not role]
+
+    @property
+    def node_ids(self) -> set[str]:
+        return {node["id"] for node in self.nodes()}
+
     def node(self, role: str) -> psutil.Process:
         """The first process of a role in the summary."""
         return psutil.Process(int(self.find(rf"^{role} \S+ pid (\d+)")))

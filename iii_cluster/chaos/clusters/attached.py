@@ -110,12 +110,16 @@ class Attached:
                 os.kill(pid, signal.SIGCONT)
 
     async def back(self, name: str) -> None:
-        role = name.partition("-")[0]
-        while True:
-            names = {process.name for process in self.processes if process.role == role}
-            if len(names) >= self._initial[role]:
-                return
+        while not self._complete(name):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(INTERVAL)
+
+    def replaced(self, name: str) -> bool:
+        return name not in {process.name for process in self.processes} and self._complete(name)
+
+    def _complete(self, name: str) -> bool:
+        """As many processes of its role run as there were at first."""
+        role = name.partition("-")[0]
+        return sum(process.role == role for process in self.processes) >= self._initial[role]
 
     def cut(self, host: str) -> None:
         raise NotImplementedError("one host can not be cut off from itself")

@@ -59,7 +59,10 @@ class Cluster(Protocol):
     def thaw(self, name: str) -> None: ...
 
     async def back(self, name: str) -> None:
-        """Returns when a process that was killed or stopped serves again."""
+        """Returns when a process that was killed or stopped serves again, or another one in its place."""
+
+    def replaced(self, name: str) -> bool:
+        """The process will not come back: another one, of another name, has its place."""
 
     def cut(self, host: str) -> None: ...
 

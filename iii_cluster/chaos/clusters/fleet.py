@@ -149,6 +149,9 @@ class Fleet:
     async def back(self, name: str) -> None:
         await self._children.back(name)
 
+    def replaced(self, name: str) -> bool:
+        return False  # names stay
+
     def cut(self, host: str) -> None:
         assert self._hosts is not None
         self._hosts.cut(self._hosts.names.index(host))
