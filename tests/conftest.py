@@ -13,6 +13,7 @@ from tests.support import cluster as clusters
 from tests.support import sdk_worker
 from tests.support.cluster import Cluster
 from tests.support.up import MakeUp, ups
+from tests.support.valkey import ValkeyServer
 
 # No test asserts a duration, and what CI finds must be found again by whoever repeats it.
 settings.register_profile("default", deadline=None)
@@ -57,6 +58,15 @@ def make_up(tmp_path: Path) -> Iterator[MakeUp]:
     """Starts `iii-cluster up` with the options it is given."""
     with ups(tmp_path) as make:
         yield make
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """An empty server that the test may break."""
+    server = ValkeyServer(tmp_path)
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -71,14 +71,6 @@ class Coordinator(Process):
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(tmp_path)
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def coordinator(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Coordinator]:
     process = Coordinator(tmp_path, valkey.url)
     yield process

@@ -1,11 +1,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from iii_cluster.cli.control import Event, Finished, Replaced, Restart
 from iii_cluster.cli.restarts import Restarts
@@ -15,14 +12,6 @@ from tests.support.eventually import eventually
 from tests.support.stand_in import Stage
 
 SETTINGS = Settings(admin_port=0)
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    if not stage.stopped:
-        await stage.stop()
 
 
 def restarts(stage: Stage, settings: Settings = SETTINGS, stop_within: float = 30) -> Restarts:

@@ -2,7 +2,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -12,14 +11,6 @@ from iii_cluster.local.child import ChildSpec
 from iii_cluster.local.keeper import FIRST_DELAY, HEALTHY_AFTER, LONGEST_DELAY, Backoff, StartFailed
 from tests.support.eventually import eventually
 from tests.support.stand_in import Stage, runs
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    if not stage.stopped:
-        await stage.stop()
 
 
 async def test_start_returns_when_every_child_said_it_is_ready(stage: Stage) -> None:
