@@ -7,7 +7,7 @@ from iii_cluster.config.redact import redact_urls
 from iii_cluster.config.settings import ADMIN_PORT, WORKER_PORT, Settings
 from iii_cluster.local.child import Ready
 
-from .admin import ask_admin
+from .admin import ask_admin, slot_count
 from .client import Unreachable
 from .screen import Screen
 
@@ -18,11 +18,11 @@ async def print_summary(screen: Screen, settings: Settings, nodes: list[Ready], 
     """Who runs where, who leads, and how to connect. `nodes` are what was started here."""
     admin = _admin_url(settings, nodes[0])
     cluster = await asyncio.to_thread(_cluster, admin)
-    slots = {node: sum(last - first + 1 for first, last in ranges) for node, ranges in cluster.get("slots", {}).items()}
     leader = cluster.get("leader", "")
     rows = []
     for node in nodes:
-        remarks = [f"{slots[node.id]} slots"] if node.id in slots else []
+        slots = slot_count(cluster, node.id)
+        remarks = [f"{slots} slots"] if slots else []
         remarks += ["leader"] if node.id == leader else []
         ports = " ".join(f"{name}:{port}" for name, port in sorted(node.ports.items()))
         rows.append((node.role, node.id, f"pid {node.pid}", ports, ", ".join(remarks)))

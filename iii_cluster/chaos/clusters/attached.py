@@ -7,6 +7,7 @@ import signal
 import socket
 from urllib.parse import urlsplit
 
+from iii_cluster.chaos.history import TAG
 from iii_cluster.cluster.map import Role, tag_of
 
 from .addresses import Address
@@ -30,7 +31,6 @@ class Attached:
         parts = urlsplit(admin if "://" in admin else f"http://{admin}")
         self._first = Address(parts.hostname or HOST, parts.port or 80)
         self._processes: list[Process] = []
-        self._names: dict[str, str] = {}  # by tag, also of those that are gone
         self._initial: dict[str, int] = {}  # processes by role
         self._frozen: dict[str, int] = {}  # pids by name
         self._watch: asyncio.Task[None] | None = None
@@ -56,7 +56,7 @@ class Attached:
 
     async def _keep_looking(self) -> None:
         while True:
-            for process in [*self._processes]:
+            for process in self._processes:
                 with contextlib.suppress(Silent):
                     await self._look(process.admin)
                     break
@@ -68,7 +68,6 @@ class Attached:
         found = [_process(node) for node in here]
         if found:
             self._processes = sorted(found, key=lambda process: process.name)
-        self._names |= {tag_of(process.node): process.name for process in found}
 
     @property
     def processes(self) -> list[Process]:
@@ -89,7 +88,7 @@ class Attached:
 
     def gateway_of(self, _number: int, worker: str) -> str:
         """Gateways share a port; a worker's id begins with the tag of the one that made it."""
-        return self._names.get(worker[:8], f"gateway-{worker[:8]}")
+        return f"{Role.GATEWAY}-{worker[:TAG]}"
 
     # Faults
 

@@ -73,9 +73,9 @@ class Fleet:
         role, _, number = spec.name.partition("-")
         env = spec.env
         if role == "gateway":
-            self._ports[spec.name] = port = WORKER_PORT + int(number) if self._hosts is not None else self._port()
+            port = self._ports[spec.name] = self._port() if self._hosts is None else WORKER_PORT + int(number)
             env = env | to_environment(msgspec.structs.replace(settings, worker_port=port))
-        argv = (*with_us(), *spec.argv)
+        argv = (*_with_us(), *spec.argv)
         if self._hosts is not None:
             self._places[spec.name] = place = (int(number) - 1) % len(self._hosts.names)
             argv = (*self._hosts.inside(place), *argv)
@@ -104,7 +104,7 @@ class Fleet:
         return len(self._ports)
 
     def entrance(self, number: int) -> Address | None:
-        process = self.process(list(self._ports)[number])
+        process = self._process(list(self._ports)[number])
         return process.worker if process is not None else None
 
     def gateway_of(self, number: int, _worker: str) -> str:
@@ -116,9 +116,9 @@ class Fleet:
 
     @property
     def processes(self) -> list[Process]:
-        return [process for name in self._children.names if (process := self.process(name)) is not None]
+        return [process for name in self._children.names if (process := self._process(name)) is not None]
 
-    def process(self, name: str) -> Process | None:
+    def _process(self, name: str) -> Process | None:
         """None while it does not serve."""
         ready = self._children.ready(name)
         if ready is None or name == VALKEY:
@@ -172,7 +172,7 @@ class Fleet:
             self._recorder.history.elected.append(elected)
 
 
-def with_us() -> tuple[str, ...]:
+def _with_us() -> tuple[str, ...]:
     """Has the kernel end what follows when we die, where it can: a frozen process would not notice by itself."""
     tool = shutil.which("setpriv")
     return (tool, "--pdeathsig", "KILL") if tool else ()
