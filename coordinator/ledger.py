@@ -39,6 +39,7 @@ class Ledger:
         self._effects = effects
         self._current = term
         self._term = 0  # resumed in
+        self._former = 0  # epoch of the last map of others, when the workers were loaded
         self.loaded = 0  # term the workers were loaded in; 0 once another leader's map was seen
         self._waiting: list[Callable[[], None]] = []
         self._untold = False  # an event of the last `tell` is yet to be sent
@@ -51,13 +52,17 @@ class Ledger:
 
     # -- leadership
 
-    def take_over(self, term: int, records: Mapping[str, WorkerRecord] | None) -> None:
-        """Elected: start from what is stored, or (None) go on with what is known: nobody else has led since."""
+    def take_over(self, term: int, records: Mapping[str, WorkerRecord] | None, epoch: int = 0) -> None:
+        """Elected: start from what is stored, or (None) go on with what is known: nobody else has led since.
+
+        `epoch` is that of the stored map.
+        """
         if records is None:
             self.workers.restore()
         else:
             self.abandon()
             self.workers.load(records)
+            self._former = epoch
         self.loaded = term
 
     def resume(self, term: int, current: ClusterMap, now: float) -> None:
@@ -92,6 +97,11 @@ class Ledger:
             act()
         elif self.loaded:
             self._waiting.append(act)
+
+    def announced(self, gateway: str, epoch: int, now: float) -> None:
+        """A gateway told of every worker it has; that counts if it did so because of a map of this leadership."""
+        if epoch > self._former:
+            self.heard(lambda: self.workers.announced(gateway), now)
 
     def map_changed(self, current: ClusterMap, now: float) -> None:
         if self.term:

@@ -87,7 +87,7 @@ class CoordinatorService:
             WorkerDown,
             lambda node, down: self._heard(node, lambda: workers.down(node, down.conn, down.worker, down.back)),
         )
-        bus.on(WorkersAnnounced, lambda node, _announced: self._heard(node, lambda: workers.announced(node)))
+        bus.on(WorkersAnnounced, self._on_announced)
         bus.on(CleanupDone, self._on_cleanup_done)
         bus.on_reset = self._on_reset
         self._node.membership.subscribe(self._on_map)
@@ -175,7 +175,7 @@ class CoordinatorService:
             return
         if records is not None:
             self._abandon()
-        self._ledger.take_over(term, records)
+        self._ledger.take_over(term, records, self._keeper.current.epoch)
 
     async def _reload_map(self, term: int) -> None:
         body = await self._scripts.read_map()
@@ -227,6 +227,11 @@ class CoordinatorService:
 
         self._ledger.heard(act_for_member, time.monotonic())
         self._set_cleanup_timer()
+
+    def _on_announced(self, node: str, said: WorkersAnnounced) -> None:
+        if node in self._node.membership.map.nodes:
+            self._ledger.announced(node, said.epoch, time.monotonic())
+            self._set_cleanup_timer()
 
     def _on_map(self, _old: ClusterMap, new: ClusterMap) -> None:
         if new.leader != self._id:

@@ -69,8 +69,8 @@ class Coordinator:
                 self.ledger.heard(lambda: workers.up(src, conn, worker, again), now)
             case WorkerDown(conn, worker):
                 self.ledger.heard(lambda: workers.down(src, conn, worker), now)
-            case WorkersAnnounced():
-                self.ledger.heard(lambda: workers.announced(src), now)
+            case WorkersAnnounced(epoch):
+                self.ledger.announced(src, epoch, now)
             case CleanupDone():
                 self.ledger.cleanup_done(src, said, now)
 
@@ -83,7 +83,7 @@ class Coordinator:
                 self.ledger.take_over(term, None)
             else:
                 self.abandon()
-                self.ledger.take_over(term, dict(self.world.records))
+                self.ledger.take_over(term, dict(self.world.records), self.world.map.epoch)
                 self.world.forget_knowledge()
         if self.world.map.term != term or self.world.map.nodes.keys() != self.world.living():
             self.world.write_map(self.id)

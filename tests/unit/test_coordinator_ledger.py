@@ -134,3 +134,17 @@ def test_a_term_that_is_over_by_then_is_not_resumed() -> None:
     office.ledger.resume(2, MAP, 0.0)
     office.up(1, "w")
     assert office.events == []
+
+
+def test_what_a_gateway_announced_to_an_earlier_leadership_counts_for_nothing() -> None:
+    office = Office()
+    office.ledger.depose()
+    office.ledger.abandon()
+    office.term = 3
+    office.ledger.take_over(3, {"w": WorkerRecord("gateway-1", 7)}, epoch=5)
+    office.ledger.announced("gateway-1", 1, 0.0)  # late: the worker came while another one led
+    office.ledger.resume(3, MAP, 0.0)
+    office.ledger.announced("gateway-1", 5, 0.0)
+    assert not office.sent
+    office.ledger.announced("gateway-1", 6, 0.0)
+    assert [asked.owners[0].worker for _, asked in office.sent] == ["w"]
