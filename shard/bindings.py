@@ -18,6 +18,7 @@ from iii_cluster.bus.envelopes import (
 from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.slots import slot_of
 
+from .claims import Claims
 from .effects import Effects
 from .outcomes import Done, Outcomes
 from .ownership import Ownership
@@ -51,7 +52,7 @@ class Bindings:
         self._epoch = epoch  # of our map
         self._changed = changed
         self._ids: dict[str, Binding] = {}
-        self._claims: dict[str, dict[Owner, Binding]] = {}  # superseded ones; do not count
+        self._claims = Claims()  # superseded ones
         self._types: dict[str, TriggerType] = {}
         self._functions: dict[tuple[str, str], dict[Binding, None]] = {}
         self.outcomes = Outcomes()
@@ -91,7 +92,8 @@ class Bindings:
             known.epoch = max(known.epoch, bind.epoch)  # announced again
             return
         if known is not None and known is not current:
-            self._forget_claim(known)
+            self._claims.drop(known)
+            self.index.remove(known)
         owner = self.index.canonical(bind.owner)
         binding = Binding(owner, slot, bind.epoch, bind.stamp, bind.trigger, self._type(bind.trigger.type))
         self.index.add(binding)
@@ -101,9 +103,9 @@ class Bindings:
             self._replace(current, binding)
             self.index.remove(current)
         elif current.stamp > bind.stamp and not self._ready(slot):
-            self._claims.setdefault(id, {})[owner] = binding
+            self._claims.add(binding)
         else:
-            self._claims.setdefault(id, {})[current.owner] = current
+            self._claims.add(current)
             self._replace(current, binding)
         self._forget_empty(binding.type)
 
@@ -114,13 +116,13 @@ class Bindings:
 
     def remove(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
         """Forget it; taken from its provider unless that one is `leaving` too. A superseded claim takes its place."""
-        id = binding.trigger.id
         if not self._counts(binding):
-            self._forget_claim(binding)
+            self._claims.drop(binding)
+            self.index.remove(binding)
             return
-        heir = next((c for c in reversed(self._claims.get(id, {}).values()) if c.owner not in leaving), None)
+        heir = self._claims.heir(binding.trigger.id, leaving)
         if heir is not None:
-            self._drop_claim(heir)
+            self._claims.drop(heir)
             self._replace(binding, heir)
         else:
             self._take_back(binding, leaving)
@@ -239,8 +241,7 @@ class Bindings:
         """
         for binding in self.in_slot(slot):
             self.outcomes.conclude(binding.trigger.id, b"")
-            binding.type.set_state(binding, State.PARKED, None, None)
-            binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
+            binding.type.start_over(binding)
         for binding in self.index.in_slot(slot):
             if not keep(binding.epoch):
                 self.remove(binding)
@@ -320,17 +321,7 @@ class Bindings:
         current = self._ids.get(id)
         if current is None or current.owner == owner:
             return current
-        return self._claims.get(id, {}).get(owner)
-
-    def _drop_claim(self, binding: Binding) -> None:
-        claims = self._claims[binding.trigger.id]
-        del claims[binding.owner]
-        if not claims:
-            del self._claims[binding.trigger.id]
-
-    def _forget_claim(self, binding: Binding) -> None:
-        self._drop_claim(binding)
-        self.index.remove(binding)
+        return self._claims.find(id, owner)
 
     def _replace(self, old: Binding, new: Binding) -> None:
         """Put `new` in the place of `old`, with the provider that has it until it is placed anew."""
@@ -339,10 +330,7 @@ class Bindings:
         if not keeps:
             self._take_back(old)
         self._uninstall(old)
-        if keeps:
-            self._install(new, at, provider)
-        else:
-            self._install(new)
+        self._install(new, at if keeps else None, provider if keeps else None)
         self._forget_empty(old.type)
 
     def _take_back(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
@@ -365,8 +353,7 @@ class Bindings:
     def _uninstall(self, binding: Binding) -> None:
         trigger = binding.trigger
         self.outcomes.conclude(trigger.id, b"")
-        binding.type.set_state(binding, State.PARKED, None, None)
-        binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
+        binding.type.start_over(binding)
         binding.type.remove(binding)
         del self._ids[trigger.id]
         bindings = self._functions[trigger.namespace, trigger.function]
@@ -389,13 +376,12 @@ class Bindings:
         self.providers.invariants()
         everything = [binding for slot in self.index.slots() for binding in self.index.in_slot(slot)]
         indexed = [binding for binding in everything if self._counts(binding)]
-        claims = [claim for claims in self._claims.values() for claim in claims.values()]
+        self._claims.invariants()
+        claims = self._claims.all()
         assert {id(b) for b in everything} == {id(b) for b in indexed} | {id(c) for c in claims}
         assert len(everything) == len(indexed) + len(claims)
-        assert all(self._claims.values())
-        assert self._claims.keys() <= self._ids.keys()
+        assert all(claim.owner != self._ids[claim.trigger.id].owner for claim in claims)
         assert all(claim.state is State.PARKED and claim.due for claim in claims)
-        assert all(c.owner == o != self._ids[c.trigger.id].owner for cs in self._claims.values() for o, c in cs.items())
         assert {id(b) for b in indexed} == {id(b) for b in self._ids.values()}
         assert {id(b) for bs in self._functions.values() for b in bs} == {id(b) for b in indexed}
         assert all(self._functions.values())

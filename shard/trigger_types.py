@@ -129,6 +129,11 @@ class TriggerType:
             self.providers[at.namespace] = at
             (at.live if state is State.LIVE else at.refused)[id] = binding
 
+    def start_over(self, binding: Binding) -> None:
+        """Park `binding` as if it had just arrived."""
+        self.set_state(binding, State.PARKED, None, None)
+        binding.due, binding.told, binding.answered, binding.error = True, False, False, b""
+
     def forget_empty(self, providers: Providers) -> None:
         if providers.empty:
             self.providers.pop(providers.namespace, None)
