@@ -260,6 +260,21 @@ def test_an_event_told_twice_is_found(story: Story) -> None:
     assert broken(story) == [events.ONCE]
 
 
+def test_an_event_may_repeat_where_the_one_in_between_could_not_be_told(story: Story) -> None:
+    watcher = watched(story)
+    story.tell(watcher, 20, "connected", story.second)
+    story.fault("network-cut", 10, 15, "gateway-2")
+    assert broken(story) == []
+
+
+def test_a_worker_that_was_there_before_its_subscriber_and_is_told_gone_is_told_back(story: Story) -> None:
+    watcher = watched(story)
+    story.tell(watcher, 5, "disconnected", story.local)
+    assert broken(story) == [events.TOLD]
+    story.tell(watcher, 6, "connected", story.local)
+    assert broken(story) == []
+
+
 def test_a_worker_whose_gateway_joined_again_comes_and_goes_twice(story: Story) -> None:
     watcher = watched(story)
     story.tell(watcher, 5, "disconnected", story.local)

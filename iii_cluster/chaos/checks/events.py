@@ -29,18 +29,18 @@ def check(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
             heard[told.connection][told.worker].append(told)
     for subscriber, by_worker in heard.items():
         for worker, events in by_worker.items():
-            yield from _once(evidence.connections[subscriber].client, worker, events)
+            yield from _once(reach, evidence.connections[subscriber], worker, events)
     if evidence.history.ended != OPEN:  # else it may still be told
         for subscription in evidence.history.registrations:
             if subscription.subscribed and subscription.confirmed != OPEN:
                 yield from _all_told(evidence, reach, subscription, heard[subscription.connection])
 
 
-def _once(subscriber: str, worker: str, events: Sequence[Told]) -> Iterator[Violation]:
-    """Within one connection of the subscriber nothing is lost: comings and goings alternate."""
+def _once(reach: Reach, subscriber: Connection, worker: str, events: Sequence[Told]) -> Iterator[Violation]:
+    """Comings and goings alternate, unless one could not be told because the subscriber's gateway was cut off."""
     for before, after in itertools.pairwise(events):
-        if before.event == after.event:
-            text = f"{subscriber} was told {after.event} of {worker} twice, {after.at - before.at:.1f} s apart"
+        if before.event == after.event and not reach.disturbed(subscriber, before.at, after.at):
+            text = f"{subscriber.client} was told {after.event} of {worker} twice, {after.at - before.at:.1f} s apart"
             yield Violation(check=ONCE, at=after.at, text=text)
 
 
@@ -51,12 +51,16 @@ def _all_told(
     subscriber = evidence.connections[subscription.connection]
     for connection in evidence.history.connections:
         gone = connection.closed != OPEN
-        moment, last = (connection.closed, DISCONNECTED) if gone else (connection.opened, CONNECTED)
+        last = DISCONNECTED if gone else CONNECTED
         events = heard.get(connection.worker, ())
         if events and events[-1].event == last:
             continue
         if gone and not events and _unnoticed(reach, connection):
             continue
+        if gone:
+            moment = connection.closed
+        else:  # told gone, it has to be told back
+            moment = events[-1].at if events else connection.opened
         if _listens(evidence, reach, subscription, moment):
             text = f"{subscriber.client} was never told {last} of {connection.worker} ({connection.client})"
             yield Violation(check=TOLD, at=moment, text=text)
