@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 MAX_CALLS = 1_000  # in flight, and as many answers
 MAX_BYTES = 16 * 2**20  # of answers
 # What is kept for all of them.
-MAX_TOTAL_BYTES = 256 * 2**20
+MAX_TOTAL_BYTES = 128 * 2**20  # well below what one link queues: they may all go to one gateway
 # Lost connections whose successors are remembered: gateways they were on earlier may still send answers.
 MAX_SUCCESSORS = 10_000
 
