@@ -57,10 +57,8 @@ def _all_told(
             continue
         if gone and not events and _unnoticed(reach, connection):
             continue
-        if gone:
-            moment = connection.closed
-        else:  # told gone, it has to be told back
-            moment = events[-1].at if events else connection.opened
+        alive_since = events[-1].at if events else connection.opened  # who is told gone is told back
+        moment = connection.closed if gone else alive_since
         if _listens(evidence, reach, subscription, moment):
             text = f"{subscriber.client} was never told {last} of {connection.worker} ({connection.client})"
             yield Violation(check=TOLD, at=moment, text=text)
