@@ -87,6 +87,15 @@ def admin_of(node: dict[str, Any]) -> str | None:
     return f"http://127.0.0.1:{port}" if port and node.get("host") == socket.gethostname() else None
 
 
+def who_answers(url: str) -> str:
+    """Id of the node whose admin port this is now; "" when nobody answers, or not as a node does."""
+    try:
+        _, body = ask_admin(url, "/readyz")
+    except Unreachable:
+        return ""
+    return str(body.get("node", "")) if isinstance(body, dict) else ""
+
+
 def slot_count(cluster: dict[str, Any], node: str) -> int:
     return sum(last - first + 1 for first, last in cluster.get("slots", {}).get(node, []))
 

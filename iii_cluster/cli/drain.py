@@ -1,11 +1,14 @@
 """`iii-cluster drain`: have one node leave the cluster gracefully."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from .admin import admin_of, admin_option, ask_admin, ask_cluster, find_cluster, slot_count
+from iii_cluster.cluster.map import Role
+
+from .admin import admin_of, admin_option, ask_admin, ask_cluster, find_cluster, who_answers
 from .client import Unreachable
 from .connection import one_line_errors
 
@@ -14,6 +17,11 @@ REQUEST_TIMEOUT = 15.0  # s, as the request may have to be passed on
 MARGIN = 20.0  # s beyond its timeout a node may take to leave
 DEFAULT_WAIT = 300.0  # s we wait when the node's own timeout applies, which we do not know
 INTERVAL = 0.2  # s between two looks
+WITHOUT = {  # what is missing without any node of a role
+    Role.GATEWAY: "workers would have nowhere to go",
+    Role.SHARD: "its slots would have no owner",
+    Role.COORDINATOR: "nobody would lead, so no node could join, leave or be declared dead",
+}
 
 
 @click.command()
@@ -24,20 +32,34 @@ INTERVAL = 0.2  # s between two looks
     help="Longest wait, in seconds, for calls in flight on the node.  [default: its own drain_timeout]",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Return when the node has left the cluster.")
+@click.option("--force", is_flag=True, help="Drain it even if it is the last of its role.")
 @admin_option
 @one_line_errors
-def drain(node: str, timeout: float | None, wait: bool, admin: str | None) -> None:
+def drain(node: str, timeout: float | None, wait: bool, force: bool, admin: str | None) -> None:
     """Have NODE hand over what it does and end, without losing a call.
 
     NODE is an id as `iii-cluster status` shows it, or the beginning of one.
     """
     url, cluster = find_cluster(admin)
     target = _pick(cluster["nodes"], node)
-    _request(url, target["id"], timeout)
-    click.echo(f"{target['id']} drains", err=True)
+    if not force and _is_last(target, cluster):
+        role = target["role"]
+        raise Unreachable(
+            f"{target['id']} is the last {role}: {WITHOUT[role]}; --force drains it all the same",
+        )
+    own = who_answers(url) == target["id"]
+    grace = _request(url, target["id"], timeout)
+    click.echo(f"{target['id']}: draining", err=True)
     if wait:
-        _wait(url, cluster, target, DEFAULT_WAIT if timeout is None else timeout + MARGIN)
-        click.echo(f"{target['id']} has left the cluster")
+        click.echo(_wait(Waiting.of(url, cluster, target, own), DEFAULT_WAIT if grace is None else grace + MARGIN))
+
+
+def _is_last(target: dict[str, Any], cluster: dict[str, Any]) -> bool:
+    """No other node of its role stays."""
+    return not any(
+        node["role"] == target["role"] and node["id"] != target["id"] and not node.get("draining")
+        for node in cluster["nodes"]
+    )
 
 
 def _pick(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
@@ -55,34 +77,49 @@ def _is_beginning(wanted: str, role: str) -> bool:
     return bool(wanted) and (f"{role}-".startswith(wanted) or len(wanted) >= len(role) + 1 + SHORTEST_TAG)
 
 
-def _request(url: str, node: str, timeout: float | None) -> None:
+def _request(url: str, node: str, timeout: float | None) -> float | None:
+    """Seconds the node takes for calls in flight, None when it did not say."""
     request = {"node": node} if timeout is None else {"node": node, "timeout": timeout}
     code, body = ask_admin(url, "/drain", post=request, timeout=REQUEST_TIMEOUT)
+    answer = body if isinstance(body, dict) else {}
     if code != 202:
-        reason = body.get("error") if isinstance(body, dict) else None
-        raise Unreachable(f"{node} is not drained: {reason or f'HTTP status {code}'}")
+        raise Unreachable(f"{node} is not drained: {answer.get('error') or f'HTTP status {code}'}")
+    return answer.get("timeout", timeout)
 
 
-def _wait(url: str, cluster: dict[str, Any], target: dict[str, Any], within: float) -> None:
-    """Returns when the node is in nobody's map; tells of every change. Raises Unreachable when it takes too long."""
-    others = [admin for node in cluster["nodes"] if node["id"] != target["id"] and (admin := admin_of(node))]
-    alone = not others and url == admin_of(target)  # nobody else can be asked: it is gone when it is silent
-    urls = list(dict.fromkeys([*others, *([] if url == admin_of(target) else [url])])) or [url]
+@dataclass(frozen=True)
+class Waiting:
+    """How the end of a drain is seen."""
+
+    node: str
+    admin: str | None  # the node's own admin port, if it is on this machine
+    urls: list[str]  # who is asked for the map, the node itself last
+    unwritten: bool  # nobody is left who takes the node out of the map
+
+    @classmethod
+    def of(cls, url: str, cluster: dict[str, Any], target: dict[str, Any], own: bool) -> "Waiting":
+        """`own`: `url` is the admin port of the node that leaves."""
+        admin = admin_of(target) or (url if own else None)
+        others = [other for node in cluster["nodes"] if node["id"] != target["id"] and (other := admin_of(node))]
+        urls = list(dict.fromkeys([*others, url]))
+        last_writer = target["role"] == Role.COORDINATOR and _is_last(target, cluster)
+        return cls(target["id"], admin, urls, last_writer or (own and not others))
+
+
+def _wait(waiting: Waiting, within: float) -> str:
+    """Returns how it ended. Raises Unreachable when it takes too long."""
+    node = waiting.node
+    if waiting.unwritten and waiting.admin is None:
+        return f"{node} leaves; no coordinator is left to tell when it has, its own host knows"
     deadline = time.monotonic() + within
-    told = ""
     while time.monotonic() < deadline:
-        seen = _first_answer(urls)
-        if seen is None and alone:
-            return
-        if seen is not None:
-            state = _state(seen, target["id"])
-            if not state:
-                return
-            if state != told:
-                told = state
-                click.echo(f"{target['id']}: {state}", err=True)
+        if waiting.unwritten and waiting.admin is not None:
+            if who_answers(waiting.admin) != node:
+                return f"{node} has ended"
+        elif (seen := _first_answer(waiting.urls)) is not None and all(one["id"] != node for one in seen["nodes"]):
+            return f"{node} has left the cluster"
         time.sleep(INTERVAL)
-    raise Unreachable(f"{target['id']} did not leave the cluster within {within:g} s; it goes on draining")
+    raise Unreachable(f"{node} did not leave the cluster within {within:g} s; it goes on draining")
 
 
 def _first_answer(urls: list[str]) -> dict[str, Any] | None:
@@ -92,14 +129,3 @@ def _first_answer(urls: list[str]) -> dict[str, Any] | None:
         except Unreachable:
             continue
     return None
-
-
-def _state(cluster: dict[str, Any], node: str) -> str:
-    """What the cluster says of the node; "" when it does not know it any more."""
-    for one in cluster["nodes"]:
-        if one["id"] == node:
-            slots = slot_count(cluster, node)
-            return ("draining" if one.get("draining") else "asked to drain") + (
-                f", {slots} slots left" if slots else ""
-            )
-    return ""

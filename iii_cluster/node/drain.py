@@ -30,8 +30,10 @@ async def drain(body: bytes, node: Node, leave: Callable[[float], None]) -> tupl
         return 400, {"error": str(error)}
     grace = node.settings.drain_timeout if request.timeout is None else request.timeout
     target = request.node or node.info.id
+    accepted: dict[str, Any] = {"node": target, "accepted": True}
     if target == node.info.id:
         leave(grace)
+        accepted["timeout"] = grace
     elif target not in node.membership.map.nodes:
         return 404, {"error": f"{target} is not in the cluster map"}
     else:
@@ -39,4 +41,4 @@ async def drain(body: bytes, node: Node, leave: Callable[[float], None]) -> tupl
             await node.asker.ask(target, "node.drain", Grace(grace))
         except (AskError, TimeoutError) as error:
             return 502, {"error": f"{target} did not accept: {error or 'no answer in time'}"}
-    return 202, {"node": target, "accepted": True}
+    return 202, accepted

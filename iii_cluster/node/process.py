@@ -176,7 +176,11 @@ class RoleProcess:
     def _pages(self) -> dict[str, Page]:
         def readyz() -> tuple[int, Any]:
             reasons = status.not_ready(self._current, self._service)
-            return (503 if reasons else 200), {"ready": not reasons, "reasons": reasons}
+            return (503 if reasons else 200), {
+                "node": self._current.info.id,
+                "ready": not reasons,
+                "reasons": reasons,
+            }
 
         return {
             "/healthz": lambda: (200, {"alive": True}),

@@ -21,7 +21,7 @@ async def test_a_drained_gateway_leaves_and_is_not_started_again(make_up: MakeUp
     process = psutil.Process(leaving["pid"])
     done = await run("drain", leaving["id"], "--admin", admin_of(staying))
     assert (done.returncode, done.stdout) == (0, f"{leaving['id']} has left the cluster\n"), done.stderr
-    assert done.stderr.startswith(f"{leaving['id']} drains\n")
+    assert done.stderr == f"{leaving['id']}: draining\n"
     assert [node["id"] for node in up.nodes("gateway")] == [staying["id"]]
     await eventually(lambda: gone([process]))
     await eventually(lambda: up.find(r"(gateway-\d was drained; it is not started again)"))
@@ -42,13 +42,18 @@ async def test_a_node_can_be_asked_for_itself(make_up: MakeUp) -> None:
     assert up.stop() == 0
 
 
-async def test_a_role_is_enough_where_only_one_node_has_it(make_up: MakeUp) -> None:
-    up = await make_up().ready()
-    [gateway] = up.nodes("gateway")
-    drained = await run("drain", "gateway", "--timeout", "5", "--admin", admin_of(up.nodes("shard")[0]))
-    assert drained.returncode == 0, drained.stderr
-    assert drained.stdout == f"{gateway['id']} has left the cluster\n"
-    await eventually(lambda: up.find(r"(gateway-1 was drained; it is not started again)"))
+async def test_the_last_of_a_role_leaves_by_force_only_the_coordinator_even_from_a_map_nobody_writes(
+    make_up: MakeUp,
+) -> None:
+    up = await make_up("--shards", "1").ready()
+    [shard] = up.nodes("shard")
+    for role, end in (("gateway", "has left the cluster"), ("coordinator", "has ended")):
+        [node] = up.nodes(role)
+        refused = await run("drain", node["id"], "--admin", admin_of(shard))
+        assert (refused.returncode, "is the last" in refused.stderr) == (1, True), refused.stderr
+        drained = await run("drain", node["id"], "--force", "--timeout", "5", "--admin", admin_of(shard))
+        assert (drained.returncode, drained.stdout) == (0, f"{node['id']} {end}\n"), drained.stderr
+        await eventually(lambda role=role: up.find(rf"({role}-1 was drained)"))  # type: ignore[misc]
     assert up.stop() == 0
 
 
@@ -56,7 +61,7 @@ async def test_without_waiting_the_command_returns_and_the_node_leaves(make_up: 
     up = await make_up("--gateways", "2").ready()
     leaving, staying = up.nodes("gateway")
     done = command("drain", leaving["id"], "--no-wait", "--admin", admin_of(staying))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{leaving['id']} drains\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{leaving['id']}: draining\n")
     await eventually(lambda: leaving["id"] not in {node["id"] for node in up.nodes()})
     assert up.stop() == 0
 

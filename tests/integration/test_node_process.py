@@ -89,7 +89,7 @@ def test_the_admin_port_tells_health_map_and_numbers(coordinator: Coordinator) -
     coordinator.start()
     ready = coordinator.wait_ready()
     assert coordinator.get("/healthz")[0] == 200
-    assert coordinator.get("/readyz") == (200, {"ready": True, "reasons": []})
+    assert coordinator.get("/readyz") == (200, {"node": ready["id"], "ready": True, "reasons": []})
     assert coordinator.get("/cluster")[1]["leader"] == ready["id"]
     status = coordinator.get("/status")[1]
     assert (status["id"], status["role"], status["service"]["leading"]) == (ready["id"], "coordinator", True)
@@ -116,7 +116,7 @@ def test_it_ends_when_it_is_asked_to_drain(coordinator: Coordinator) -> None:
     coordinator.start()
     node = coordinator.wait_ready()["id"]
     answer = admin.post(f"{coordinator.admin_url}/drain", {"node": "", "timeout": 3})
-    assert answer == (202, {"node": node, "accepted": True})
+    assert answer == (202, {"node": node, "accepted": True, "timeout": 3.0})
     assert coordinator.wait() == 0
     assert "action=stopping reason=drain grace_s=3.0" in coordinator.tail()
 

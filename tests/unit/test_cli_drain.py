@@ -8,7 +8,7 @@ from iii_cluster.cli.main import main
 from tests.support.admin_ports import Pages, admin_ports, cluster, node
 from tests.support.ports import release_port, reserve_port
 
-GATEWAY, OTHER, SHARD = "gateway-1a2b3c4d", "gateway-1a2f0000.2", "shard-a"
+GATEWAY, OTHER, SHARD, COORDINATOR = "gateway-1a2b3c4d", "gateway-1a2f0000.2", "shard-a", "coordinator-a"
 ALL = f"{GATEWAY}, {OTHER}, {SHARD}"
 
 
@@ -20,7 +20,14 @@ class FakeNode:
         self.posted: list[Any] = []
         self.answer: tuple[int, Any] = (202, {"accepted": True})
         self.leaves = True
+        self.keeps_map = False
+        self.host: str | None = None
+        self.ids = [GATEWAY, OTHER, SHARD]
         self.port = start(self.pages, self._post)
+        self._show()
+
+    def has(self, *ids: str) -> None:
+        self.ids = list(ids)
         self._show()
 
     def drain(self, *arguments: str) -> Result:
@@ -33,9 +40,11 @@ class FakeNode:
         return self.answer
 
     def _show(self, drained: str = "") -> None:
-        nodes = [node(id, id.partition("-")[0], self.port) for id in (GATEWAY, OTHER, SHARD)]
-        if self.leaves:
-            nodes = [one for one in nodes if one["id"] != drained]
+        nodes = [node(id, id.partition("-")[0], self.port, self.host) for id in self.ids]
+        if drained and self.leaves:
+            self.pages["/readyz"] = (200, {"node": "another"})
+            if not self.keeps_map:
+                nodes = [one for one in nodes if one["id"] != drained]
         self.pages |= cluster(*(one | {"draining": one["id"] == drained} for one in nodes))
 
 
@@ -48,7 +57,7 @@ def fake() -> Iterator[FakeNode]:
 def test_a_node_is_drained_and_waited_for(fake: FakeNode) -> None:
     result = fake.drain(GATEWAY, "--timeout", "7.5")
     assert (result.exit_code, result.stdout) == (0, f"{GATEWAY} has left the cluster\n")
-    assert result.stderr.startswith(f"{GATEWAY} drains\n")
+    assert result.stderr == f"{GATEWAY}: draining\n"
     assert fake.posted == [{"node": GATEWAY, "timeout": 7.5}]
 
 
@@ -61,7 +70,7 @@ def test_the_timeout_is_the_nodes_own_unless_given(fake: FakeNode) -> None:
     ("beginning", "id"), [("gateway-1a2b", GATEWAY), ("gateway-1a2f0000", OTHER), ("s", SHARD), ("shard", SHARD)]
 )
 def test_the_beginning_of_an_id_will_do(fake: FakeNode, beginning: str, id: str) -> None:
-    assert fake.drain(beginning).stdout == f"{id} has left the cluster\n"
+    assert fake.drain(beginning, "--force").stdout == f"{id} has left the cluster\n"
 
 
 @pytest.mark.parametrize(
@@ -87,26 +96,77 @@ def test_a_refusal_is_told_in_its_own_words(fake: FakeNode) -> None:
     result = fake.drain(GATEWAY)
     assert (result.exit_code, result.stderr) == (1, f"error: {GATEWAY} is not drained: only from this host\n")
     fake.answer = (500, ["nothing"])
-    assert fake.drain(OTHER).stderr == f"error: {OTHER} is not drained: HTTP status 500\n"
+    assert fake.drain(OTHER, "--force").stderr == f"error: {OTHER} is not drained: HTTP status 500\n"
 
 
 def test_without_waiting_the_request_is_all(fake: FakeNode) -> None:
     result = fake.drain(GATEWAY, "--no-wait")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{GATEWAY} drains\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{GATEWAY}: draining\n")
 
 
-def test_a_node_that_does_not_leave_in_time_is_an_error_and_its_progress_was_told(
+def test_a_node_that_does_not_leave_in_time_is_an_error_and_no_more_is_told(
     fake: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("iii_cluster.cli.drain.MARGIN", 0.5)
     fake.leaves = False
-    result = fake.drain(SHARD, "--timeout", "0")
+    result = fake.drain(GATEWAY, "--timeout", "0")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        f"{SHARD} drains",
-        f"{SHARD}: draining, 20 slots left",
-        f"error: {SHARD} did not leave the cluster within 0.5 s; it goes on draining",
+        f"{GATEWAY}: draining",
+        f"error: {GATEWAY} did not leave the cluster within 0.5 s; it goes on draining",
     ]
+
+
+@pytest.mark.parametrize(
+    ("last", "without"),
+    [
+        (SHARD, "shard: its slots would have no owner"),
+        (GATEWAY, "gateway: workers would have nowhere to go"),
+        (COORDINATOR, "coordinator: nobody would lead, so no node could join, leave or be declared dead"),
+    ],
+)
+def test_the_last_of_its_role_is_only_drained_by_force(fake: FakeNode, last: str, without: str) -> None:
+    fake.has(GATEWAY, SHARD, COORDINATOR)
+    result = fake.drain(last)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"error: {last} is the last {without}; --force drains it all the same\n",
+    )
+    assert fake.posted == []
+    assert fake.drain(last, "--force").exit_code == 0
+    assert fake.posted == [{"node": last}]
+
+
+def test_nodes_that_drain_already_do_not_count_as_staying(fake: FakeNode) -> None:
+    fake.leaves = False
+    assert fake.drain(GATEWAY, "--no-wait").exit_code == 0
+    assert "is the last gateway" in fake.drain(OTHER).stderr
+
+
+def test_the_last_coordinator_has_left_when_it_has_ended_as_nobody_takes_it_out_of_the_map(fake: FakeNode) -> None:
+    fake.has(GATEWAY, COORDINATOR)
+    fake.pages["/readyz"] = (200, {"node": COORDINATOR})
+    fake.keeps_map = True
+    result = fake.drain(COORDINATOR, "--force")
+    assert (result.exit_code, result.stdout) == (0, f"{COORDINATOR} has ended\n")
+
+
+def test_nobody_tells_when_the_last_coordinator_has_left_another_machine(fake: FakeNode) -> None:
+    fake.host, fake.leaves = "another-machine", False
+    fake.has(GATEWAY, COORDINATOR)
+    result = fake.drain(COORDINATOR, "--force")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"{COORDINATOR} leaves; no coordinator is left to tell when it has, its own host knows\n",
+    )
+
+
+def test_the_wait_ends_soon_after_the_grace_the_node_told(fake: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iii_cluster.cli.drain.MARGIN", 0.25)
+    fake.leaves, fake.answer = False, (202, {"accepted": True, "timeout": 0.25})
+    result = fake.drain(GATEWAY)
+    assert result.exit_code == 1
+    assert "did not leave the cluster within 0.5 s" in result.stderr
 
 
 def test_nobody_at_the_admin_port_is_one_clear_line() -> None:

@@ -45,7 +45,7 @@ class Lab:
 @pytest.mark.parametrize("body", [b"{}", b'{"node": ""}', b'{"node": "gateway-1"}', b'{"timeout": null}'])
 async def test_a_node_leaves_when_it_is_asked_itself(body: bytes) -> None:
     lab = Lab()
-    assert await lab.post(body) == (202, {"node": ME, "accepted": True})
+    assert await lab.post(body) == (202, {"node": ME, "accepted": True, "timeout": 7.0})
     assert lab.left == [7.0]
     assert lab.asker.asked == []
 
