@@ -1,7 +1,6 @@
 """One run from beginning to end: load, faults, quiet, the last look, the checks."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -16,20 +15,17 @@ from .faults.fault import World
 from .faults.kinds import Target
 from .faults.schedule import Planned, draw
 from .history import History
-from .limits import CALL, SETTLE
 from .load.client import Client
 from .load.door import Door
 from .load.load import Load, Sizes
 from .load.proxy import Proxy
-from .load.registry import listings
 from .observer import Observer
 from .options import Options
 from .recorder import Recorder
+from .settling import POLL, Settling, holds
 
 WARM = 30.0  # s for all workers to be connected and known
 CHECK_INTERVAL = 2.0  # s between two looks whether something is wrong already
-LOOK_INTERVAL = 0.5  # s between two looks at the registry while it settles
-POLL = 0.05  # s
 
 
 class NotWarm(Exception):
@@ -77,11 +73,11 @@ class Run:
             )
             stack.push_async_callback(load.stop)
             load.connect()
-            if not await self._holds(lambda: load.warm, WARM):
+            if not await holds(lambda: load.warm, WARM):
                 raise NotWarm(f"the workers were not known to the cluster within {WARM:g} s")
             plan = self._plan(load)
             await self._under_faults(load, plan)
-            await self._last_look(load, observer)
+            await Settling(load, observer, self._recorder, self._listener.say).settle()
             self._history.ended = self._recorder.now()  # what comes now is only the end of the run
         return Outcome(plan, self._history, check(self._history))
 
@@ -141,33 +137,5 @@ class Run:
             await asyncio.sleep(POLL)
         return True
 
-    async def _last_look(self, load: Load, observer: Observer) -> None:
-        """Nothing comes or goes any more: everybody gets ready, every call ends, every list becomes right."""
-        self._listener.say("waiting for everything to settle")
-        await load.settle()
-        await self._holds(lambda: not observer.not_ready and load.warm, SETTLE)
-        await self._registry(load)
-        self._history.not_back += observer.not_ready
-        await load.stop_calling()
-        await self._holds(lambda: not load.pending, CALL)
-
-    async def _registry(self, load: Load) -> None:
-        deadline = self._recorder.now() + SETTLE
-        while True:
-            found = await listings(load)
-            if all(final.expected == final.seen for final in found) or self._recorder.now() > deadline:
-                self._history.final += found
-                return
-            await asyncio.sleep(LOOK_INTERVAL)
-
     def _reset(self, client: Client) -> bool:
         return any(proxy.reset(client.port) for proxy in self._proxies)
-
-    async def _holds(self, check: Callable[[], bool], within: float) -> bool:
-        """Waits until `check` holds; False when it does not in that time."""
-        deadline = self._recorder.now() + within
-        while not check():
-            if self._recorder.now() > deadline:
-                return False
-            await asyncio.sleep(POLL)
-        return True

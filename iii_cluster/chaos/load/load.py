@@ -141,7 +141,12 @@ class Load:
     @property
     def warm(self) -> bool:
         """Every worker is connected and the cluster knows what it registered."""
-        return all(client.confirmed for client in self.clients)
+        return not self.unknown
+
+    @property
+    def unknown(self) -> list[str]:
+        """Workers that are not connected, or have registered what the cluster does not know yet."""
+        return [client.name for client in self.clients if not client.confirmed]
 
     def start(self) -> None:
         self._calling = [asyncio.create_task(caller.run()) for caller in self._callers]
