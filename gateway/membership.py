@@ -17,16 +17,20 @@ class WorkerMembership:
         self._outbox = outbox
         self._leader = ""
         self._epoch = 0
+        self._told: set[int] = set()  # connections that a leader was told of, in this node's name
         self._departed: dict[int, tuple[Owner, WorkerDown]] = {}
 
     def up(self, worker: Worker) -> None:
-        self._tell(WorkerUp(worker.number, worker.id))
+        if self._leader:
+            self._tell(WorkerUp(worker.number, worker.id, again=worker.number in self._told))
+            self._told.add(worker.number)
 
     def changed(self, worker: Worker) -> None:
         self._tell(WorkerChanged(worker.id))
 
     def down(self, worker: Worker, *, back: bool) -> None:
         """Its connection is closed; `back`: it is expected to connect again."""
+        self._told.discard(worker.number)
         if worker.known:
             said = WorkerDown(worker.number, worker.id, back)
             self._departed[worker.number] = worker.owner, said
@@ -43,6 +47,7 @@ class WorkerMembership:
         """Nobody was told anything so far; lost connections were those of a node that is cleaned up as a whole."""
         self._leader = ""
         self._epoch = 0
+        self._told.clear()
         self._departed.clear()
 
     def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
@@ -58,7 +63,7 @@ class WorkerMembership:
     def _announce(self) -> None:
         for worker in self._workers.values():
             if worker.known:
-                self._tell(WorkerUp(worker.number, worker.id, again=True))
+                self.up(worker)
         for _, said in self._departed.values():
             self._tell(said)
         self._tell(WorkersAnnounced(self._epoch))

@@ -57,7 +57,7 @@ def test_everything_is_announced_again_in_the_new_name() -> None:
     assert all((e.owner, e.epoch) == (owner, 9) for e in announced)
     assert [e for _, e in sent if isinstance(e, Offered)] == [Offered(9, owner, "hook", ["t"])]
     assert (SHARD, Announced(9)) in sent
-    assert (LEADER, WorkerUp(number, identity, again=True)) in sent
+    assert (LEADER, WorkerUp(number, identity)) in sent  # subscribers have been told that it is gone
     assert (LEADER, WorkersAnnounced(9)) in sent
 
 
