@@ -32,8 +32,15 @@ class NotWarm(Exception):
     """The cluster did not take up the load, before anything was broken."""
 
 
+class NothingFits(Exception):
+    """No fault has room in the time there is."""
+
+
 class Listener(Protocol):
     """Whoever shows how it goes."""
+
+    def begins(self) -> None:
+        """The cluster is there."""
 
     def say(self, text: str) -> None: ...
 
@@ -58,10 +65,11 @@ class Run:
         self._proxies: list[Proxy] = []
 
     async def run(self) -> Outcome:
-        """Raises NotWarm, and what keeps the cluster from starting."""
+        """Raises NotWarm, NothingFits, and what keeps the cluster from starting."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._cluster.stop)
             await self._cluster.start()
+            self._listener.begins()
             observer = Observer(self._cluster, self._recorder)
             stack.push_async_callback(observer.stop)
             observer.start()
@@ -71,11 +79,13 @@ class Run:
                 seed=self._options.seed,
                 sizes=Sizes(rate=self._options.rate, duration=self._options.duration),
             )
+            plan = self._plan(load)
+            if not plan:
+                raise NothingFits("no fault fits into --duration with this seed: give it more time, or other --faults")
             stack.push_async_callback(load.stop)
             load.connect()
             if not await holds(lambda: load.warm, WARM):
                 raise NotWarm(f"the workers were not known to the cluster within {WARM:g} s")
-            plan = self._plan(load)
             await self._under_faults(load, plan)
             await Settling(load, observer, self._recorder, self._listener.say).settle()
             self._history.ended = self._recorder.now()  # what comes now is only the end of the run

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from iii_cluster.config.settings import ADMIN_PORT, REDIS_PORT
 
@@ -21,7 +22,18 @@ T = TypeVar("T")
 LARGEST_SEED = 2**31
 EXIT_CLEAN = 0
 EXIT_FAILED = 1
+EXIT_TROUBLE = EXIT_INVALID  # it says nothing about the cluster: wrong usage, or nothing could be tried
 EXIT_INTERRUPTED = 130
+
+# Options without effect -> what they need, "" for that --attach is not given.
+NEEDS = {
+    "admin": "attach",
+    "redis_faults": "attach",
+    "redis_url": "redis_faults",
+    "gateways": "",
+    "shards": "",
+    "coordinators": "",
+}
 
 
 @click.command()
@@ -53,8 +65,10 @@ EXIT_INTERRUPTED = 130
 def chaos(config_file: Path | None, list_faults: bool, **given: Any) -> None:
     """Test failover: start a cluster, put load on it, break it again and again, and check what happened.
 
-    The faults are drawn from a seed; the same seed and options draw the same faults. Exit code 1 means that something
-    happened that must not; the seed and the command that repeats it are printed then.
+    The faults are drawn from a seed; the same seed and options draw the same faults.
+
+    Exit codes: 0 clean; 1 something happened that must not, the seed and the command that repeats it are printed;
+    2 wrong usage, or nothing could be tried; 130 interrupted.
     """
     from iii_cluster.chaos.faults.kinds import KINDS
 
@@ -62,7 +76,21 @@ def chaos(config_file: Path | None, list_faults: bool, **given: Any) -> None:
         for kind in KINDS.values():
             click.echo(f"{kind.name:<20} {kind.text}")
         return
+    _refuse_idle_options()
     raise SystemExit(_run(config_file, given))
+
+
+def _refuse_idle_options() -> None:
+    """Who gives an option wants its effect. Raises UsageError."""
+    context = click.get_current_context()
+    for name, needed in NEEDS.items():
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if needed and not context.params[needed]:
+            raise click.UsageError(f"{option} has no effect without --{needed.replace('_', '-')}")
+        if not needed and context.params["attach"]:
+            raise click.UsageError(f"{option} has no effect with --attach")
 
 
 def _run(config_file: Path | None, given: dict[str, Any]) -> int:
@@ -70,40 +98,38 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
     from iii_cluster.chaos.clusters.children import NotStarted
     from iii_cluster.chaos.clusters.hosts import NoHosts
     from iii_cluster.chaos.clusters.servers import NotLocal
-    from iii_cluster.chaos.faults.selection import UnknownFault
-    from iii_cluster.chaos.run import NotWarm
+    from iii_cluster.chaos.faults.selection import NoFault, UnknownFault
+    from iii_cluster.chaos.run import NothingFits, NotWarm
     from iii_cluster.local.plan import PlanError
     from iii_cluster.local.ports import PortError
     from iii_cluster.local.valkey import ValkeyError
 
     try:
         return _chosen(config_file, given)
-    except UnknownFault as error:
+    except (UnknownFault, NoFault, NothingFits, NotAttached, NotLocal, NotStarted, NotWarm, NoHosts) as error:
         click.echo(f"error: {error}", err=True)
-        return EXIT_INVALID
-    except (NotAttached, NotLocal, NotStarted, NotWarm, NoHosts, PlanError, PortError, ValkeyError) as error:
+    except (PlanError, PortError, ValkeyError) as error:
         click.echo(f"error: {error}", err=True)
-        return EXIT_FAILED
     except KeyboardInterrupt:
         click.echo("interrupted; everything is stopped", err=True)
         return EXIT_INTERRUPTED
+    return EXIT_TROUBLE
 
 
 def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
-    from iii_cluster.chaos.faults.selection import possible
+    from iii_cluster.chaos.faults.selection import left_out, possible
     from iii_cluster.chaos.report.screen import Screen
     from iii_cluster.chaos.stage import Stage
 
     seed = given["seed"] if given["seed"] is not None else random.SystemRandom().randrange(LARGEST_SEED)
-    screen = Screen(given["duration"])
-    screen.say(f"seed {seed}")
-    faults, left_out = possible(given["faults"], attach=given["attach"], redis_faults=given["redis_faults"])
-    for kind, why in left_out.items():
-        screen.say(f"left out: {kind}: {why}")
+    faults, reasons = possible(given["faults"], attach=given["attach"], redis_faults=given["redis_faults"])
+    screen = Screen(given["duration"], [f"seed {seed}", *left_out(reasons)])
     counts = {name: given[name] for name in ("gateways", "shards", "coordinators")}
     config = load_config(config_file, counts)
-    report = interruptible(Stage(_options(seed, faults, config_file, given), config, screen, left_out).run)
-    return EXIT_CLEAN if report.clean else EXIT_FAILED
+    report = interruptible(Stage(_options(seed, faults, config_file, given), config, screen, reasons).run)
+    if not report.clean:
+        return EXIT_FAILED
+    return EXIT_CLEAN if report.injected else EXIT_TROUBLE
 
 
 def _options(seed: int, faults: tuple[str, ...], config_file: Path | None, given: dict[str, Any]) -> "Options":

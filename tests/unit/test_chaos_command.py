@@ -23,9 +23,43 @@ def test_wrong_usage_ends_with_2_before_anything_is_started(arguments: list[str]
 
 def test_nobody_to_attach_to_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(chaos, ["--attach", "--admin", "127.0.0.1:1", "--output", str(tmp_path / "out")])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "error: no node answers at 127.0.0.1:1" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--faults", ""], "--faults names none"),
+        (["--attach", "--faults", "gateway-term,network"], "left out: gateway-term: `up` does not start"),
+        (["--attach", "--faults", "gateway-term,network"], "left out: network-blip, network-cut: all of it is on one"),
+        (["--attach", "--faults", "redis-flush"], "left out: redis-flush: needs --redis-faults"),
+    ],
+)
+def test_a_run_without_faults_is_refused_with_the_reasons(arguments: list[str], reason: str) -> None:
+    result = CliRunner().invoke(chaos, arguments)
+    assert result.exit_code == 2
+    assert "error: there is no fault to inject" in result.output
+    assert reason in result.output
+    assert "seed" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--redis-faults"],
+        ["--admin", "127.0.0.1:1"],
+        ["--attach", "--redis-url", "redis://127.0.0.1"],
+        ["--attach", "--gateways", "2"],
+        ["--attach", "--shards", "3"],
+        ["--attach", "--coordinators", "2"],
+    ],
+)
+def test_options_without_effect_are_refused(arguments: list[str]) -> None:
+    result = CliRunner().invoke(chaos, arguments)
+    assert result.exit_code == 2
+    assert "has no effect with" in result.output
 
 
 def options(**changed: object) -> Options:

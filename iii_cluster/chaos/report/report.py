@@ -35,6 +35,11 @@ class Report(Struct, kw_only=True):
     timeline: list[Bucket]
     ended: float
 
+    @property
+    def injected(self) -> int:
+        """Faults that were carried out."""
+        return sum(not fault.skipped for fault in self.faults)
+
 
 def report(options: Options, outcome: Outcome, left_out: Mapping[str, str]) -> Report:
     history = outcome.history

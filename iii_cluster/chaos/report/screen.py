@@ -18,9 +18,10 @@ PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no termi
 
 
 class Screen:
-    """Progress goes to stderr, the report to stdout."""
+    """Progress goes to stderr, the report to stdout; `first` are the lines to begin with."""
 
-    def __init__(self, duration: float) -> None:
+    def __init__(self, duration: float, first: Sequence[str] = ()) -> None:
+        self._first = first
         self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False)
         self._duration = duration
@@ -30,6 +31,10 @@ class Screen:
 
     def say(self, text: str) -> None:
         self._err.print(Text(text), soft_wrap=True)
+
+    def begins(self) -> None:
+        for line in self._first:
+            self.say(line)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -56,8 +61,6 @@ class Screen:
     def report(self, report: Report, where: str) -> None:
         self._load(report)
         self._recovery(report)
-        for kind, why in report.left_out.items():
-            self._out.print(Text(f"left out: {kind}: {why}"), soft_wrap=True)
         self._violations(report)
         self._out.print(Text(f"report: {where}"), soft_wrap=True)
 
@@ -67,18 +70,22 @@ class Screen:
             errors = ", ".join(f"{code} {count}" for code, count in row.errors.items())
             times = (_ms(row.p50), _ms(row.p99), _ms(row.max))
             table.add_row(row.kind, str(row.calls), str(row.ok), *times, Text(errors))
-        self._out.print(table)
+        self._print(table)
 
     def _recovery(self, report: Report) -> None:
         columns = ("fault", "times", "detect p50/max", "reroute p50/max", "healed p50/max")
         table = _table("Recovery, seconds from the beginning of a fault", columns, left=("fault",))
         for row in report.recovery:
             table.add_row(row.kind, str(row.faults), _pair(row.detect), _pair(row.reroute), _pair(row.healed))
-        self._out.print(table)
+        self._print(table)
+
+    def _print(self, table: Table) -> None:
+        if table.row_count:
+            self._out.print(table)
 
     def _violations(self, report: Report) -> None:
         if report.clean:
-            self._out.print(Text(f"clean: seed {report.options.seed}, {len(report.faults)} faults", style="bold green"))
+            self._out.print(_clean(report))
             return
         count = len(report.violations)
         self._out.print(Text(f"{count} violations, seed {report.options.seed}", style="bold red"))
@@ -90,6 +97,14 @@ class Screen:
         if count > SHOWN:
             self._out.print(Text(f"  and {count - SHOWN} more in report.json"))
         self._out.print(Text(f"repeat with: {report.command}"), soft_wrap=True)
+
+
+def _clean(report: Report) -> Text:
+    seed, skipped = report.options.seed, len(report.faults) - report.injected
+    if not report.injected:
+        return Text(f"nothing was injected, seed {seed}: none of {skipped} faults applied", style="bold yellow")
+    more = f", {skipped} did not apply" if skipped else ""
+    return Text(f"clean: seed {seed}, {report.injected} faults{more}", style="bold green")
 
 
 def _table(title: str, columns: Sequence[str], left: Sequence[str]) -> Table:
