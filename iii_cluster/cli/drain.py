@@ -12,7 +12,6 @@ from .admin import admin_of, admin_option, ask_admin, ask_cluster, find_cluster,
 from .client import Unreachable
 from .connection import one_line_errors
 
-SHORTEST_TAG = 4  # characters after the role; "gateway-1" is what `iii-cluster up` calls a process, not an id
 REQUEST_TIMEOUT = 15.0  # s, as the request may have to be passed on
 MARGIN = 20.0  # s beyond its timeout a node may take to leave
 DEFAULT_WAIT = 300.0  # s we wait when the node's own timeout applies, which we do not know
@@ -38,7 +37,8 @@ WITHOUT = {  # what is missing without any node of a role
 def drain(node: str, timeout: float | None, wait: bool, force: bool, admin: str | None) -> None:
     """Have NODE hand over what it does and end, without losing a call.
 
-    NODE is an id as `iii-cluster status` shows it, or the beginning of one.
+    NODE is an id as `iii-cluster status` shows it, or the beginning of a single one that goes beyond its role:
+    gateway-3f, but not gateway.
     """
     url, cluster = find_cluster(admin)
     target = _pick(cluster["nodes"], node)
@@ -64,17 +64,19 @@ def _is_last(target: dict[str, Any], cluster: dict[str, Any]) -> bool:
 
 def _pick(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     """The node with this id, or the only one whose id begins so. Raises Unreachable otherwise."""
+    begun = [node for node in nodes if node["id"].startswith(wanted)]
     found = [node for node in nodes if node["id"] == wanted] or [
-        node for node in nodes if node["id"].startswith(wanted) and _is_beginning(wanted, node["role"])
+        node for node in begun if len(wanted) > len(f"{node['role']}-")
     ]
     if len(found) == 1:
         return found[0]
-    what = f"{wanted} is ambiguous" if found else f"no node {wanted} is in the cluster"
-    raise Unreachable(f"{what}; choose one of: {', '.join(sorted(node['id'] for node in found or nodes))}")
-
-
-def _is_beginning(wanted: str, role: str) -> bool:
-    return bool(wanted) and (f"{role}-".startswith(wanted) or len(wanted) >= len(role) + 1 + SHORTEST_TAG)
+    if found:
+        what = f"{wanted} is ambiguous"
+    elif begun:
+        what = f"{wanted!r} names no more than a role"
+    else:
+        what = f"no node {wanted} is in the cluster"
+    raise Unreachable(f"{what}; choose one of: {', '.join(sorted(node['id'] for node in begun or nodes))}")
 
 
 def _request(url: str, node: str, timeout: float | None) -> float | None:
