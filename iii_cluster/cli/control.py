@@ -40,7 +40,7 @@ class Restart(Struct, frozen=True, tag="restart"):
 
 
 class Replaced(Struct, frozen=True, tag="replaced"):
-    """One process is done: `old` and `new` are node ids; `killed`: the old one did not stop in time."""
+    """A process is done: `old` ("" if none ran) and `new` are node ids; `killed`: the old one did not stop in time."""
 
     name: str
     old: str

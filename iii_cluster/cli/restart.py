@@ -22,7 +22,8 @@ EXIT_INTERRUPTED = 130
 def restart(rolling: bool, config_file: Path | None, data_dir: str | None) -> None:
     """Restart the processes of `iii-cluster up`, except Valkey, without restarting `up` itself.
 
-    The new processes run the code that is installed now, with the settings `up` was started with.
+    Those that were drained are started again. The new processes run the code that is installed now, with the
+    settings `up` was started with.
     """
     config = load_config(config_file, {"data_dir": data_dir}, notices=False)
     try:
@@ -50,6 +51,6 @@ def _follow(data_dir: Path, request: Restart) -> None:
 
 
 def _line(event: Replaced) -> str:
-    ids = f"{event.old or 'dead'} -> {event.new}"
+    ids = f"{event.old or 'none'} -> {event.new}"
     killed = "  (the old one was killed)" if event.killed else ""
     return f"{event.name:<14} {ids}  process {event.pid}  {event.seconds:.1f} s{killed}"

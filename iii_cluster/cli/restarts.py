@@ -31,7 +31,7 @@ class Restarts:
         self._stop_within = stop_within
 
     async def restart(self, request: Restart, tell: Tell) -> Finished:
-        """Replaces every process that was not drained; tells of each, and how it all ended."""
+        """Replaces every process, starts those again that were drained; tells of each, and how it all ended."""
         self._say("rolling restart" if request.rolling else "restarting everything")
         killed: list[str] = []
 
@@ -53,18 +53,16 @@ class Restarts:
     async def _rolling(self, told: Callable[[Replaced], None]) -> None:
         """Those who keep the map first, those who serve workers last: each finds its new peers in place."""
         clock = asyncio.get_running_loop().time
-        for keeper in sorted(self._supervisor.kept(), key=lambda keeper: -keeper.child.spec.stage):
-            if keeper.drained:  # in the meantime
-                continue
+        for keeper in sorted(self._supervisor.roles(), key=lambda keeper: -keeper.child.spec.stage):
             began, old = clock(), _node_id(keeper)
-            specs = [one.child.spec for one in self._supervisor.kept()]
+            specs = [one.child.spec for one in self._supervisor.roles() if one is not keeper or not keeper.drained]
             spec = replacement(keeper.child.spec, self._settings, specs)
             successor = await self._supervisor.replace(keeper, spec, self._start_within, self._stop_within)
             told(_replaced(keeper.name, old, successor, clock() - began))
 
     async def _at_once(self, told: Callable[[Replaced], None]) -> None:
         clock = asyncio.get_running_loop().time
-        began, keepers = clock(), self._supervisor.kept()
+        began, keepers = clock(), self._supervisor.roles()
         old = [_node_id(keeper) for keeper in keepers]
         successors = await self._supervisor.renew(keepers, self._start_within, self._stop_within)
         for keeper, before, successor in zip(keepers, old, successors, strict=True):
@@ -72,8 +70,8 @@ class Restarts:
 
 
 def _node_id(keeper: Keeper) -> str:
-    """The first id of its process, "" while it is dead."""
-    return keeper.child.ready.id if keeper.child.ready else ""
+    """The first id of its process, "" while none runs."""
+    return keeper.child.ready.id if keeper.child.ready and not keeper.drained else ""
 
 
 def _replaced(name: str, old: str, successor: Successor, seconds: float) -> Replaced:

@@ -101,7 +101,7 @@ class Keeper:
                 return
             if status == 0 and self.child.spec.is_role:
                 self.drained = True
-                self._say(f"{self.name} was drained; it is not started again")
+                self._say(f"{self.name} was drained; `iii-cluster restart` starts it again")
                 return
             delay = backoff.after(loop.time() - started)
             self._say(f"{self.name} {describe_end(status)}; starting it again in {delay:g} s")

@@ -33,9 +33,9 @@ class Supervisor:
     def children(self) -> list[Child]:
         return [keeper.child for keeper in self.keepers]
 
-    def kept(self) -> list[Keeper]:
-        """Our own roles, in the order they were started; without those that were drained."""
-        return [keeper for keeper in self.keepers if keeper.child.spec.is_role and not keeper.drained]
+    def roles(self) -> list[Keeper]:
+        """Our own processes, in the order they were started, and those that were drained."""
+        return [keeper for keeper in self.keepers if keeper.child.spec.is_role]
 
     async def start(self, specs: Iterable[ChildSpec], within: float) -> list[Ready]:
         """Start children and wait until all are ready; from then on they are restarted. Raises StartFailed."""

@@ -3,6 +3,7 @@ import os
 import signal
 
 import msgspec
+import pytest
 
 from iii_cluster.cli.control import Event, Finished, Replaced, Restart
 from iii_cluster.cli.restarts import Restarts
@@ -78,14 +79,19 @@ async def test_a_process_that_did_not_stop_in_time_is_named(stage: Stage) -> Non
         child.kill()
 
 
-async def test_what_was_drained_is_not_brought_back(stage: Stage) -> None:
+@pytest.mark.parametrize("rolling", [True, False])
+async def test_what_was_drained_is_started_again(stage: Stage, rolling: bool) -> None:
     [_, drained] = await stage.supervisor.start([stage.spec("gateway-1"), stage.spec("gateway-2")], 30)
     os.kill(drained.pid, signal.SIGTERM)
-    await eventually(lambda: "gateway-2 was drained; it is not started again" in stage.said)
-    for rolling in (True, False):
-        told, finished = await run(stage, rolling)
-        assert finished == Finished()
-        assert [one.name for one in told] == ["gateway-1"]
+    await eventually(lambda: "gateway-2 was drained; `iii-cluster restart` starts it again" in stage.said)
+    told, finished = await run(stage, rolling)
+    assert finished == Finished()
+    assert [(one.name, one.old, one.new) for one in told] == [
+        ("gateway-1", "gateway-1-id", "gateway-1-id"),
+        ("gateway-2", "", "gateway-2-id"),
+    ]
+    assert sorted(one.pid for one in told) == stage.running()
+    assert not any(keeper.drained for keeper in stage.supervisor.roles())
 
 
 async def test_another_process_that_dies_meanwhile_comes_back_as_usual(stage: Stage) -> None:

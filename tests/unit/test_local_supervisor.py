@@ -124,9 +124,9 @@ async def test_a_child_that_ends_with_status_zero_unasked_was_drained_and_stays_
     [first, other] = await stage.supervisor.start([stage.spec("a"), stage.spec("b")], 30)
     os.kill(first.pid, signal.SIGTERM)
     await eventually(lambda: stage.said)
-    assert stage.said == ["a was drained; it is not started again"]
+    assert stage.said == ["a was drained; `iii-cluster restart` starts it again"]
     assert stage.running() == [other.pid]
-    assert [keeper.name for keeper in stage.supervisor.kept()] == ["b"]
+    assert [keeper.name for keeper in stage.supervisor.roles() if not keeper.drained] == ["b"]
 
 
 async def test_a_successor_serves_before_its_predecessor_is_told_to_end(stage: Stage) -> None:
@@ -193,7 +193,7 @@ async def test_a_stop_during_a_replacement_ends_both_and_asks_each_once(stage: S
 async def test_all_are_ended_before_any_is_started_again(stage: Stage) -> None:
     specs = [stage.spec("late", stage=1), stage.spec("early", stage=0)]
     before = await stage.supervisor.start(specs, 30)
-    successors = await stage.supervisor.renew(stage.supervisor.kept(), 30, 30)
+    successors = await stage.supervisor.renew(stage.supervisor.roles(), 30, 30)
     assert stage.ended() == ["early", "late"]
     assert [one.ready.id for one in successors] == ["late-id", "early-id"]
     assert sorted(one.ready.pid for one in successors) == stage.running()
@@ -205,7 +205,7 @@ async def test_a_child_that_does_not_start_again_is_tried_until_it_does(stage: S
     script = stage.script.read_text()
     stage.script.write_text("import sys\nif sys.argv[1] == 'a':\n    sys.exit(1)\n" + script)
     with pytest.raises(StartFailed, match="ended with exit code"):
-        await stage.supervisor.renew(stage.supervisor.kept(), 30, 30)
+        await stage.supervisor.renew(stage.supervisor.roles(), 30, 30)
     stage.script.write_text(script)
     await eventually(lambda: any(text.startswith("a is back as a-id") for text in stage.said))
 
