@@ -10,9 +10,11 @@ from .clusters.fleet import Fleet
 from .clusters.hosts import Hosts
 from .clusters.servers import LocalRedis
 from .faults.kinds import KINDS, Target
+from .history import History
 from .options import Options
 from .recorder import Recorder
-from .report.report import Report, report, write
+from .report.place import place
+from .report.report import Report, Verdict, report, write
 from .report.screen import Screen
 from .run import Run
 
@@ -29,20 +31,21 @@ class Stage:
         self._left_out = left_out
         self._recorder = Recorder(config.settings.lease_ttl)
 
-    async def run(self) -> Report:
+    async def run(self) -> Verdict:
         """Raises what kept it from running."""
-        return await (self._attached() if self._options.attach else self._own())
+        with place(self._options.output):
+            return await (self._attached() if self._options.attach else self._own())
 
-    async def _own(self) -> Report:
+    async def _own(self) -> Verdict:
         networks = any(KINDS[name].target is Target.NETWORK for name in self._options.faults)
         hosts = Hosts(HOSTS) if networks else None
         try:
-            return await self._run(Fleet(self._config, self._options.output, hosts, self._recorder))
+            return await self._run(Fleet(self._config, self._options.output, hosts, self._recorder, self._screen.say))
         finally:
             if hosts is not None:
                 hosts.close()
 
-    async def _attached(self) -> Report:
+    async def _attached(self) -> Verdict:
         redis = LocalRedis(self._options.redis_url) if self._options.redis_url else None
         try:
             if redis is not None:
@@ -52,11 +55,17 @@ class Stage:
             if redis is not None:
                 await redis.close()
 
-    async def _run(self, cluster: Cluster) -> Report:
+    async def _run(self, cluster: Cluster) -> Verdict:
         run = Run(self._options, self._recorder, cluster, self._screen)
         with self._screen.running():
             outcome = await run.run()
-        made = report(self._options, outcome, self._left_out)
-        write(made, outcome.history, self._options.output)
-        self._screen.report(made, str(self._options.output))
-        return made
+        return finish(report(self._options, outcome, self._left_out), outcome.history, self._screen)
+
+
+def finish(made: Report, history: History, screen: Screen) -> Verdict:
+    """Shows the report before it is written: a disk may be full."""
+    screen.report(made)
+    directory = made.options.output
+    failed = write(made, history, directory)
+    screen.written(str(directory), failed)
+    return Verdict.TROUBLE if failed and made.verdict is Verdict.CLEAN else made.verdict

@@ -68,7 +68,7 @@ def chaos(config_file: Path | None, list_faults: bool, **given: Any) -> None:
     The faults are drawn from a seed; the same seed and options draw the same faults.
 
     Exit codes: 0 clean; 1 something happened that must not, the seed and the command that repeats it are printed;
-    2 wrong usage, or nothing could be tried; 130 interrupted.
+    2 wrong usage, nothing could be tried, or the report not written; 130 interrupted.
     """
     from iii_cluster.chaos.faults.kinds import KINDS
 
@@ -99,6 +99,7 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
     from iii_cluster.chaos.clusters.hosts import NoHosts
     from iii_cluster.chaos.clusters.servers import NotLocal
     from iii_cluster.chaos.faults.selection import NoFault, UnknownFault
+    from iii_cluster.chaos.report.place import NotWritable
     from iii_cluster.chaos.run import NothingFits, NotWarm
     from iii_cluster.local.plan import PlanError
     from iii_cluster.local.ports import PortError
@@ -108,7 +109,7 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
         return _chosen(config_file, given)
     except (UnknownFault, NoFault, NothingFits, NotAttached, NotLocal, NotStarted, NotWarm, NoHosts) as error:
         click.echo(f"error: {error}", err=True)
-    except (PlanError, PortError, ValkeyError) as error:
+    except (NotWritable, PlanError, PortError, ValkeyError) as error:
         click.echo(f"error: {error}", err=True)
     except KeyboardInterrupt:
         click.echo("interrupted; everything is stopped", err=True)
@@ -118,6 +119,7 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
 
 def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
     from iii_cluster.chaos.faults.selection import left_out, possible
+    from iii_cluster.chaos.report.report import Verdict
     from iii_cluster.chaos.report.screen import Screen
     from iii_cluster.chaos.stage import Stage
 
@@ -126,10 +128,8 @@ def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
     screen = Screen(given["duration"], [f"seed {seed}", *left_out(reasons)])
     counts = {name: given[name] for name in ("gateways", "shards", "coordinators")}
     config = load_config(config_file, counts)
-    report = interruptible(Stage(_options(seed, faults, config_file, given), config, screen, reasons).run)
-    if not report.clean:
-        return EXIT_FAILED
-    return EXIT_CLEAN if report.injected else EXIT_TROUBLE
+    verdict = interruptible(Stage(_options(seed, faults, config_file, given), config, screen, reasons).run)
+    return {Verdict.CLEAN: EXIT_CLEAN, Verdict.VIOLATED: EXIT_FAILED, Verdict.TROUBLE: EXIT_TROUBLE}[verdict]
 
 
 def _options(seed: int, faults: tuple[str, ...], config_file: Path | None, given: dict[str, Any]) -> "Options":

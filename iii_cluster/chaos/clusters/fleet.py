@@ -3,9 +3,9 @@
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
@@ -20,9 +20,10 @@ from iii_cluster.local.ports import SharedPort
 from iii_cluster.local.valkey import EmbeddedValkey
 
 from .addresses import Address
-from .children import Children
+from .children import Children, NotStarted
 from .cluster import Process
 from .hosts import Hosts
+from .logs import Logs
 from .servers import VALKEY, OwnRedis
 
 HOST = "127.0.0.1"
@@ -33,14 +34,19 @@ ELECTED = re.compile(r"action=elected node=(\S+) term=(\d+)")
 
 
 class Fleet:
-    """`directory` gets the data of Valkey and the logs; `hosts` is None for everything on this host."""
+    """`directory` gets the data of Valkey and the logs, `say` is told when it can not.
 
-    def __init__(self, config: Config, directory: Path, hosts: Hosts | None, recorder: Recorder) -> None:
+    `hosts` is None for everything on this host.
+    """
+
+    def __init__(
+        self, config: Config, directory: Path, hosts: Hosts | None, recorder: Recorder, say: Callable[[str], None]
+    ) -> None:
         self._hosts = hosts
         self._recorder = recorder
         self._directory = directory
         self._held = ExitStack()
-        self._logs: dict[str, TextIO] = {}
+        self._logs = Logs(directory / "logs", say)
         self._ports: dict[str, int] = {}  # worker ports by gateway
         self._places: dict[str, int] = {}  # number of the host by process
         self._children = Children(self._output)
@@ -49,7 +55,10 @@ class Fleet:
 
     async def start(self) -> None:
         """Raises NotStarted, and what stands in the way of Valkey or a port."""
-        (self._directory / "logs").mkdir(parents=True, exist_ok=True)
+        try:
+            (self._directory / "logs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotStarted(f"logs can not be written: {error}") from None
         valkey = EmbeddedValkey(self._directory / "redis", 0)
         self._held.callback(valkey.close)
         spec = valkey.spec(VALKEY_STAGE)
@@ -94,8 +103,7 @@ class Fleet:
         if self.redis is not None:
             await self.redis.close()
         self._held.close()
-        for log in self._logs.values():
-            log.close()
+        self._logs.close()
 
     # Ways in: each gateway has a port of its own, so that workers can choose
 
@@ -161,10 +169,7 @@ class Fleet:
         self._hosts.mend(self._hosts.names.index(host))
 
     def _output(self, name: str, line: str) -> None:
-        log = self._logs.get(name)
-        if log is None:
-            log = self._logs[name] = (self._directory / "logs" / f"{name}.log").open("w")
-        log.write(f"{self._recorder.now():9.3f} {line}\n")
+        self._logs.write(name, self._recorder.now(), line)
         found = ELECTED.search(line)
         if found:
             at = self._recorder.now()

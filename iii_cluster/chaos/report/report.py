@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,15 @@ from iii_cluster.chaos.options import Options
 from iii_cluster.chaos.run import Outcome
 
 from .picture import Span, draw
+from .place import fill
 from .recovery import Recovery, RecoveryRow, recoveries, rows
 from .statistics import BUCKET, Bucket, LoadRow, buckets, load_rows
+
+
+class Verdict(StrEnum):
+    CLEAN = "clean"
+    VIOLATED = "violated"
+    TROUBLE = "trouble"  # nothing is said about the cluster, or what is said could not be kept
 
 
 class Report(Struct, kw_only=True):
@@ -40,6 +48,12 @@ class Report(Struct, kw_only=True):
         """Faults that were carried out."""
         return sum(not fault.skipped for fault in self.faults)
 
+    @property
+    def verdict(self) -> Verdict:
+        if not self.clean:
+            return Verdict.VIOLATED
+        return Verdict.CLEAN if self.injected else Verdict.TROUBLE
+
 
 def report(options: Options, outcome: Outcome, left_out: Mapping[str, str]) -> Report:
     history = outcome.history
@@ -61,13 +75,16 @@ def report(options: Options, outcome: Outcome, left_out: Mapping[str, str]) -> R
     )
 
 
-def write(made: Report, history: History, directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(made, enc_hook=_plain), indent=2))
-    (directory / "history.jsonl").write_bytes(to_lines(history))
+def write(made: Report, history: History, directory: Path) -> dict[str, str]:
+    """Names of the files that could not be written, and why."""
     verdict = "clean" if made.clean else f"{len(made.violations)} violations"
     title = f"iii-cluster chaos, seed {made.options.seed}: {verdict}"
-    (directory / "timeline.svg").write_text(draw(title, made.timeline, made.faults, _span(history)))
+    files = {
+        "report.json": lambda: msgspec.json.format(msgspec.json.encode(made, enc_hook=_plain), indent=2),
+        "history.jsonl": lambda: to_lines(history),
+        "timeline.svg": lambda: draw(title, made.timeline, made.faults, _span(history)).encode(),
+    }
+    return fill(directory, files)
 
 
 def _span(history: History) -> Span:

@@ -1,6 +1,6 @@
 """What a user sees: progress while it runs, tables at the end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -58,11 +58,18 @@ class Screen:
             self._next_line += PLAIN_INTERVAL
             self.say(f"{seconds:3.0f} s: {text}")
 
-    def report(self, report: Report, where: str) -> None:
+    def report(self, report: Report) -> None:
         self._load(report)
         self._recovery(report)
         self._violations(report)
-        self._out.print(Text(f"report: {where}"), soft_wrap=True)
+
+    def written(self, where: str, failed: Mapping[str, str]) -> None:
+        """Where the report is, but for the files that could not be written."""
+        if not failed:
+            self._out.print(Text(f"report: {where}"), soft_wrap=True)
+            return
+        reasons = "; ".join(sorted(set(failed.values())))
+        self.say(f"error: {', '.join(failed)} could not be written to {where}: {reasons}")
 
     def _load(self, report: Report) -> None:
         table = _table("Load", ("calls of", "number", "ok", "p50", "p99", "max", "errors"), left=("calls of", "errors"))

@@ -46,11 +46,13 @@ def latency(call: Call) -> float:
 
 
 def load_rows(calls: Iterable[Call]) -> list[LoadRow]:
-    """A row per kind in alphabetical order, and one for all."""
+    """A row per kind in alphabetical order, and one for all; none without calls."""
     by_kind: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
         by_kind[call.kind].append(call)
     rows = [_row(kind, by_kind[kind]) for kind in sorted(by_kind)]
+    if not rows:
+        return []
     return [*rows, _row("all", [call for members in by_kind.values() for call in members])]
 
 

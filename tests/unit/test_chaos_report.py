@@ -1,0 +1,90 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from iii_cluster.chaos.checks import Violation
+from iii_cluster.chaos.clusters.logs import Logs
+from iii_cluster.chaos.history import History, Injected
+from iii_cluster.chaos.options import Options
+from iii_cluster.chaos.report.place import NotWritable, place
+from iii_cluster.chaos.report.report import Report, Verdict, report
+from iii_cluster.chaos.report.screen import Screen
+from iii_cluster.chaos.run import Outcome
+from iii_cluster.chaos.stage import finish
+from iii_cluster.cli.chaos import chaos
+
+BROKEN = Violation(check="every call ends", at=3.0, text="call 1 has not ended")
+
+
+def made(output: Path, *violations: Violation, **outcome: Any) -> tuple[Report, History]:
+    options = Options(
+        seed=5,
+        duration=10.0,
+        every=2.0,
+        faults=("shard-kill",),
+        gateways=1,
+        shards=1,
+        coordinators=1,
+        rate=10.0,
+        output=output,
+    )
+    fault = Injected(index=0, kind="shard-kill", victims=["shard-1"], began=2.0, over=3.0, healed=3.0)
+    history = History(lease_ttl=2.0, faults=[fault], ended=10.0)
+    return report(options, Outcome(plan=[], history=history, violations=list(violations), **outcome), {}), history
+
+
+@pytest.mark.parametrize(("violations", "verdict"), [((), Verdict.CLEAN), ((BROKEN,), Verdict.VIOLATED)])
+def test_a_report_is_shown_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], violations: tuple[Violation, ...], verdict: Verdict
+) -> None:
+    assert finish(*made(tmp_path, *violations), Screen(10)) is verdict
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "history.jsonl", "timeline.svg"}
+    printed = capsys.readouterr().out
+    assert f"report: {tmp_path}" in printed
+    assert "Load" not in printed  # there was none
+
+
+def test_what_can_not_be_written_is_told_after_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "report.json").mkdir()
+    assert finish(*made(tmp_path), Screen(10)) is Verdict.TROUBLE
+    printed = capsys.readouterr()
+    assert "clean: seed 5, 1 faults" in printed.out
+    assert "report:" not in printed.out
+    assert f"error: report.json could not be written to {tmp_path}: Is a directory" in printed.err.replace("\n", "")
+    assert (tmp_path / "timeline.svg").exists()
+
+
+def test_a_violation_counts_more_than_a_report_that_could_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").mkdir()
+    assert finish(*made(tmp_path, BROKEN), Screen(10)) is Verdict.VIOLATED
+
+
+def test_an_output_that_can_not_be_made_is_refused_in_one_line_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    output = str(tmp_path / "file" / "out")
+    result = CliRunner().invoke(chaos, ["--faults", "shard", "--output", output])
+    assert result.exit_code == 2
+    assert result.output == f"error: --output {output} can not be written: Not a directory\n"
+
+
+def test_a_directory_that_was_made_for_nothing_goes_again(tmp_path: Path) -> None:
+    there, new = tmp_path / "there", tmp_path / "new"
+    there.mkdir()
+    for directory in (there, new):
+        with place(directory):
+            assert directory.is_dir()
+    assert there.is_dir()
+    assert not new.exists()
+    with pytest.raises(NotWritable), place(Path("/proc/chaos")):
+        pass
+
+
+def test_logs_that_can_not_be_written_are_told_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    logs = Logs(tmp_path / "away", said.append)
+    logs.write("shard-1", 1.0, "line")
+    logs.write("shard-2", 1.0, "line")
+    logs.close()
+    assert said == ["logs can not be written: No such file or directory"]
