@@ -4,11 +4,15 @@ from typing import Any
 
 import click
 
+from iii_cluster.cluster.slots import SLOTS
+
 from .admin import admin_of, admin_option, ask_admin, find_cluster, slot_count
 from .client import Unreachable
 from .connection import one_line_errors
 from .rows import json_lines, json_option, print_rows
 
+EXIT_UNWELL = 1
+SILENT = "does not answer"
 COLUMNS = ("role", "id", "host", "pid", "ports", "slots", "ready")
 
 
@@ -19,15 +23,23 @@ COLUMNS = ("role", "id", "host", "pid", "ports", "slots", "ready")
 def status(admin: str | None, as_json: bool) -> None:
     """Show the nodes of the cluster, its leader, who owns how many slots, and who is ready, or why not.
 
-    Nodes on other machines serve their admin port to themselves: their readiness shows as "?".
+    Nodes on other machines serve their admin port to themselves: their readiness shows as "?". Exits with 1 when a node
+    is not ready, slots have no owner, or no coordinator leads.
     """
     _, cluster = find_cluster(admin)
     nodes = [_with_readiness(node, cluster) for node in cluster["nodes"]]
     nodes.sort(key=lambda node: (node["role"], node["id"]))
+    missing = _missing(cluster, nodes)
     if as_json:
         facts = {key: cluster.get(key) for key in ("term", "epoch", "leader", "slots")}
         click.echo(json_lines({**facts, "nodes": nodes}, levels=2))
-        return
+    else:
+        _print(cluster, nodes, missing)
+    if missing or any(node["ready"] is False for node in nodes):
+        raise SystemExit(EXIT_UNWELL)
+
+
+def _print(cluster: dict[str, Any], nodes: list[dict[str, Any]], missing: list[str]) -> None:
     click.echo(f"term {cluster['term']}, epoch {cluster['epoch']}, leader {cluster['leader'] or 'none'}")
     rows = [
         {
@@ -39,6 +51,22 @@ def status(admin: str | None, as_json: bool) -> None:
         for node in nodes
     ]
     print_rows(rows, COLUMNS)
+    for line in missing:
+        click.echo(line)
+
+
+def _missing(cluster: dict[str, Any], nodes: list[dict[str, Any]]) -> list[str]:
+    """What the cluster as a whole lacks, in sentences."""
+    lines = []
+    leader = next((node for node in nodes if node["id"] == cluster["leader"]), None)
+    if leader is None:
+        lines.append("no coordinator leads: no node can join, leave or be declared dead")
+    elif any(reason.startswith(SILENT) for reason in leader["reasons"]):
+        lines.append(f"the leader, {leader['id']}, does not answer")
+    unowned = SLOTS - sum(slot_count(cluster, owner) for owner in cluster["slots"])
+    if unowned:
+        lines.append(f"{unowned} of {SLOTS} slots have no owner: a shard is missing")
+    return lines
 
 
 def _with_readiness(node: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
@@ -47,14 +75,22 @@ def _with_readiness(node: dict[str, Any], cluster: dict[str, Any]) -> dict[str, 
     reasons: list[str] = []
     url = admin_of(node)
     if url is not None:
-        try:
-            code, body = ask_admin(url, "/readyz")
-            ready, reasons = code == 200, list(body.get("reasons", []))
-        except Unreachable as error:
-            ready, reasons = False, [str(error)]
+        ready, reasons = _readiness(url, node["id"])
     elif node.get("draining"):
         ready, reasons = False, ["draining"]
     return {**node, "slots": slot_count(cluster, node["id"]), "ready": ready, "reasons": reasons}
+
+
+def _readiness(url: str, node: str) -> tuple[bool, list[str]]:
+    """Whether this node is ready, or why not; the port of one that is dead may have gone to another one."""
+    try:
+        code, body = ask_admin(url, "/readyz")
+    except Unreachable as error:
+        return False, [f"{SILENT}: {error}"]
+    answer = body if isinstance(body, dict) else {}
+    if (other := answer.get("node", node)) != node:
+        return False, [f"{SILENT}; {other} has its admin port"]
+    return code == 200, list(answer.get("reasons", []))
 
 
 def _ready_word(node: dict[str, Any]) -> str:

@@ -71,7 +71,8 @@ class Up(Process):
 
     def nodes(self, role: str = "") -> list[dict[str, Any]]:
         """Those of a role, or all, as `status` shows them now."""
-        found = answer("status", "--json", "--admin", self.any_admin)["nodes"]
+        shown = command("status", "--json", "--admin", self.any_admin)  # fails when one of them is not ready
+        found = json.loads(shown.stdout)["nodes"]
         return [node for node in found if node["role"] == role or not role]
 
     @property

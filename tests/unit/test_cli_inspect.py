@@ -50,7 +50,7 @@ def test_status_is_one_line_per_node(admin: Callable[[Pages], int]) -> None:
     port = admin(pages)
     pages |= cluster(node("shard-a", "shard", port))
     result = CliRunner().invoke(main, ["status"], env={"III_CLUSTER_ADMIN": f"http://127.0.0.1:{port}"})
-    head, columns, row = result.stdout.splitlines()
+    head, columns, row = result.stdout.splitlines()[:3]
     assert head == "term 3, epoch 7, leader c"
     assert columns.split("\t") == ["role", "id", "host", "pid", "ports", "slots", "ready"]
     assert row.split("\t") == ["shard", "shard-a", socket.gethostname(), "1", f"admin:{port}", "20", "yes"]
@@ -75,11 +75,60 @@ def test_status_shows_who_drains_and_who_is_fenced(admin: Callable[[Pages], int]
         node("gateway-c", "gateway", port, host="another-machine") | {"draining": True},
     )
     result = CliRunner().invoke(main, ["status", "--admin", f"http://127.0.0.1:{port}"])
-    assert [line.split("\t")[-1] for line in result.stdout.splitlines()[2:]] == [
+    assert [line.split("\t")[-1] for line in result.stdout.splitlines()[2:5]] == [
         "no: draining",
         "no: fenced: its lease ran out",
         "no: draining",
     ]
+
+
+WHOLE = {"shard-a": [[0, 1023]]}
+
+
+def well(admin: Callable[[Pages], int]) -> tuple[int, Pages]:
+    """One node that is everything, on a port, and its pages."""
+    pages: Pages = {"/readyz": (200, {"node": "shard-a", "ready": True, "reasons": []})}
+    port = admin(pages)
+    pages |= cluster(node("shard-a", "shard", port))
+    pages["/cluster"][1].update(leader="shard-a", slots=dict(WHOLE))
+    return port, pages
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_cluster_that_lacks_nothing_is_exit_code_0(admin: Callable[[Pages], int], options: tuple[str, ...]) -> None:
+    port, pages = well(admin)
+    command = ["status", *options, "--admin", f"127.0.0.1:{port}"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    pages["/readyz"] = (503, {"node": "shard-a", "ready": False, "reasons": ["draining"]})
+    assert CliRunner().invoke(main, command).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("lacks", "line"),
+    [
+        ({"slots": {"shard-a": [[0, 1000]]}}, "23 of 1024 slots have no owner: a shard is missing"),
+        ({"leader": ""}, "no coordinator leads: no node can join, leave or be declared dead"),
+        ({"leader": "coordinator-gone"}, "no coordinator leads: no node can join, leave or be declared dead"),
+    ],
+)
+def test_what_a_cluster_lacks_is_a_line_and_an_exit_code(
+    admin: Callable[[Pages], int], lacks: dict[str, object], line: str
+) -> None:
+    port, pages = well(admin)
+    pages["/cluster"][1].update(lacks)
+    result = CliRunner().invoke(main, ["status", "--admin", f"127.0.0.1:{port}"])
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, line)
+    assert CliRunner().invoke(main, ["status", "--json", "--admin", f"127.0.0.1:{port}"]).exit_code == 1
+
+
+def test_a_dead_node_does_not_pass_for_the_one_that_took_its_admin_port(admin: Callable[[Pages], int]) -> None:
+    port, pages = well(admin)
+    pages["/readyz"][1]["node"] = "shard-b"
+    result = CliRunner().invoke(main, ["status", "--admin", f"127.0.0.1:{port}"])
+    assert result.exit_code == 1
+    *_, row, last = result.stdout.splitlines()
+    assert row.split("\t")[-1] == "no: does not answer; shard-b has its admin port"
+    assert last == "the leader, shard-a, does not answer"
 
 
 def test_without_an_address_the_first_node_on_this_machine_is_asked(
