@@ -48,9 +48,12 @@ class Listener(Protocol):
 
 
 class Outcome(Struct):
+    """`interrupted`: seconds of load after which it was ended from outside; what must hold at the end is not judged."""
+
     plan: list[Planned]
     history: History
     violations: list[Violation]
+    interrupted: float | None = None
 
 
 class Run:
@@ -86,9 +89,22 @@ class Run:
             load.connect()
             if not await holds(lambda: load.warm, WARM):
                 raise NotWarm(f"the workers were not known to the cluster within {WARM:g} s")
+            return await self._to_the_end(load, observer, plan)
+
+    async def _to_the_end(self, load: Load, observer: Observer, plan: list[Planned]) -> Outcome:
+        """Cancelled it judges what there is: only when nothing was tried yet is a run cancelled for good."""
+        start = self._recorder.now()
+        try:
             await self._under_faults(load, plan)
             await Settling(load, observer, self._recorder, self._listener.say).settle()
-            self._history.ended = self._recorder.now()  # what comes now is only the end of the run
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            violations = check(self._history)  # while it is not ended: what may still come is not missed
+            self._history.ended = self._recorder.now()
+            return Outcome(plan, self._history, violations, round(self._history.ended - start, 1))
+        self._history.ended = self._recorder.now()  # what comes now is only the end of the run
         return Outcome(plan, self._history, check(self._history))
 
     async def _door(self, number: int, stack: AsyncExitStack) -> Door:

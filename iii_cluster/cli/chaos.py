@@ -112,7 +112,8 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
     except (NotWritable, PlanError, PortError, ValkeyError) as error:
         click.echo(f"error: {error}", err=True)
     except KeyboardInterrupt:
-        click.echo("interrupted; everything is stopped", err=True)
+        left = "the cluster is left as it was" if given["attach"] else "everything is stopped"
+        click.echo(f"interrupted before anything was broken; {left}", err=True)
         return EXIT_INTERRUPTED
     return EXIT_TROUBLE
 
@@ -129,7 +130,12 @@ def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
     counts = {name: given[name] for name in ("gateways", "shards", "coordinators")}
     config = load_config(config_file, counts)
     verdict = interruptible(Stage(_options(seed, faults, config_file, given), config, screen, reasons).run)
-    return {Verdict.CLEAN: EXIT_CLEAN, Verdict.VIOLATED: EXIT_FAILED, Verdict.TROUBLE: EXIT_TROUBLE}[verdict]
+    return {
+        Verdict.CLEAN: EXIT_CLEAN,
+        Verdict.VIOLATED: EXIT_FAILED,
+        Verdict.TROUBLE: EXIT_TROUBLE,
+        Verdict.INTERRUPTED: EXIT_INTERRUPTED,
+    }[verdict]
 
 
 def _options(seed: int, faults: tuple[str, ...], config_file: Path | None, given: dict[str, Any]) -> "Options":
@@ -148,7 +154,7 @@ def _options(seed: int, faults: tuple[str, ...], config_file: Path | None, given
 
 
 def interruptible(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run to the end, or until a signal: then what `main` started is stopped before KeyboardInterrupt is raised."""
+    """Run to the end. A signal cancels `main`: KeyboardInterrupt is raised unless it has a result all the same."""
 
     async def run() -> T:
         task = asyncio.create_task(main())

@@ -86,7 +86,7 @@ def test_a_function_that_vanishes_is_a_violation_with_the_seed_to_repeat_it(chao
     assert "iii-cluster chaos --seed 4711 --duration 5 " in printed
 
 
-def test_an_interrupted_run_leaves_nothing_behind(chaos: Callable[..., Chaos]) -> None:
+def test_an_interrupted_run_is_judged_so_far_and_leaves_nothing_behind(chaos: Callable[..., Chaos]) -> None:
     small = ("--shards", "1", "--coordinators", "1")
     run = chaos("--seed", "57", "--duration", "60", "--every", "1", *small, "--faults", "network-cut,gateway-freeze")
     for line in run.lines():
@@ -97,6 +97,14 @@ def test_an_interrupted_run_leaves_nothing_behind(chaos: Callable[..., Chaos]) -
     run.process.send_signal(signal.SIGINT)
     status, printed = run.end()
     assert status == 130, printed
+    assert "interrupted after " in printed
+    assert "no violation so far: seed 57, " in printed
+    report = json.loads((run.output / "report.json").read_text())
+    assert report["interrupted"] > 0
+    assert len(report["faults"]) >= 2
+    assert next(row for row in report["load"] if row["kind"] == "all")["ok"] > 0
+    assert (run.output / "history.jsonl").stat().st_size
+    assert "interrupted after" in (run.output / "timeline.svg").read_text()
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
     namespaces = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []

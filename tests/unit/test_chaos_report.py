@@ -61,6 +61,17 @@ def test_a_violation_counts_more_than_a_report_that_could_not_be_written(tmp_pat
     assert finish(*made(tmp_path, BROKEN), Screen(10)) is Verdict.VIOLATED
 
 
+@pytest.mark.parametrize(("violations", "said"), [((), "no violation so far: seed 5"), ((BROKEN,), "1 violations")])
+def test_an_interrupted_run_says_so_and_what_was_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], violations: tuple[Violation, ...], said: str
+) -> None:
+    assert finish(*made(tmp_path, *violations, interrupted=7.2), Screen(10)) is Verdict.INTERRUPTED
+    printed = capsys.readouterr().out
+    assert "interrupted after 7 s: what must hold at the end was not checked" in printed
+    assert said in printed
+    assert "clean" not in printed
+
+
 def test_an_output_that_can_not_be_made_is_refused_in_one_line_before_anything_is_started(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     output = str(tmp_path / "file" / "out")

@@ -24,6 +24,7 @@ from .statistics import BUCKET, Bucket, LoadRow, buckets, load_rows
 class Verdict(StrEnum):
     CLEAN = "clean"
     VIOLATED = "violated"
+    INTERRUPTED = "interrupted"
     TROUBLE = "trouble"  # nothing is said about the cluster, or what is said could not be kept
 
 
@@ -42,6 +43,7 @@ class Report(Struct, kw_only=True):
     faults: list[Injected]
     timeline: list[Bucket]
     ended: float
+    interrupted: float | None = None  # after so many seconds of load; the end was not checked
 
     @property
     def injected(self) -> int:
@@ -50,6 +52,8 @@ class Report(Struct, kw_only=True):
 
     @property
     def verdict(self) -> Verdict:
+        if self.interrupted is not None:
+            return Verdict.INTERRUPTED
         if not self.clean:
             return Verdict.VIOLATED
         return Verdict.CLEAN if self.injected else Verdict.TROUBLE
@@ -72,12 +76,15 @@ def report(options: Options, outcome: Outcome, left_out: Mapping[str, str]) -> R
         faults=history.faults,
         timeline=buckets(calls, history.ended),
         ended=history.ended,
+        interrupted=outcome.interrupted,
     )
 
 
 def write(made: Report, history: History, directory: Path) -> dict[str, str]:
     """Names of the files that could not be written, and why."""
     verdict = "clean" if made.clean else f"{len(made.violations)} violations"
+    if made.interrupted is not None:
+        verdict = f"interrupted after {made.interrupted:.0f} s" + ("" if made.clean else f", {verdict}")
     title = f"iii-cluster chaos, seed {made.options.seed}: {verdict}"
     files = {
         "report.json": lambda: msgspec.json.format(msgspec.json.encode(made, enc_hook=_plain), indent=2),

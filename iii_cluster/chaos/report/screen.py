@@ -91,6 +91,9 @@ class Screen:
             self._out.print(table)
 
     def _violations(self, report: Report) -> None:
+        if report.interrupted is not None:
+            text = f"interrupted after {report.interrupted:.0f} s: what must hold at the end was not checked"
+            self._out.print(Text(text, style="bold yellow"), soft_wrap=True)
         if report.clean:
             self._out.print(_clean(report))
             return
@@ -108,6 +111,8 @@ class Screen:
 
 def _clean(report: Report) -> Text:
     seed, skipped = report.options.seed, len(report.faults) - report.injected
+    if report.interrupted is not None:
+        return Text(f"no violation so far: seed {seed}, {report.injected} faults")
     if not report.injected:
         return Text(f"nothing was injected, seed {seed}: none of {skipped} faults applied", style="bold yellow")
     more = f", {skipped} did not apply" if skipped else ""
