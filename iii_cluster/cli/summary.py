@@ -37,7 +37,7 @@ def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embe
     }
     ports = [node.ports["worker"] for node in nodes if "worker" in node.ports]
     if ports:
-        url = f"ws://{_reachable(settings.host)}:{ports[0]}"
+        url = f"ws://{reachable(settings.host)}:{ports[0]}"
         port = "" if ports[0] == WORKER_PORT else f" --port {ports[0]}"
         facts["workers"] = f"connect to {url}"
         facts["try"] = f"III_URL={url} python my_worker.py"
@@ -56,10 +56,10 @@ def _cluster(admin: str) -> dict[str, Any]:
 
 
 def _admin_url(settings: Settings, node: Ready) -> str:
-    return f"http://{_reachable(settings.admin_host)}:{node.ports.get('admin', 0)}"
+    return f"http://{reachable(settings.admin_host)}:{node.ports.get('admin', 0)}"
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """A host to connect to for one that is listened on, as it stands in a URL."""
     host = WILDCARDS.get(host, host)
     return f"[{host}]" if ":" in host and not host.startswith("[") else host

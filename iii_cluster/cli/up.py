@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from .options import config_option, load_config, setting_options
 from .restarts import Restarts
 from .screen import Screen
 from .summary import print_summary
+from .unready import why_not_ready
 
 START_TIMEOUT = 60.0  # s until every process is ready
 REDIS_TIMEOUT = 3.0  # s to answer when we look whether it is there
@@ -88,6 +90,7 @@ class _Up:
         self._forced = False
         self._stop_within = settings.drain_timeout + STOP_MARGIN
         self._supervisor = Supervisor(screen.say, screen.output)
+        self._supervisor.explain = partial(why_not_ready, settings=settings)
         restarts = Restarts(
             self._supervisor, settings, screen.say, start_within=START_TIMEOUT, stop_within=self._stop_within
         )

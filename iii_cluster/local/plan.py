@@ -56,9 +56,14 @@ def replacement(spec: ChildSpec, settings: Settings, running: Collection[ChildSp
     """What runs next to `spec`'s process and then in its place: the same with a spare admin port. Raises PortError."""
     if not settings.admin_port:
         return spec
-    used = {int(other.env[ADMIN_PORT_VARIABLE]) for other in running}
+    used = {admin_port_of(other) for other in running}
     port = spare_port(settings.admin_host, settings.admin_port, used, ADMIN_PORT_FLAG)
     return msgspec.structs.replace(spec, env=spec.env | {ADMIN_PORT_VARIABLE: str(port)})
+
+
+def admin_port_of(spec: ChildSpec) -> int:
+    """The admin port of one of our own processes as planned; 0: any."""
+    return int(spec.env[ADMIN_PORT_VARIABLE])
 
 
 def _processes(config: Config) -> Iterator[tuple[Role, int]]:

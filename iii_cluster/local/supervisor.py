@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -19,13 +19,20 @@ class Successor(Struct, frozen=True):
     killed: bool
 
 
+Explain = Callable[[ChildSpec], Awaitable[str]]  # why a child that runs is not ready, "" if that is not known
+
+
 class Supervisor:
-    """`say` gets sentences for the operator, `on_output` a child's name and each line it writes."""
+    """`say` gets sentences for the operator, `on_output` a child's name and each line it writes.
+
+    `explain` is asked about a child that stays silent for too long.
+    """
 
     def __init__(self, say: Callable[[str], None], on_output: Callable[[str, str], None]) -> None:
         self.keepers: list[Keeper] = []
         self._say = say
         self._on_output = on_output
+        self.explain: Explain | None = None
         # Children hold the reading end: when we die, however, it ends for all of them.
         self._lifeline_read, self._lifeline_write = os.pipe()
 
@@ -47,9 +54,7 @@ class Supervisor:
             async with asyncio.timeout(within):
                 ready = await asyncio.gather(*waits)
         except TimeoutError:
-            late = [keeper for keeper in keepers if keeper.child.ready is None]
-            names = ", ".join(keeper.name for keeper in late)
-            raise StartFailed(f"{names}: not ready within {within:g} s", late[0].child.tail) from None
+            raise await self._late([keeper for keeper in keepers if keeper.child.ready is None], within) from None
         finally:
             if len(ready) < len(keepers):
                 for keeper in self.keepers:  # a failed start ends in `stop`
@@ -64,7 +69,7 @@ class Supervisor:
         new = self._keeper(spec)
         self.keepers.insert(self.keepers.index(old), new)
         try:
-            ready = await _started(new, start_within)
+            ready = await self._started(new, start_within)
         except StartFailed:
             await new.end(GIVE_UP_WITHIN)
             self.keepers.remove(new)
@@ -82,7 +87,7 @@ class Supervisor:
         new = [self._keeper(keeper.child.spec) for keeper in old]
         for before, after in zip(old, new, strict=True):
             self.keepers[self.keepers.index(before)] = after
-        results = await asyncio.gather(*(_started(keeper, start_within) for keeper in new), return_exceptions=True)
+        results = await asyncio.gather(*(self._started(keeper, start_within) for keeper in new), return_exceptions=True)
         for keeper, result in zip(new, results, strict=True):
             if isinstance(result, StartFailed):
                 keeper.persist()
@@ -108,13 +113,20 @@ class Supervisor:
     def _keeper(self, spec: ChildSpec) -> Keeper:
         return Keeper(Child(spec, self._lifeline_read, self._on_output), self._say)
 
+    async def _started(self, keeper: Keeper, within: float) -> Ready:
+        try:
+            async with asyncio.timeout(within):
+                return await keeper.start()
+        except TimeoutError:
+            raise await self._late([keeper], within) from None
 
-async def _started(keeper: Keeper, within: float) -> Ready:
-    try:
-        async with asyncio.timeout(within):
-            return await keeper.start()
-    except TimeoutError:
-        raise StartFailed(f"{keeper.name}: not ready within {within:g} s", keeper.child.tail) from None
+    async def _late(self, keepers: Sequence[Keeper], within: float) -> StartFailed:
+        """That these are not ready, and why, while they still run and can be asked."""
+        names = ", ".join(keeper.name for keeper in keepers)
+        first = keepers[0].child
+        why = await self.explain(first.spec) if self.explain is not None and first.spec.is_role else ""
+        told = f": {first.spec.name} says: {why}" if why and len(keepers) > 1 else f": {why}" if why else ""
+        return StartFailed(f"{names}: not ready within {within:g} s{told}", first.tail)
 
 
 async def _end_in_order(keepers: Sequence[Keeper], within: float) -> list[str]:

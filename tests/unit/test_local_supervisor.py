@@ -162,6 +162,20 @@ async def test_a_successor_that_stays_silent_is_ended(stage: Stage) -> None:
     assert stage.running() == [first.pid]
 
 
+async def test_a_successor_that_stays_silent_is_asked_why_before_it_is_ended(stage: Stage) -> None:
+    running: list[list[int]] = []
+
+    async def explain(spec: ChildSpec) -> str:
+        running.append(stage.running())
+        return f"{spec.name} waits for something"
+
+    stage.supervisor.explain = explain
+    await stage.supervisor.start([stage.spec("a")], 30)
+    with pytest.raises(StartFailed, match=r"^quiet: not ready within 0\.3 s: quiet waits for something$"):
+        await stage.supervisor.replace(stage.supervisor.keepers[0], stage.spec("quiet", "silent"), 0.3, 30)
+    assert len(running[0]) == 2
+
+
 async def test_a_predecessor_that_does_not_end_is_killed(stage: Stage) -> None:
     await stage.supervisor.start([stage.spec("deaf", "stubborn")], 30)
     successor = await stage.supervisor.replace(stage.supervisor.keepers[0], stage.spec("new"), 30, 0.3)
