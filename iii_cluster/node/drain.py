@@ -12,7 +12,7 @@ from .node import Node
 from .stopping import Grace, Seconds
 
 
-class Request(Struct):
+class Request(Struct, forbid_unknown_fields=True):
     """Body of `POST /drain`. `node` "" is the one that is asked; `timeout` is the `drain_timeout` of the settings."""
 
     node: str = ""

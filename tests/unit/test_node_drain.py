@@ -73,7 +73,17 @@ async def test_a_node_that_does_not_answer_was_not_drained(error: Exception) -> 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b'{"timeout": -1}', b'{"timeout": 1e9}', b'{"timeout": "5"}', b'{"node": 5}', b"\xff"]
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"timeout": -1}',
+        b'{"timeout": 1e9}',
+        b'{"timeout": "5"}',
+        b'{"node": 5}',
+        b"\xff",
+        b'{"Node": "shard-1"}',
+    ],
 )
 async def test_nonsense_makes_nobody_leave(body: bytes) -> None:
     lab = Lab()
