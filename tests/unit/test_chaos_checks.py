@@ -1,6 +1,6 @@
 import pytest
 
-from iii_cluster.chaos.checks import calls, check, events, failures, maps, rest
+from iii_cluster.chaos.checks import calls, check, events, expected_failures, failures, maps, rest
 from iii_cluster.chaos.history import OPEN, Connection, Elected, Late, NotBack, Stray
 from tests.support.chaos import NODES, Story
 
@@ -114,6 +114,16 @@ def test_not_found_is_right_while_the_owner_is_not_confirmed_or_has_gone(story: 
     story.call(10, 10.5, NOT_FOUND, "late", kind="single")
     story.call(10, 10.5, NOT_FOUND, "gone", kind="single")
     assert broken(story) == []
+
+
+def test_failures_that_need_no_fault_are_told_apart(story: Story) -> None:
+    gone = story.call(5, 5.1, NOT_FOUND, "nobody's", kind="churn")
+    story.register(story.first, "left", until=6.0)
+    left = story.call(5.9, 6.1, STOPPED, "left", kind="trigger")
+    story.call(5, 5.1, NOT_FOUND, "f")  # it was served
+    story.call(5, 5.1, "TIMEOUT", "nobody's", kind="churn")
+    story.call(5, 5.1)
+    assert expected_failures(story.history) == {gone.n, left.n}
 
 
 def test_not_found_is_right_for_a_function_that_comes_and_goes(story: Story) -> None:

@@ -39,6 +39,14 @@ def test_load_is_summed_up_by_kind_and_for_all() -> None:
     assert (everything.calls, everything.ok, everything.p50) == (6, 3, 1)
 
 
+def test_failures_that_are_expected_are_no_errors() -> None:
+    calls = [call(0, 0.1, "function_not_found", "churn"), call(0, 0.1, "TIMEOUT", "churn"), call(0, 0.1, kind="churn")]
+    calls[0].n = 7
+    row = load_rows(calls, {7})[0]
+    assert (row.calls, row.ok, row.expected, row.errors) == (3, 1, 1, {"TIMEOUT": 1})
+    assert buckets(calls, 0.25, {7})[0].failed == 1
+
+
 def test_the_timeline_counts_calls_where_they_end() -> None:
     row = buckets([call(0, 0.1), call(0, 0.3), call(0.2, 0.4, "E"), call(0, OPEN, ""), call(0, 99)], 1.0)
     assert [(bucket.at, bucket.ok, bucket.failed) for bucket in row] == [

@@ -11,7 +11,7 @@ from .evidence import Evidence
 from .reach import Reach
 from .violation import Violation
 
-__all__ = ["Violation", "check"]
+__all__ = ["Violation", "check", "expected_failures"]
 
 
 def check(history: History) -> list[Violation]:
@@ -20,6 +20,13 @@ def check(history: History) -> list[Violation]:
     reach = Reach(evidence)
     found = [_with_faults(violation, reach) for violation in _all(evidence, reach)]
     return sorted(found, key=lambda violation: violation.at)
+
+
+def expected_failures(history: History) -> set[int]:
+    """Numbers of the calls that failed because what they called had gone on purpose, or was not there yet."""
+    evidence = Evidence(history)
+    reach = Reach(evidence)
+    return {call.n for call in history.calls if failures.expected(evidence, reach, call)}
 
 
 def _all(evidence: Evidence, reach: Reach) -> Iterator[Violation]:

@@ -1,7 +1,7 @@
 """How fast the cluster got over each fault."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from msgspec import Struct
 
@@ -45,7 +45,8 @@ class RecoveryRow(Struct, kw_only=True):
     healed: Pair
 
 
-def recoveries(history: History) -> list[Recovery]:
+def recoveries(history: History, expected: Container[int] = ()) -> list[Recovery]:
+    """`expected` are numbers of calls whose failure is no sign of a fault."""
     evidence = Evidence(history)
     steady = _steady(history.calls)
     return [
@@ -53,7 +54,7 @@ def recoveries(history: History) -> list[Recovery]:
             index=window.fault.index,
             kind=window.fault.kind,
             lasted=end(window.fault.over) - window.began,
-            detect=_since(window, _detected(window, evidence)),
+            detect=_since(window, _detected(window, evidence, expected)),
             reroute=_since(window, _rerouted(window, evidence, steady)),
             healed=_since(window, _healed(window.fault, history, steady)),
         )
@@ -87,11 +88,15 @@ def _since(window: Window, moment: float) -> float | None:
     return None if moment == FOREVER else max(0.0, moment - window.began)
 
 
-def _detected(window: Window, evidence: Evidence) -> float:
+def _detected(window: Window, evidence: Evidence, expected: Container[int]) -> float:
     history, fault = evidence.history, window.fault
     maps = (seen.at for seen in history.maps if seen.nodes and not set(fault.nodes) <= set(seen.nodes))
     ready = (state.at for state in history.ready if not state.ready)
-    failed = (call.ended for call in history.calls if call.outcome not in ("", OK) and call.kind not in (CHURN, ENGINE))
+    failed = (
+        call.ended
+        for call in history.calls
+        if call.outcome not in ("", OK) and call.kind not in (CHURN, ENGINE) and call.n not in expected
+    )
     later = (other.began for other in history.faults if other.began > fault.began and not other.skipped)
     until = min(window.until, *later, FOREVER)  # from then on a sign may be one of another fault
     return min((at for signs in (maps, ready, failed) for at in signs if fault.began <= at <= until), default=FOREVER)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from iii_cluster.chaos.checks import Violation
+from iii_cluster.chaos.checks import Violation, expected_failures
 from iii_cluster.chaos.faults.schedule import Planned
 from iii_cluster.chaos.history import ENGINE, History, Injected, to_lines
 from iii_cluster.chaos.options import Options
@@ -62,19 +62,20 @@ class Report(Struct, kw_only=True):
 def report(options: Options, outcome: Outcome, left_out: Mapping[str, str]) -> Report:
     history = outcome.history
     calls = [call for call in history.calls if call.kind != ENGINE]
-    found = recoveries(history)
+    expected = expected_failures(history)
+    found = recoveries(history, expected)
     return Report(
         options=options,
         command=options.command(),
         clean=not outcome.violations,
         violations=outcome.violations,
         left_out=dict(left_out),
-        load=load_rows(calls),
+        load=load_rows(calls, expected),
         recovery=rows(found),
         recoveries=found,
         plan=outcome.plan,
         faults=history.faults,
-        timeline=buckets(calls, history.ended),
+        timeline=buckets(calls, history.ended, expected),
         ended=history.ended,
         interrupted=outcome.interrupted,
     )

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from iii_cluster.chaos.checks.failures import may_be_expected
 from iii_cluster.chaos.history import ENGINE, OK, History
 
 from .recovery import Pair
@@ -50,7 +51,7 @@ class Screen:
         if self._progress is None and seconds < self._next_line:
             return
         calls = [call for call in history.calls if call.kind != ENGINE]
-        failed = sum(call.outcome not in ("", OK) for call in calls)
+        failed = sum(call.outcome not in ("", OK) and not may_be_expected(call) for call in calls)
         text = f"{len(calls)} calls, {failed} failed, {len(history.faults)} faults"
         if self._progress is not None:
             self._progress.update(self._task, completed=seconds, description=text)
@@ -72,11 +73,12 @@ class Screen:
         self.say(f"error: {', '.join(failed)} could not be written to {where}: {reasons}")
 
     def _load(self, report: Report) -> None:
-        table = _table("Load", ("calls of", "number", "ok", "p50", "p99", "max", "errors"), left=("calls of", "errors"))
+        columns = ("calls of", "number", "ok", "expected", "p50", "p99", "max", "errors")
+        table = _table("Load", columns, left=("calls of", "errors"))
         for row in report.load:
             errors = ", ".join(f"{code} {count}" for code, count in row.errors.items())
             times = (_ms(row.p50), _ms(row.p99), _ms(row.max))
-            table.add_row(row.kind, str(row.calls), str(row.ok), *times, Text(errors))
+            table.add_row(row.kind, str(row.calls), str(row.ok), str(row.expected), *times, Text(errors))
         self._print(table)
 
     def _recovery(self, report: Report) -> None:
