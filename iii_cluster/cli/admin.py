@@ -22,12 +22,16 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Joining(Unreachable):
+    """A node answers that is not in a cluster yet."""
+
+
 def admin_option(command: F) -> F:
     return click.option(
         "--admin",
         envvar="III_CLUSTER_ADMIN",
         show_envvar=True,
-        help=f"Admin port of any node.  [default: the first on this machine from http://127.0.0.1:{ADMIN_PORT} on]",
+        help=f"Admin port of any node: port, host:port or URL.  [default: the first here from {ADMIN_PORT} on]",
     )(command)
 
 
@@ -56,17 +60,25 @@ def find_cluster(admin: str | None) -> tuple[str, dict[str, Any]]:
     Raises Unreachable.
     """
     if admin is not None:
-        url = admin if "://" in admin else f"http://{admin}"
+        url = _url(admin)
         return url, ask_cluster(url)
-    failure: Unreachable | None = None
+    failure = Unreachable(f"no node answers on 127.0.0.1:{LOCAL_PORTS[0]}-{LOCAL_PORTS[-1]}; is the cluster running?")
     for port in LOCAL_PORTS:
         try:
             url = f"http://127.0.0.1:{port}"
             return url, ask_cluster(url)
-        except Unreachable as error:
-            failure = failure or error
-    assert failure is not None
+        except Joining as error:
+            failure = error
+        except Unreachable:
+            continue
     raise failure
+
+
+def _url(admin: str) -> str:
+    """Of what --admin may be: a URL, host:port, or a port of this machine."""
+    if admin.isdecimal():
+        return f"http://127.0.0.1:{admin}"
+    return admin if "://" in admin else f"http://{admin}"
 
 
 def ask_cluster(url: str) -> dict[str, Any]:
@@ -77,7 +89,7 @@ def ask_cluster(url: str) -> dict[str, Any]:
     if not cluster["nodes"]:
         _, readiness = ask_admin(url, "/readyz")
         reasons = readiness.get("reasons", []) if isinstance(readiness, dict) else []
-        raise Unreachable(f"the node at {url} has not joined a cluster: {'; '.join(reasons)}")
+        raise Joining(f"the node at {url} has not joined a cluster: {'; '.join(reasons)}")
     return cluster
 
 

@@ -142,7 +142,24 @@ def test_without_an_address_the_first_node_on_this_machine_is_asked(
     monkeypatch.setattr("iii_cluster.cli.admin.LOCAL_PORTS", (dead,))
     result = CliRunner().invoke(main, ["status"])
     release_port(dead)
-    assert result.stderr.startswith(f"error: no admin port answers at http://127.0.0.1:{dead}: ")
+    assert result.stderr == (f"error: no node answers on 127.0.0.1:{dead}-{dead}; is the cluster running?\n")
+
+
+def test_a_node_that_only_joins_says_so_when_nobody_else_answers(
+    admin: Callable[[Pages], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = reserve_port()
+    reasons = {"ready": False, "reasons": ["no lease yet"]}
+    port = admin({"/readyz": (503, reasons)} | cluster())
+    monkeypatch.setattr("iii_cluster.cli.admin.LOCAL_PORTS", (port, dead))
+    result = CliRunner().invoke(main, ["status"])
+    release_port(dead)
+    assert result.stderr == f"error: the node at http://127.0.0.1:{port} has not joined a cluster: no lease yet\n"
+
+
+def test_a_port_alone_is_one_of_this_machine(admin: Callable[[Pages], int]) -> None:
+    port, _ = well(admin)
+    assert CliRunner().invoke(main, ["status", "--admin", str(port)]).exit_code == 0
 
 
 @pytest.mark.parametrize("pages", [{}, {"/cluster": (200, ["something else"])}])
