@@ -8,6 +8,8 @@ import subprocess
 from .addresses import NAMESPACES
 
 PREFIX = "iii-chaos-"  # of namespaces; then the id of the process that made them, and a number
+LINK = "iiic"  # of bridges, then the id; of cables, then also a number
+LINKS = "/sys/class/net"
 SUBNETS = range(16, 250)  # 10.213.n.0/24
 COMMAND_TIMEOUT = 10.0  # s
 
@@ -25,8 +27,8 @@ class Hosts:
         subnet = _free_subnet()
         self.hub = f"10.213.{subnet}.1"
         self.names = [f"{PREFIX}{pid}-{number}" for number in range(count)]
-        self._bridge = f"iiic{pid}"
-        self._cables = [f"iiic{pid}h{number}" for number in range(count)]
+        self._bridge = f"{LINK}{pid}"
+        self._cables = [f"{LINK}{pid}h{number}" for number in range(count)]
         try:
             self._make(subnet)
         except BaseException:
@@ -59,7 +61,8 @@ class Hosts:
     def close(self) -> None:
         for name in self.names:
             _remove("netns", "delete", name)
-        _remove("link", "delete", self._bridge)
+        for link in (*self._cables, self._bridge):  # a cable stays as long as somebody lives in its namespace
+            _remove("link", "delete", link)
 
 
 def _free_subnet() -> int:
@@ -74,12 +77,19 @@ def _free_subnet() -> int:
 
 def remove_leftovers() -> None:
     """Takes away what processes that are no more have left behind."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(NAMESPACES):
-            found = re.fullmatch(rf"{PREFIX}(\d+)-\d+", name)
-            if found and not os.path.exists(f"/proc/{found[1]}"):
-                _remove("netns", "delete", name)
-                _remove("link", "delete", f"iiic{found[1]}")
+    for name in _orphans(NAMESPACES, rf"{PREFIX}(\d+)-\d+"):
+        _remove("netns", "delete", name)
+    for name in _orphans(LINKS, rf"{LINK}(\d+)(?:h\d+)?"):
+        _remove("link", "delete", name)
+
+
+def _orphans(directory: str, pattern: str) -> list[str]:
+    """Names in the directory that the pattern finds a process in, which is no more."""
+    try:
+        found = [match for name in os.listdir(directory) if (match := re.fullmatch(pattern, name))]
+    except OSError:
+        return []
+    return [match[0] for match in found if not os.path.exists(f"/proc/{match[1]}")]
 
 
 def unavailable() -> str:
