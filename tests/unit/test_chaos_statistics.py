@@ -2,7 +2,7 @@ import itertools
 import xml.etree.ElementTree as ElementTree
 
 from iii_cluster.chaos.history import OK, OPEN, Call, Injected
-from iii_cluster.chaos.report.picture import LANE, Span, draw
+from iii_cluster.chaos.report.picture import LANE, RIGHT, WIDTH, Span, draw
 from iii_cluster.chaos.report.statistics import buckets, load_rows, percentile
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -90,6 +90,19 @@ def test_faults_at_one_time_stand_in_rows_of_their_own() -> None:
     heights = sorted(float(label.attrib["y"]) for label in labels)
     assert [b - a for a, b in itertools.pairwise(heights)] == [LANE] * 3
     assert float(drawn.attrib["height"]) > heights[-1]
+
+
+def test_colours_of_the_faults_that_happened_are_explained() -> None:
+    drawn = picture([fault(0, "gateway-kill", 2, 3), fault(1, "leader-kill", 4, 5), fault(2, "coordinator-term", 6, 7)])
+    texts = [element.text or "" for element in drawn.iter(f"{SVG}text")]
+    assert [text for text in texts if text.startswith("■")][2:] == ["■ gateway", "■ coordinator, leader"]
+
+
+def test_no_bar_sticks_out() -> None:
+    row = buckets([call(0.1 * n, 0.1 * n + 0.05) for n in range(101)], 10.1)
+    drawn = ElementTree.fromstring(draw("", row, [fault(0, "redis-flush", 10.1, 10.1)], Span(0, 10.1)))
+    bars = [element for element in drawn.iter(f"{SVG}rect") if "x" in element.attrib]
+    assert max(float(bar.attrib["x"]) + float(bar.attrib["width"]) for bar in bars) <= WIDTH - RIGHT + 0.1
 
 
 def test_labels_stay_inside_the_picture() -> None:

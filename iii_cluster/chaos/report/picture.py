@@ -16,6 +16,7 @@ TOP = 56
 PLOT = 150  # height of throughput and of latency
 BETWEEN = 44
 LANE = 20  # height of a fault's row
+THINNEST = 2.0  # width of a fault's bar
 GRID_LINES = 4
 LABEL_WIDTH = 6.3  # of a letter, about
 
@@ -28,6 +29,7 @@ COLOURS = {
     "workers": "#1864ab",
     "network": "#5f3dc4",
 }
+LEGEND = LEFT + 260  # where the colours of faults are explained
 OK_COLOUR, FAILED_COLOUR, LATENCY_COLOUR = "#74b816", "#e03131", "#1971c2"
 
 STYLE = (
@@ -54,7 +56,8 @@ class _Scale:
         self._per_unit = PLOT / top_value
 
     def x(self, seconds: float) -> float:
-        return round(LEFT + (seconds - self._first) * self._per_second, 1)
+        """Nothing goes beyond the edges."""
+        return round(min(max(LEFT, LEFT + (seconds - self._first) * self._per_second), WIDTH - RIGHT), 1)
 
     def y(self, value: float) -> float:
         return round(self._bottom - value * self._per_unit, 1)
@@ -73,6 +76,7 @@ def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span
         f'<text class="title" x="{LEFT}" y="24">{escape(title)}</text>',
         *_shades(shown, span, below),
         *_throughput(buckets, span),
+        *_legend(shown),
         *_latency(buckets, span),
         *_seconds(span, below - 22),
         *_bars(shown, lanes, span, below),
@@ -94,6 +98,20 @@ def _throughput(buckets: Sequence[Bucket], span: Span) -> Iterator[str]:
             yield _rect(x, scale.y(ok), wide, scale.y(0) - scale.y(ok), OK_COLOUR)
         if failed:
             yield _rect(x, scale.y(ok + failed), wide, scale.y(ok) - scale.y(ok + failed), FAILED_COLOUR)
+
+
+def _legend(faults: Sequence[Injected]) -> Iterator[str]:
+    """Whose faults have which colour, of those that happened."""
+    happened = {_target(fault) for fault in faults}
+    by_colour: dict[str, list[str]] = {}
+    for target, colour in COLOURS.items():
+        if target in happened:
+            by_colour.setdefault(colour, []).append(target)
+    x = float(LEGEND)
+    for colour, targets in by_colour.items():
+        text = f"■ {', '.join(targets)}"
+        yield f'<text x="{x:.0f}" y="{TOP - 8}" style="fill:{colour}">{text}</text>'
+        x += (len(text) + 2) * LABEL_WIDTH * 1.1
 
 
 def _latency(buckets: Sequence[Bucket], span: Span) -> Iterator[str]:
@@ -177,8 +195,8 @@ def _fits(x: float, fault: Injected) -> bool:
 def _extent(fault: Injected, span: Span) -> tuple[float, float]:
     scale = _Scale(span, 0, 1)
     over = end(fault.over)
-    x = scale.x(fault.began)
-    return x, max(2.0, round(scale.x(min(over, span.last)) - x, 1))
+    x = min(scale.x(fault.began), WIDTH - RIGHT - THINNEST)
+    return x, max(THINNEST, round(scale.x(min(over, span.last)) - x, 1))
 
 
 def _label(fault: Injected) -> str:
@@ -191,7 +209,11 @@ def _label(fault: Injected) -> str:
 
 
 def _colour(fault: Injected) -> str:
-    return COLOURS[fault.kind.partition("-")[0]]
+    return COLOURS[_target(fault)]
+
+
+def _target(fault: Injected) -> str:
+    return fault.kind.partition("-")[0]
 
 
 def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
