@@ -13,7 +13,7 @@ from .stopping import Grace, Seconds
 
 
 class Request(Struct, forbid_unknown_fields=True):
-    """Body of `POST /drain`. `node` "" is the one that is asked; `timeout` is the `drain_timeout` of the settings."""
+    """Body of `POST /drain`. `node` "" is the one that is asked; without `timeout` its setting counts."""
 
     node: str = ""
     timeout: Seconds | None = None
@@ -28,17 +28,17 @@ async def drain(body: bytes, node: Node, leave: Callable[[float], None]) -> tupl
         request = _decode(body)
     except msgspec.DecodeError as error:
         return 400, {"error": str(error)}
-    grace = node.settings.drain_timeout if request.timeout is None else request.timeout
     target = request.node or node.info.id
     accepted: dict[str, Any] = {"node": target, "accepted": True}
     if target == node.info.id:
+        grace = node.settings.drain_timeout if request.timeout is None else request.timeout
         leave(grace)
         accepted["timeout"] = grace
     elif target not in node.membership.map.nodes:
         return 404, {"error": f"{target} is not in the cluster map"}
     else:
         try:
-            await node.asker.ask(target, "node.drain", Grace(grace))
+            await node.asker.ask(target, "node.drain", Grace(request.timeout))
         except (AskError, TimeoutError) as error:
             return 502, {"error": f"{target} did not accept: {error or 'no answer in time'}"}
     return 202, accepted

@@ -95,7 +95,8 @@ class Node:
     def _drain_asked(self, src: str, body: object) -> bool:
         if self.on_drain is None:
             raise AskError("this node can not be drained")
-        grace = msgspec.convert(body, Grace).timeout
+        asked = msgspec.convert(body, Grace).timeout
+        grace = self.settings.drain_timeout if asked is None else asked
         logger.info("action=drain_asked source=%s grace_s=%.1f", src, grace)
         self.on_drain(grace)
         return True

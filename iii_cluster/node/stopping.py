@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 class Grace(Struct):
-    """What one node asks another for with "node.drain"; `timeout` in seconds."""
+    """What one node asks another for with "node.drain"; `timeout` in seconds, None for the other's own setting."""
 
-    timeout: Seconds
+    timeout: Seconds | None = None
 
 
 class StopRequest:

@@ -143,6 +143,16 @@ async def test_a_node_is_drained_through_any_other_one(make_cluster: Any) -> Non
     await eventually(lambda: admin.post(f"{gateway.admin_url}/drain", {"node": leaver.id})[0] == 404)
 
 
+async def test_a_node_that_is_told_no_timeout_takes_its_own(make_cluster: Any) -> None:
+    cluster: Cluster = make_cluster(gateways=1, shards=2)
+    leaver = cluster.spawn("coordinator", "--drain-timeout", "7")
+    cluster.coordinators.append(leaver)
+    leaver.wait_ready()
+    assert admin.post(f"{cluster.gateways[0].admin_url}/drain", {"node": leaver.id})[0] == 202
+    assert leaver.wait() == 0
+    assert "action=stopping reason=drain grace_s=7.0" in leaver.tail()
+
+
 async def test_a_node_that_drains_is_alive_but_not_ready(make_cluster: Any) -> None:
     cluster: Cluster = make_cluster(gateways=1, shards=1)
     gateway = cluster.gateways[0]

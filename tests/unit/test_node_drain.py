@@ -16,7 +16,7 @@ ME, OTHER = "gateway-1", "shard-1"
 
 class FakeAsker:
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, float]] = []
+        self.asked: list[tuple[str, str, float | None]] = []
         self.error: Exception | None = None
 
     async def ask(self, node: str, op: str, body: Any) -> bool:
@@ -55,6 +55,12 @@ async def test_another_node_is_asked_over_the_bus() -> None:
     assert await lab.post(b'{"node": "shard-1", "timeout": 2.5}') == (202, {"node": OTHER, "accepted": True})
     assert lab.asker.asked == [(OTHER, "node.drain", 2.5)]
     assert lab.left == []
+
+
+async def test_without_a_timeout_it_is_the_other_node_that_knows_its_own() -> None:
+    lab = Lab()
+    await lab.post(b'{"node": "shard-1"}')
+    assert lab.asker.asked == [(OTHER, "node.drain", None)]
 
 
 async def test_a_node_that_is_not_in_the_map_is_not_found() -> None:
