@@ -24,12 +24,16 @@ class Grace(Struct):
 
 
 class StopRequest:
-    """The first request starts a graceful stop; a second signal ends the process at once."""
+    """The first request starts a graceful stop; a second signal ends the process at once.
+
+    The first signal during a drain does not: a supervisor that stops or replaces the process sends it.
+    """
 
     def __init__(self, grace: float) -> None:
         self.exit_code = EXIT_OK
         self.grace = grace  # s the role has to drain; a request may say otherwise
         self._requested = asyncio.Event()
+        self._was_signalled = False
 
     def listen(self) -> None:
         """Take SIGTERM and SIGINT on the running loop."""
@@ -48,6 +52,7 @@ class StopRequest:
         await self._requested.wait()
 
     def _signalled(self, number: signal.Signals) -> None:
-        if self._requested.is_set():
+        if self._was_signalled:
             os._exit(128 + number)
+        self._was_signalled = True
         self.request(number.name)
