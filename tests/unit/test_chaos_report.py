@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ from click.testing import CliRunner
 
 from iii_cluster.chaos.checks import Violation
 from iii_cluster.chaos.clusters.logs import Logs
-from iii_cluster.chaos.history import History, Injected
+from iii_cluster.chaos.history import Call, Connection, History, Injected
 from iii_cluster.chaos.options import Options
 from iii_cluster.chaos.report.place import NotWritable, place
 from iii_cluster.chaos.report.report import Report, Verdict, report
@@ -18,7 +19,7 @@ from iii_cluster.cli.chaos import chaos
 BROKEN = Violation(check="every call ends", at=3.0, text="call 1 has not ended")
 
 
-def made(output: Path, *violations: Violation, **outcome: Any) -> tuple[Report, History]:
+def made(output: Path, *violations: Violation, calls: Sequence[Call] = (), **outcome: Any) -> tuple[Report, History]:
     options = Options(
         seed=5,
         duration=10.0,
@@ -31,7 +32,8 @@ def made(output: Path, *violations: Violation, **outcome: Any) -> tuple[Report, 
         output=output,
     )
     fault = Injected(index=0, kind="shard-kill", victims=["shard-1"], began=2.0, over=3.0, healed=3.0)
-    history = History(lease_ttl=2.0, faults=[fault], ended=10.0)
+    caller = Connection(id=1, client="caller", gateway="gateway-1", worker="w", opened=0.5)
+    history = History(lease_ttl=2.0, connections=[caller], faults=[fault], calls=list(calls), ended=10.0)
     return report(options, Outcome(plan=[], history=history, violations=list(violations), **outcome), {}), history
 
 
@@ -70,6 +72,21 @@ def test_an_interrupted_run_says_so_and_what_was_found(
     assert "interrupted after 7 s: what must hold at the end was not checked" in printed
     assert said in printed
     assert "clean" not in printed
+
+
+def test_errors_are_told_in_full_within_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    codes = ["ok", *["invocation_stopped"] * 155, *["function_not_found"] * 92]
+    calls = [
+        Call(n=n, kind="replicated", function="f", connection=1, began=1.0, ended=1.9999, outcome=code)
+        for n, code in enumerate(codes)
+    ]
+    finish(*made(tmp_path, BROKEN, calls=calls), Screen(10))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith("invocation_stopped 155")]
+    assert [line.strip() for line in lines].count("function_not_found 92") == 2  # of the kind, and of all
 
 
 def test_an_output_that_can_not_be_made_is_refused_in_one_line_before_anything_is_started(tmp_path: Path) -> None:

@@ -76,8 +76,8 @@ class Screen:
         columns = ("calls of", "number", "ok", "expected", "p50", "p99", "max", "errors")
         table = _table("Load", columns, left=("calls of", "errors"))
         for row in report.load:
-            errors = ", ".join(f"{code} {count}" for code, count in row.errors.items())
-            times = (_ms(row.p50), _ms(row.p99), _ms(row.max))
+            errors = "\n".join(f"{code} {count}" for code, count in row.errors.items())
+            times = (_time(row.p50), _time(row.p99), _time(row.max))
             table.add_row(row.kind, str(row.calls), str(row.ok), str(row.expected), *times, Text(errors))
         self._print(table)
 
@@ -122,14 +122,17 @@ def _clean(report: Report) -> Text:
 
 
 def _table(title: str, columns: Sequence[str], left: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="bold")
+    table.pad_edge, table.padding = False, (0, 0, 0, 1)  # all of it fits into 80 columns
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", no_wrap=column not in left)
     return table
 
 
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
 def _pair(pair: Pair) -> str:
