@@ -71,8 +71,10 @@ class Up(Process):
 
     def nodes(self, role: str = "") -> list[dict[str, Any]]:
         """Those of a role, or all, as `status` shows them now."""
-        shown = command("status", "--json", "--admin", self.any_admin)  # fails when one of them is not ready
-        found = json.loads(shown.stdout)["nodes"]
+        shown = ""
+        while not shown:  # the node that is asked may leave just then
+            shown = command("status", "--json", "--admin", self.any_admin).stdout
+        found = json.loads(shown)["nodes"]
         return [node for node in found if node["role"] == role or not role]
 
     @property
