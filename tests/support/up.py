@@ -71,10 +71,9 @@ class Up(Process):
 
     def nodes(self, role: str = "") -> list[dict[str, Any]]:
         """Those of a role, or all, as `status` shows them now."""
-        shown = ""
-        while not shown:  # the node that is asked may leave just then
-            shown = command("status", "--json", "--admin", self.any_admin).stdout
-        found = json.loads(shown)["nodes"]
+        shown = command("status", "--json", "--admin", self.any_admin)  # it fails when a node is not ready, too
+        assert shown.stdout, shown.stderr
+        found = json.loads(shown.stdout)["nodes"]
         return [node for node in found if node["role"] == role or not role]
 
     @property
