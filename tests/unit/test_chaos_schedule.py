@@ -1,4 +1,3 @@
-
 from iii_cluster.chaos.faults.kinds import KINDS, Target
 from iii_cluster.chaos.faults.schedule import FIRST_AT, MOST_RESETS, Planned, draw
 
