@@ -191,6 +191,11 @@ class Connection(asyncio.Protocol):
         return worker is not None and bool(worker.calling or worker.serving)
 
     @property
+    def serving(self) -> bool:
+        """Calls on this worker are in flight."""
+        return self.worker is not None and bool(self.worker.serving)
+
+    @property
     def reattaches(self) -> bool:
         """Whether answers find the client on its next connection."""
         window = self._listener.settings.reattach_window

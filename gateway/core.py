@@ -132,9 +132,12 @@ class GatewayCore:
         """Calls have not ended yet, or their answers wait for callers that are expected back."""
         return self.invocations.in_flight > 0 or self.invocations.kept > 0
 
-    def send_away(self, worker: Worker) -> None:
-        """The connection is about to be closed: no new calls for it, it is expected elsewhere."""
+    def withdraw(self, worker: Worker) -> None:
+        """The connection will be closed soon: nothing new for it, its worker is expected elsewhere."""
         self.registry.withdraw_all(worker)
+
+    def send_away(self, worker: Worker) -> None:
+        """The connection is about to be closed: answers are for the next one."""
         self.invocations.leaving(worker)
 
     def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:

@@ -59,8 +59,8 @@ class Listener:
     async def stop(self, grace: float) -> None:
         """Stop accepting, send everybody elsewhere; return when no call is left to be ended, or after `grace` seconds.
 
-        1. Newcomers are refused. 2. Clients are closed with 1012 as `Departures` says. 3. What they say until they
-        answer that is taken; what is theirs after that goes to their next connection.
+        1. Newcomers are refused. 2. Clients get no new calls and are closed with 1012, as `Departures` says. 3. What
+        they say until they answer that is taken; what is theirs after that goes to their next connection.
         """
         self.accepting = False
         if self._server is not None:
@@ -68,10 +68,13 @@ class Listener:
         for connection in self._pacing.clear():
             connection.refuse()
         began = self._loop.time()
-        departures = Departures(len(self._connections), grace)
+        departures: Departures[Connection] = Departures(len(self._connections), grace)
         while True:
             elapsed = self._loop.time() - began
             for connection in departures.next(elapsed, [c for c in self._connections if c.open]):
+                if connection.worker is not None:
+                    self._core.withdraw(connection.worker)
+            for connection in departures.closing(elapsed):
                 self._send_away(connection)
             if elapsed >= grace or (self._deserted and not self._core.unfinished):
                 break

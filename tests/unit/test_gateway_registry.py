@@ -504,7 +504,7 @@ def test_everything_of_a_connection_that_is_sent_away_is_expected_back() -> None
     gateway.say(worker, type="registerfunction", id="f")
     _trigger(gateway, worker)
     gateway.effects.take()
-    gateway.core.send_away(worker)
+    gateway.core.withdraw(worker)
     assert [envelope for _, envelope in gateway.effects.take()] == [
         DropFunction(worker.owner, "default", "f", back=True),
         DropTrigger(worker.owner, "t-1"),

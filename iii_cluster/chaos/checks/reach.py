@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from iii_cluster.chaos.faults.kinds import KINDS, Action, Kind, Target
-from iii_cluster.chaos.history import CHURN, FIRST, REPLICATED, TAG, Call, Connection, Injected, end
+from iii_cluster.chaos.history import CHURN, FIRST, REPLICATED, TAG, UNANSWERED, Call, Connection, Injected, end
 from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
 from iii_cluster.cluster.map import Role
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND, TIMEOUT
@@ -125,7 +125,9 @@ class Reach:
         if call.kind != REPLICATED or not self._served_elsewhere(call, window):
             return True
         if kind.action is Action.TERM and window.alone:
-            return False  # it lets its workers finish, and there was another owner
+            # It lets its workers finish, and there was another owner. But who called from there comes back with it,
+            # which may take longer than answers are kept.
+            return from_there and call.outcome == UNANSWERED
         return from_there or call.ended <= window.settled
 
     def _served_elsewhere(self, call: Call, window: Window) -> bool:
