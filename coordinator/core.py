@@ -11,7 +11,7 @@ from iii_cluster.cluster.scripts import LeaseScan
 
 
 class Reachability:
-    """For how long Redis has answered without a break. Another server (`run_id`) breaks it: its leases may be stale."""
+    """For how long Redis has answered without a break. Another server breaks it: its leases may be stale."""
 
     def __init__(self, ttl: float, interval: float) -> None:
         self._patience = ttl + interval
@@ -22,7 +22,7 @@ class Reachability:
         self._last = 0.0
 
     def contact(self, now: float, server: str | None) -> None:
-        """Redis answered (with its run id), or did not (None)."""
+        """Redis answered (which server), or did not (None)."""
         if server is None or server != self._server or now - self._last > self._gap:
             self._since = now
         self._server = server

@@ -69,7 +69,7 @@ class CoordinatorService:
         self.functions_poll = FunctionsPoll(
             self._firing, node.asker, node.membership, node.redis, node.keys, lambda: self._ledger.term
         )
-        self._server = ""  # run id of the Redis that was scanned last
+        self._server = ""  # the Redis that was scanned last
         self._outage = Outage(logger, "leading")
         self._lead_task: asyncio.Task[None] | None = None
         self._poll_task: asyncio.Task[None] | None = None

@@ -75,7 +75,7 @@ class Witness:
 class Election:
     """Keeps trying to take or renew the leader lease, every lease interval.
 
-    `on_elected(term)` and `on_deposed()` alternate. `on_contact(now, run_id)` tells of every answer of Redis and
+    `on_elected(term)` and `on_deposed()` alternate. `on_contact(now, server)` tells of every answer of Redis and
     `on_contact(now, None)` of every failure to get one. `highest_term()` is the highest term this node knows of.
     """
 

@@ -11,6 +11,7 @@ class Keys:
         self.gone = f"{self.prefix}:gone"  # zset: id of a removed node -> when to forget it, ms of Redis' clock
         self.leader = f"{self.prefix}:leader"  # string with a time to live: node id of the leader
         self.term = f"{self.prefix}:term"  # integer: term of the newest leader
+        self.memory = f"{self.prefix}:memory"  # string: made when Redis has none, so that losing it is noticed
         self.map = f"{self.prefix}:map"  # hash: term, epoch, body
         self.workers = f"{self.prefix}:workers"  # hash: worker id -> WorkerRecord
         self.functions_digest = f"{self.prefix}:functions-digest"  # string: digest of the last functions_changed event

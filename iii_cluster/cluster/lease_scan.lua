@@ -1,13 +1,15 @@
 #!lua flags=allow-oom
 -- One consistent view of all leases, for the leader.
--- KEYS  1 leases (zset)  2 nodes (hash)  3 gone (zset)  4 term (string)
+-- KEYS  1 leases (zset)  2 nodes (hash)  3 gone (zset)  4 term (string)  5 memory (string)
 -- ARGV  1 term of the caller  2... ids of the nodes in the caller's map
--- Reply {current, run id, leases, gone}: leases is a flat list of id, ms left (negative once expired), NodeInfo
+-- Reply {current, server, leases, gone}: leases is a flat list of id, ms left (negative once expired), NodeInfo
 --       ("" if unknown); gone are those of the caller's nodes that left or were removed. current = 0: the caller's
 --       term is over, the lists are empty.
-local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+-- A server is another one, too, when it has lost its memory.
+local memory = redis.call('GET', KEYS[5]) or ''
+local server = (string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '') .. '/' .. memory
 if tonumber(redis.call('GET', KEYS[4]) or 0) ~= tonumber(ARGV[1]) then
-  return {0, run_id, {}, {}}
+  return {0, server, {}, {}}
 end
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -24,4 +26,4 @@ for i = 2, #ARGV do
     gone[#gone + 1] = ARGV[i]
   end
 end
-return {1, run_id, leases, gone}
+return {1, server, leases, gone}

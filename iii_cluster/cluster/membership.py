@@ -45,7 +45,7 @@ class Membership:
         self._interval = settings.lease_interval
         self._redis = redis
         self._scripts = Scripts(redis, keys)
-        self._server = ""  # run id of the Redis that renewed the lease last
+        self._server = ""  # the Redis that renewed the lease last
         self._departed: dict[str, None] = {}  # oldest first
         self._subscribers: list[Subscriber] = []
         self._in_map = asyncio.Event()

@@ -26,7 +26,7 @@ class Renewal(NamedTuple):
     """What a renewal found. `body` is empty unless the stored map is newer than the one the node has."""
 
     renewed: bool
-    server: str  # run id: another one means another Redis, which may have forgotten the newest
+    server: str  # another one means another Redis, or lost memory: it may have forgotten the newest
     term: int
     epoch: int
     body: bytes
@@ -41,7 +41,7 @@ class LeaseScan(NamedTuple):
     """All leases at one moment. `current` is false when the scanning leader's term is over."""
 
     current: bool
-    server: str  # run id: another one means another Redis, whose leases may be old or missing
+    server: str  # another one means another Redis, or lost memory: leases may be old or missing
     leases: dict[str, Lease]
     gone: set[str]  # nodes of the leader's map that left or were removed
 
@@ -77,7 +77,7 @@ class Scripts:
         """
         keys = self._keys
         renewed, server, term, epoch, body = await self._lease_renew(
-            keys=[keys.leases, keys.nodes, keys.gone, keys.map],
+            keys=[keys.leases, keys.nodes, keys.gone, keys.map, keys.memory],
             args=[node.id, ttl_ms, _encode(node), *seen, predecessor, GONE_MS],
         )
         return Renewal(bool(renewed), server.decode(), term, epoch, body)
@@ -89,7 +89,7 @@ class Scripts:
         """
         keys = self._keys
         current, server, flat, gone = await self._lease_scan(
-            keys=[keys.leases, keys.nodes, keys.gone, keys.term], args=[term, *nodes]
+            keys=[keys.leases, keys.nodes, keys.gone, keys.term, keys.memory], args=[term, *nodes]
         )
         leases = _leases(flat)
         for node in leases.keys() & set(departed):
@@ -108,11 +108,11 @@ class Scripts:
     ) -> Leadership:
         """Take or renew the leader lease: `held` is the term led in (0: none), `seen` the highest term known.
 
-        Who does not lead takes the lease only if `server`, a run id, answers.
+        Who does not lead takes the lease only if `server` answers.
         """
         keys = self._keys
         term, answering, holder = await self._leader_acquire(
-            keys=[keys.leader, keys.term], args=[node, ttl_ms, held, seen, server]
+            keys=[keys.leader, keys.term, keys.memory], args=[node, ttl_ms, held, seen, server]
         )
         return Leadership(term, answering.decode(), holder.decode())
 

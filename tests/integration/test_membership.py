@@ -188,6 +188,19 @@ async def test_the_lease_of_a_server_that_is_not_trusted_is_only_renewed(scripts
     assert (await scripts.acquire_leadership("c1", TTL_MS, 0, 1, "another")).term == 0
 
 
+async def test_a_server_that_lost_its_memory_is_another_one(scripts: Scripts, redis: Redis) -> None:
+    before = (await scripts.acquire_leadership("c1", TTL_MS, 0, 0)).server
+    assert (await scripts.scan_leases(1, [])).server == before
+    assert (await scripts.renew_lease(info("a"), TTL_MS, (0, 0))).server == before
+    await redis.flushall()
+    assert (await scripts.acquire_leadership("c2", TTL_MS, 0, 1, before)).term == 0, "the leader may be alive"
+    after = await scripts.acquire_leadership("c1", TTL_MS, 1, 1, before)
+    assert after.term > 1
+    assert after.server != before
+    assert (await scripts.renew_lease(info("a"), TTL_MS, (0, 0))).server == after.server
+    assert (await scripts.scan_leases(after.term, [])).server == after.server
+
+
 async def test_a_standby_does_not_release_the_leader(scripts: Scripts) -> None:
     await scripts.acquire_leadership("c1", TTL_MS, 0, 0)
     assert not await scripts.release_leadership("c2")
