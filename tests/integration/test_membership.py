@@ -29,14 +29,6 @@ TTL_MS = 60_000
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(tmp_path)
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def second(tmp_path: Path) -> Iterator[ValkeyServer]:
     directory = tmp_path / "second"
     directory.mkdir()

@@ -1,8 +1,6 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from msgspec.structs import replace
-
 from iii_cluster.bus.envelopes import (
     Envelope,
     FunctionOwners,
@@ -164,19 +162,6 @@ def test_an_event_that_is_refused_again_and_again_is_given_up() -> None:
         bus.get(SHARD, FunctionOwners(KEY, attempts + 1, OWNERS[:1]))
     assert attempts == MAX_REFUSALS + 1
     bus.get("gateway-a", Result("unknown"))
-
-
-def test_triggers_are_asked_for_when_the_node_is_in_the_map_not_before() -> None:
-    bus, membership = FakeBus(), FakeMembership()
-    joined = membership.map
-    before = replace(joined, nodes={name: node for name, node in joined.nodes.items() if name != bus.node_id})
-    membership.map = before
-    fired = Firing(cast(Bus, bus), cast(Membership, membership))
-    fired.watch(TYPE)
-    assert not bus.sent, "a shard does not answer strangers"
-    assert membership.subscriber is not None
-    membership.subscriber(before, replace(joined, epoch=2))
-    assert [(node, said.epoch) for node, said in bus.sent if isinstance(said, Watch)] == [(SHARD, 2)]
 
 
 def test_triggers_are_asked_for_when_shards_know_who_asks() -> None:
