@@ -22,8 +22,9 @@ class Envelope(Struct, array_like=True, gc=False, tag_field="kind"):
 class Invoke(Envelope, tag=1):
     """Call `function` on connection `conn` of the receiving gateway; `id` is a UUID made by the sender.
 
-    `traceparent` and `baggage` are JSON strings, quotes included. `once` is empty, or names an event that two
-    senders may tell of (a leader and its successor): a gateway that has seen the name drops the call.
+    `traceparent` and `baggage` are JSON strings, quotes included. `conn` 0 is the gateway itself: the function is a
+    module's. `once` is empty, or names a delivery that two senders may tell of (a leader and its successor, two owners
+    of a queue): a gateway that knows the name answers with how the first one ended, or will end.
     """
 
     id: str
@@ -356,6 +357,15 @@ class Cleanup(Envelope, tag=54):
 class CleanupDone(Envelope, tag=55):
     job: int
     step: str
+
+
+# -- modules: anybody -> shard -----------------------------------------------------------------------
+
+
+class Nudge(Envelope, tag=70):
+    """There is something to do about these keys, which the receiver owns: "<kind>:<rest>"."""
+
+    keys: list[str]
 
 
 # -- questions with a deadline -----------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     barrier: Seconds = 2.0  # longest hold of lookups in a slot that changed hands
     drain_timeout: Seconds = 10.0  # longest wait for calls in flight at shutdown
     reattach_window: Window = 2.0  # how long a worker that lost its connection may take to come back for its calls
+    handler_timeout: Seconds = 300.0  # longest wait of a module for a function it calls: conditions, hooks, handlers
     redis_outage_limit: Seconds = 10.0  # longest wait for Redis before remote calls fail
     handshake_timeout: Seconds = 10.0
     ping_interval: Seconds = 20.0

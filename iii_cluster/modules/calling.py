@@ -1,0 +1,83 @@
+"""Calls of modules that wait for the answer, with a time limit, and the conditions of triggers."""
+
+import asyncio
+
+import msgspec
+
+from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.protocol import errors
+from iii_cluster.protocol.errors import EngineError
+
+from .engine import Engine
+
+CONDITION_KEYS = ("condition_function_id", "_condition_path")  # the second one is of the oldest clients
+
+
+class HandlerError(EngineError):
+    """What a called function answered; `raw` is the whole error body, JSON."""
+
+    def __init__(self, raw: bytes) -> None:
+        body = errors.read(raw)
+        super().__init__(body.code, body.message)
+        self.raw = raw
+
+
+async def call(
+    engine: Engine,
+    function: str,
+    data: bytes,
+    *,
+    namespace: str = "default",
+    metadata: bytes = b"",
+    traceparent: bytes = b"",
+    baggage: bytes = b"",
+    once: str = "",
+    timeout: float | None = None,
+) -> bytes:
+    """The result as JSON, b"" for none. Raises HandlerError, or EngineError(TIMEOUT) after `timeout` seconds
+    (`handler_timeout` of the settings when not given)."""
+    limit = engine.settings.handler_timeout if timeout is None else timeout
+    ended: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
+
+    def done(result: bytes, error: bytes) -> None:
+        if not ended.done():
+            ended.set_result((result, error))
+
+    invocation = engine.invoke(
+        function,
+        data,
+        done,
+        namespace=namespace,
+        metadata=metadata,
+        traceparent=traceparent,
+        baggage=baggage,
+        once=once,
+    )
+    try:
+        async with asyncio.timeout(limit):
+            result, error = await ended
+    except TimeoutError:
+        raise EngineError(errors.TIMEOUT, f"{function} did not answer within {limit:g} s") from None
+    finally:
+        invocation.forget()
+    if error:
+        raise HandlerError(error)
+    return result
+
+
+def condition_of(trigger: Trigger) -> str:
+    """The id of a trigger's condition function, "" without one."""
+    if not any(key.encode() in trigger.config for key in CONDITION_KEYS):
+        return ""
+    config = msgspec.json.decode(trigger.config)
+    names = [config.get(key) for key in CONDITION_KEYS] if isinstance(config, dict) else []
+    return next((name for name in names if isinstance(name, str) and name), "")
+
+
+async def allowed(engine: Engine, trigger: Trigger, data: bytes) -> bool:
+    """Whether the trigger's condition, called with the event, lets it fire: anything but `false` does.
+
+    Raises EngineError when the condition fails or does not answer.
+    """
+    condition = condition_of(trigger)
+    return not condition or await call(engine, condition, data, namespace=trigger.namespace) != b"false"

@@ -1,0 +1,1 @@
+"""Commands of modules to Redis: many at once over few round trips."""
