@@ -32,7 +32,7 @@ async def call(
     traceparent: bytes = b"",
     baggage: bytes = b"",
     once: str = "",
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109
 ) -> bytes:
     """The result as JSON, b"" for none. Raises HandlerError, or EngineError(TIMEOUT) after `timeout` seconds
     (`handler_timeout` of the settings when not given)."""

@@ -143,7 +143,7 @@ class Commands:
     async def _send(self, batch: list[_Command]) -> list[_Command]:
         """One round trip; returns what is to be sent once more."""
         try:
-            await self._connection.connect()
+            await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             return self._after_loss(batch, error)
         replies: list[Any] = []
