@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from iii_cluster.config.fields import SETTINGS
 from iii_cluster.config.load import Config
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings, Topology
@@ -44,7 +45,7 @@ class RedisUnreachable(Exception):
 
 @click.command()
 @config_option
-@setting_options((*Topology.__struct_fields__, *Settings.__struct_fields__))
+@setting_options((*Topology.__struct_fields__, *SETTINGS))
 def up(config_file: Path | None, **flags: Any) -> None:
     """Run a whole cluster on this machine: gateways, shards, coordinators.
 

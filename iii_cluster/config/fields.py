@@ -34,9 +34,16 @@ def _field(info: msgspec.structs.FieldInfo) -> Field:
     return Field(info.name, key, f"III_CLUSTER_{variable}", info.type, is_number)
 
 
+# Modules have a part of the file of their own.
+MODULES_VARIABLE = "III_CLUSTER_MODULES"  # JSON, from a parent to its children
+
 FIELDS: dict[str, Field] = {
-    info.name: _field(info) for struct in (Settings, Topology) for info in msgspec.structs.fields(struct)
+    info.name: _field(info)
+    for struct in (Settings, Topology)
+    for info in msgspec.structs.fields(struct)
+    if info.name != "modules"
 }
+SETTINGS = tuple(name for name in Settings.__struct_fields__ if name in FIELDS)
 KEYS: dict[str, Field] = {field.key: field for field in FIELDS.values()}
 
 

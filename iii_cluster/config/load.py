@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from .cluster import read_cluster
 from .document import Document, read_document
 from .errors import ConfigError, Findings, InvalidConfig, Notice
-from .fields import FIELDS, KEYS, BadValue, convert
+from .fields import FIELDS, KEYS, MODULES_VARIABLE, SETTINGS, BadValue, convert
 from .reference import read_reference
-from .settings import Settings, Topology
+from .settings import ModuleEntry, Settings, Topology
 
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
@@ -54,9 +55,10 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
 def to_environment(settings: Settings) -> dict[str, str]:
     """Variables that make a child process load exactly these settings; URLs stay out of its argument list."""
     variables = {}
-    for name in Settings.__struct_fields__:
+    for name in SETTINGS:
         value = getattr(settings, name)
         variables[FIELDS[name].variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+    variables[MODULES_VARIABLE] = msgspec.json.encode(settings.modules).decode()
     return variables
 
 
@@ -95,6 +97,11 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[Findings, dict[str, o
             layer[field.name] = convert(field, text, text=field.is_number)
         except BadValue as error:
             findings.error(0, f"{field.variable}: {error.message}", error.hint)
+    if modules := environ.get(MODULES_VARIABLE):
+        try:
+            layer["modules"] = msgspec.json.decode(modules, type=tuple[ModuleEntry, ...])
+        except msgspec.MsgspecError as error:
+            findings.error(0, f"{MODULES_VARIABLE}: {error}")
     return findings, layer
 
 

@@ -3,12 +3,16 @@
 from msgspec import Struct
 
 WORKER_MANAGER = "iii-worker-manager"
+STREAM = "iii-stream"
 
 
 class Module(Struct, frozen=True, kw_only=True):
-    """`missing` says what an operator goes without while the module is not supported; "" when nothing is."""
+    """`missing` says what an operator goes without while the module is not supported; "" when nothing is.
 
-    keys: frozenset[str]
+    `keys` are those of its config, None when its class knows them.
+    """
+
+    keys: frozenset[str] | None
     missing: str = ""
 
 
@@ -24,6 +28,8 @@ def _module(keys: str, missing: str = "") -> Module:
     return Module(keys=frozenset(keys.split()), missing=missing)
 
 
+_BUILT = Module(keys=None)
+
 MODULES: dict[str, Module] = {
     WORKER_MANAGER: _module("host port handshake_timeout_ms middleware_function_id rbac"),
     "iii-engine-functions": _module(""),
@@ -34,14 +40,11 @@ MODULES: dict[str, Module] = {
     "iii-http": _module(
         "port host default_timeout concurrency_request_limit cors middleware", "its triggers are parked"
     ),
-    "iii-state": _module(
-        "adapter triggers_enabled max_value_bytes save_interval_ms",
-        "its functions are unknown and its triggers are parked",
-    ),
-    "iii-stream": _module("port host auth_function adapter", "its functions are unknown and its triggers are parked"),
-    "iii-queue": _module("adapter queue_configs", "enqueueing fails and its triggers are parked"),
-    "iii-pubsub": _module("adapter", "its functions are unknown and its triggers are parked"),
-    "iii-cron": _module("adapter", "its triggers are parked"),
+    "iii-state": _BUILT,
+    "iii-stream": _BUILT,
+    "iii-queue": _BUILT,
+    "iii-pubsub": _BUILT,
+    "iii-cron": _BUILT,
     "iii-exec": _module("exec watch", "its commands are not run"),
     "iii-http-functions": _module("security", "functions behind an HTTP address are not called"),
     "iii-bridge": _module("url expose forward service_id service_name", "nothing is forwarded"),
@@ -63,8 +66,6 @@ CLASSES: dict[str, str] = {
 }
 
 OLD_NAMES: dict[str, str] = {name: f"iii-{name}" for name in ("http", "state", "queue", "pubsub", "cron")}
-
-ADAPTER_KEYS = frozenset({"class", "name", "config"})
 
 
 def canonical_name(name: str) -> str | None:

@@ -4,15 +4,18 @@ workers: [{name, config?}]                        modules: [{class, config?}]
 registration_namespace_grace_ms: 5000             port: 49134
 """
 
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
+
+from iii_cluster.modules.imports import BadConfig, is_import_path
+from iii_cluster.modules.load import make
 
 from .document import Document, Place
 from .errors import Findings, did_you_mean
 from .fields import BadValue, convert_plain
-from .modules import ADAPTER_KEYS, CLASSES, MODULES, OLD_NAMES, WORKER_MANAGER, canonical_name
-from .settings import WORKER_PORT, Limit, Port
+from .modules import CLASSES, MODULES, OLD_NAMES, STREAM, WORKER_MANAGER, canonical_name
+from .settings import WORKER_PORT, Limit, ModuleEntry, Port
 
 ROOT_KEYS = ("workers", "modules", "port", "registration_namespace_grace_ms", "cluster")
 ENTRY_KEYS = frozenset({"name", "class", "image", "config"})
@@ -39,6 +42,8 @@ def read_reference(document: Document, findings: Findings) -> dict[str, object]:
     for entry in entries.values():
         if entry.name == WORKER_MANAGER:
             values |= _worker_manager(document, entry, findings)
+        elif entry.name not in MODULES or MODULES[entry.name].keys is None:
+            _module(document, entry, values, findings)
         elif missing := MODULES[entry.name].missing:
             findings.notice(document.line(entry.place), f"{entry.written} is not supported yet; {missing}")
     _read_port(document, values, findings)
@@ -87,7 +92,7 @@ def _entry(document: Document, item: object, place: Place, findings: Findings) -
         findings.error(line, "an entry needs either a `name` or a `class`, as text")
         return None
     written = names[0]
-    name = canonical_name(written)
+    name = written if is_import_path(written) else canonical_name(written)
     if name is None:
         _refuse_unknown(document, item, written, place, findings)
         return None
@@ -124,23 +129,28 @@ def _refuse_second(document: Document, first: Entry, second: Entry, findings: Fi
 
 def _check_keys(document: Document, entry: Entry, findings: Findings) -> None:
     place = (*entry.place, "config")
-    known = MODULES[entry.name].keys
-    for key, value in entry.config.items():
+    known = MODULES[entry.name].keys if entry.name in MODULES else None
+    if known is None:
+        return
+    for key in entry.config:
         if key not in known:
             line = document.line((*place, key))
             findings.error(line, f"unknown key `{key}` of {entry.written}", did_you_mean(key, known))
-        elif key == "adapter" and value is not None:
-            _check_adapter(document, value, (*place, key), findings)
 
 
-def _check_adapter(document: Document, value: object, place: Place, findings: Findings) -> None:
-    if not isinstance(value, dict):
-        findings.error(document.line(place), "`adapter` must be a mapping with `name` or `class`")
+def _module(document: Document, entry: Entry, values: dict[str, object], findings: Findings) -> None:
+    """A module of this build, or of a user's package: its class knows what its config may be."""
+    made = ModuleEntry(entry.name, entry.config)
+    try:
+        make(made)
+    except BadConfig as error:
+        place = (*entry.place, "config", error.key) if error.key else entry.place
+        findings.error(document.line(place), f"{entry.written}: {error.message}", error.hint)
         return
-    for key in value:
-        if key not in ADAPTER_KEYS:
-            line = document.line((*place, key))
-            findings.error(line, f"unknown key `adapter.{key}`", did_you_mean(key, ADAPTER_KEYS))
+    values["modules"] = (*cast(tuple[ModuleEntry, ...], values.get("modules", ())), made)
+    port = entry.config.get("port")
+    if entry.name == STREAM and port is not None:
+        values["stream_port"] = port
 
 
 def _worker_manager(document: Document, entry: Entry, findings: Findings) -> dict[str, object]:

@@ -4,7 +4,7 @@ Defaults live here and nowhere else. Times are seconds unless the name says `_ms
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -30,6 +30,13 @@ class Duplicates(StrEnum):
     BALANCE = "balance"  # all of them serve, calls are spread
     REJECT = "reject"  # the first keeps it, the others are told
     REPLACE = "replace"  # the newest serves, the others stand by
+
+
+class ModuleEntry(Struct, frozen=True):
+    """A module that the file says something of: a built-in one by its present name, or "package.module:Class"."""
+
+    name: str
+    config: dict[str, Any] = {}
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -60,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     send_high_water: Limit = 2**20  # bytes queued for one worker before its callers are paused
     stall_timeout: Seconds = 10.0  # a worker that reads nothing this long while congested is cut off
     log_level: LogLevel = "info"
+    modules: tuple[ModuleEntry, ...] = ()  # only in files; children get them from their parent
 
 
 class Topology(Struct, frozen=True, kw_only=True):

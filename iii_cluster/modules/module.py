@@ -82,6 +82,7 @@ class Module:
     name: ClassVar[str]  # for people
     Config: ClassVar[Any] = NoConfig  # a msgspec Struct; forbid_unknown_fields finds slips of the pen
     adapters: ClassVar[Mapping[str, str]] = {}  # name -> "package.module:Class"
+    default_adapter: ClassVar[str] = ""
 
     def __init__(self, config: Any) -> None:
         self.config = config

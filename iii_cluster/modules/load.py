@@ -1,0 +1,46 @@
+"""The modules of a process, made from what the configuration says of them."""
+
+import importlib.util
+from collections.abc import Sequence
+
+from iii_cluster.config.settings import ModuleEntry
+
+from .adapters import AdapterChoice, load_adapter
+from .imports import BadConfig, convert, imported
+from .module import Module
+
+# Always there, in this order; a file only says how they are.
+BUILTIN = {
+    "iii-state": "iii_cluster.modules.state.module:StateModule",
+    "iii-stream": "iii_cluster.modules.stream.module:StreamModule",
+    "iii-queue": "iii_cluster.modules.queue.module:QueueModule",
+    "iii-pubsub": "iii_cluster.modules.pubsub.module:PubSubModule",
+    "iii-cron": "iii_cluster.modules.cron.module:CronModule",
+}
+
+
+def load_modules(entries: Sequence[ModuleEntry]) -> list[Module]:
+    """The built-in modules, then those of users, in the order of the file. Raises BadConfig."""
+    configs = {entry.name: entry.config for entry in entries}
+    users = [entry.name for entry in entries if entry.name not in BUILTIN]
+    there = [name for name, path in BUILTIN.items() if _exists(path)]
+    return [make(ModuleEntry(name, configs.get(name, {}))) for name in (*there, *users)]
+
+
+def _exists(path: str) -> bool:
+    try:
+        return importlib.util.find_spec(path.partition(":")[0]) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def make(entry: ModuleEntry) -> Module:
+    """One module; everything that its config names is found and checked. Raises BadConfig."""
+    kind = imported(BUILTIN.get(entry.name, entry.name))
+    if not (isinstance(kind, type) and issubclass(kind, Module)):
+        raise BadConfig(f"{entry.name} is no module: it does not extend iii_cluster.modules.module.Module")
+    config = convert(entry.config, kind.Config)
+    choice = getattr(config, "adapter", None)
+    if isinstance(choice, AdapterChoice):
+        load_adapter(kind, choice)
+    return kind(config)
