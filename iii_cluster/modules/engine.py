@@ -1,12 +1,14 @@
 """What a module may ask of the process it runs in."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.settings import Settings
-from iii_cluster.redis.commands import Commands
+
+if TYPE_CHECKING:  # the command line reads configurations without it
+    from iii_cluster.redis.commands import Commands
 
 Done = Callable[[bytes, bytes], None]  # (result, error), both JSON; error wins, both empty: success without a value
 
@@ -73,10 +75,10 @@ class Engine(Protocol):
         """First part of all keys of this cluster: "{name}"."""
 
     @property
-    def commands(self) -> Commands:
+    def commands(self) -> "Commands":
         """The cluster's Redis (the first of `redis_urls`)."""
 
-    def commands_of(self, url: str) -> Commands:
+    def commands_of(self, url: str) -> "Commands":
         """Another server's, shared by all modules that name it; closed with the process."""
 
     def invoke(
