@@ -103,3 +103,7 @@ class Module:
 
     async def shutdown(self) -> None:
         """Stop what `initialize` began; within a second or so."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Numbers for the admin port, JSON-able."""
+        return {}
