@@ -1,5 +1,6 @@
 """Command line of the bench: `python -m bench`."""
 
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,12 +13,13 @@ from rich.console import Console
 from . import suite
 from .cluster import Cluster, ClusterError, Valkey
 from .figures import Row
+from .modules import suite as module_suite
 from .remote import LoadError
 from .report import facts, print_table, write_json
 from .usage import raise_open_files
 
 OPEN_FILES = 16_384  # also for the gateways, which inherit the limit
-SCENARIOS = ("calls", "scale", "register", "memory", "compare")
+SCENARIOS = ("calls", "scale", "register", "memory", "state", "streams", "queues", "pubsub", "cron", "compare")
 FULL_SECONDS = 2.0
 QUICK_SECONDS = 0.6
 BUSY = 0.25  # load average per core before the run from which figures are suspect
@@ -66,7 +68,8 @@ def main(
         if url:
             runs = against_url(plan, suite.Target(url, url2), other)
         else:
-            runs = against_own(plan, stack.enter_context(Valkey()), other)
+            modules = module_suite.quick(seconds) if quick else module_suite.full(seconds)
+            runs = against_own(plan, modules, stack.enter_context(Valkey()), other)
         for name in names or (["compare"] if other else list(runs)):
             if name not in runs:
                 raise click.UsageError(f"{name} needs control of the processes: run it without --url")
@@ -92,13 +95,16 @@ def against_url(plan: suite.Plan, target: suite.Target, other: str | None) -> di
     return runs
 
 
-def against_own(plan: suite.Plan, valkey: Valkey, other: str | None) -> dict[str, Scenario]:
+def against_own(plan: suite.Plan, modules: module_suite.Plan, valkey: Valkey, other: str | None) -> dict[str, Scenario]:
     """All scenarios, each with a cluster of its own."""
 
     def fresh(name: str, scenario: Callable[[Cluster], list[Row]]) -> Scenario:
         def run() -> list[Row]:
-            with Cluster(valkey, f"bench-{name}") as cluster:
-                return scenario(cluster)
+            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+                config.write(module_suite.CONFIG)
+                config.flush()
+                with Cluster(valkey, f"bench-{name}", Path(config.name)) as cluster:
+                    return scenario(cluster)
 
         return run
 
@@ -107,6 +113,11 @@ def against_own(plan: suite.Plan, valkey: Valkey, other: str | None) -> dict[str
         "scale": lambda: suite.scale(plan, valkey),
         "register": fresh("register", lambda cluster: suite.register(plan, suite.own_target(cluster))),
         "memory": fresh("memory", lambda cluster: suite.memory(plan, cluster)),
+        "state": fresh("state", lambda cluster: module_suite.state(modules, cluster, valkey)),
+        "streams": fresh("streams", lambda cluster: module_suite.streams(modules, cluster)),
+        "queues": fresh("queues", lambda cluster: module_suite.queues(modules, cluster)),
+        "pubsub": fresh("pubsub", lambda cluster: module_suite.pubsub(modules, cluster)),
+        "cron": fresh("cron", lambda cluster: module_suite.cron(modules, cluster)),
     }
     if other:
         runs["compare"] = fresh("compare", lambda cluster: suite.compare(plan, suite.own_target(cluster), other))

@@ -112,8 +112,9 @@ class Process:
 class Cluster:
     """Two gateways, a shard and a coordinator on free ports. Use as a context manager."""
 
-    def __init__(self, valkey: Valkey, name: str) -> None:
-        self._common = ["--redis-url", valkey.url, "--cluster", name, "--host", "127.0.0.1", "--admin-port", "0"]
+    def __init__(self, valkey: Valkey, name: str, config: Path | None = None) -> None:
+        self._common = ["--config", str(config)] if config else []
+        self._common += ["--redis-url", valkey.url, "--cluster", name, "--host", "127.0.0.1", "--admin-port", "0"]
         self._common += ["--log-level", "warning"]
         self._processes: list[Process] = []
         self._valkey = valkey
@@ -136,6 +137,9 @@ class Cluster:
         deadline = time.monotonic() + READY_TIMEOUT
         for process in self._processes:
             process.wait_ready(deadline)
+        self.streams_a, self.streams_b = (
+            f"ws://127.0.0.1:{node.ports['stream']}/" for node in (self.gateway_a, self.gateway_b)
+        )
         self.url_a, self.url_b = (
             f"ws://127.0.0.1:{node.ports['worker']}/" for node in (self.gateway_a, self.gateway_b)
         )

@@ -20,6 +20,7 @@ ANSWER_TIMEOUT = 5.0  # seconds the caller waits for what is still out when the 
 REGISTER_TIMEOUT = 60.0  # seconds until registered functions must be callable
 RETRY_PAUSE = 0.002  # seconds between two calls of a function that is not there yet
 LANES = 64  # calls in flight while each function is called once
+DATA = b'{"n":12345,"name":"hello"}'
 
 
 def function_names(prefix: str, count: int) -> list[str]:
@@ -92,11 +93,12 @@ def invocation_ids() -> Iterator[bytes]:
 
 
 class Caller:
-    """Closed loop: starts a call for every one that ends, so that `in_flight` are out; round robin over functions."""
+    """Closed loop: starts a call for every one that ends, so that `in_flight` are out; round robin over functions,
+    and for each over the inputs."""
 
-    def __init__(self, functions: Sequence[str]) -> None:
+    def __init__(self, functions: Sequence[str], inputs: Sequence[bytes] = (DATA,)) -> None:
         self._ids = invocation_ids()
-        self._templates = [self._template(function) for function in functions]
+        self._templates = [self._template(function, data) for function in functions for data in inputs]
         self._turn = 0
         self._started: dict[bytes, float] = {}
         self._running = False
@@ -105,10 +107,10 @@ class Caller:
         self.errors = 0
 
     @staticmethod
-    def _template(function: str) -> tuple[bytes, bytes]:
+    def _template(function: str, data: bytes) -> tuple[bytes, bytes]:
         """Frame of a call around its invocation id."""
         before = b'{"type":"invokefunction","invocation_id":"'
-        after = b'","function_id":"' + function.encode() + b'","data":{"n":12345,"name":"hello"}}'
+        after = b'","function_id":"' + function.encode() + b'","data":' + data + b"}"
         return header(len(before) + UUID_SIZE + len(after)) + before, after
 
     def receive(self, endpoint: Endpoint, messages: list[bytes]) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Self, TypeVar
 
@@ -16,7 +16,7 @@ import uvloop
 from msgspec import Struct
 
 from .figures import percentile
-from .load import Caller, EchoWorker, call_each, function_names, until_callable
+from .load import DATA, Caller, EchoWorker, call_each, function_names, until_callable
 from .usage import cpu_seconds, raise_open_files
 from .wire import Endpoint, WireError, connect
 
@@ -96,9 +96,10 @@ class Load:
         seconds: float,
         warm_up: float,
         watch: Mapping[str, int],
+        inputs: Sequence[str] = (),
     ) -> CallReport:
         """Calls for `warm_up` + `seconds` and measures the latter, with the CPU time of the processes in `watch`."""
-        caller = Caller(functions)
+        caller = Caller(functions, [data.encode() for data in inputs] or [DATA])
         pids = {**watch, "caller": os.getpid()}
         endpoint = await connect(url, caller.receive)
         try:
@@ -150,10 +151,13 @@ class Load:
 
 
 class LoadProcess:
-    """A child process with a `Load`; one request at a time. Use as a context manager."""
+    """A child process with a `Load`; one request at a time. Use as a context manager.
 
-    def __init__(self) -> None:
-        self._child = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    `module` is run there, and calls `main` with the load it has.
+    """
+
+    def __init__(self, module: str = __name__) -> None:
+        self._child = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = self._child.pid
 
     def __enter__(self) -> Self:
@@ -201,11 +205,11 @@ class LoadError(Exception):
     """A request to a load process failed; the text says how."""
 
 
-async def serve() -> None:
+async def serve(make: Callable[[], Load]) -> None:
     loop = asyncio.get_running_loop()
     requests = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
-    load = Load()
+    load = make()
     while line := await requests.readline():
         request = msgspec.json.decode(line, type=Request)
         try:
@@ -216,6 +220,10 @@ async def serve() -> None:
         sys.stdout.buffer.flush()
 
 
-if __name__ == "__main__":
+def main(make: Callable[[], Load]) -> None:
     raise_open_files(OPEN_FILES)
-    uvloop.run(serve())
+    uvloop.run(serve(make))
+
+
+if __name__ == "__main__":
+    main(Load)

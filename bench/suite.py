@@ -70,9 +70,10 @@ def window(
     in_flight: int,
     seconds: float,
     watch: Mapping[str, int] | None = None,
+    inputs: Sequence[str] = (),
 ) -> CallReport:
     """One measured window of calls."""
-    arguments = {"url": url, "functions": functions, "in_flight": in_flight, "seconds": seconds}
+    arguments = {"url": url, "functions": functions, "in_flight": in_flight, "seconds": seconds, "inputs": inputs}
     return caller.ask(CallReport, "call", **arguments, warm_up=WARM_UP, watch=watch or {})
 
 

@@ -1,0 +1,1 @@
+"""Scenarios of the modules: state, streams, queues, pub/sub, cron."""
