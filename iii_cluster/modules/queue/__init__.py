@@ -1,0 +1,1 @@
+"""Queues: topics with subscribers, and named queues that run functions later."""
