@@ -23,12 +23,12 @@ from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.config.settings import Duplicates
 from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.protocol.payload import BadPayload, check_text, with_caller
+from iii_cluster.routing.ids import Ids
 from iii_cluster.routing.table import RouteTable
 
 from .announcer import Announcer
 from .backpressure import Backpressure, target_released
 from .call import Call
-from .ids import Ids
 from .invocations import Invocations
 from .membership import WorkerMembership
 from .registry import Registry

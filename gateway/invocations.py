@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from iii_cluster.bus.envelopes import Invoke, Owner, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
+from iii_cluster.routing.ids import Ids, maker_of
 from iii_cluster.routing.route import Route, Target
 from iii_cluster.routing.table import RouteTable
 
 from .backpressure import Backpressure
 from .call import CHANNEL_CLOSED, STOPPED, Call, Done, not_found, stopped, unserved
 from .handover import Handover
-from .ids import Ids, maker_of
 from .kept import MAX_CALLS, LostConnections
 from .once import Once
 from .parked import Parked

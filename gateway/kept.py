@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from iii_cluster.bus.envelopes import Deliver
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.cluster.map import ClusterMap, tag_of
+from iii_cluster.routing.ids import maker_of
 
 from .call import fitting
-from .ids import maker_of
 from .worker import Answers, Worker
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import Any
 
 from iii_cluster.bus.ask import Asker, AskError
+from iii_cluster.routing.ids import maker_of
 
 from .core import GatewayCore
-from .ids import maker_of
 from .listener import same_secret
 from .worker import Worker
 

@@ -1,17 +1,17 @@
-"""Ids made by a gateway: random UUIDs whose first eight digits say which gateway made them.
+"""Ids made by a node: random UUIDs whose first eight digits say which process made them.
 
 A worker may reconnect elsewhere before it answers a call or reattaches: any gateway can tell from the id whom to tell.
 """
 
 import os
 
-from iii_cluster.cluster.map import ClusterMap, Role, tag_of
+from iii_cluster.cluster.map import ClusterMap, tag_of
 
 _POOL_BYTES = 12 * 256
 
 
 class Ids:
-    """Ids of the node called `node` ("gateway-" and eight hex digits)."""
+    """Ids of the node called `node` (its role, "-" and eight hex digits)."""
 
     def __init__(self, node: str) -> None:
         self._tag = tag_of(node)
@@ -31,6 +31,6 @@ class Ids:
 
 
 def maker_of(value: str, current: ClusterMap) -> str:
-    """The gateway that made an id, in its present incarnation; "" when it is not in the map (any more)."""
+    """The node that made an id, in its present incarnation; "" when it is not in the map (any more)."""
     tag = value[:8]
-    return next((node for node in current.of_role(Role.GATEWAY) if tag_of(node) == tag), "")
+    return next((node for node in current.nodes if tag_of(node) == tag), "")
