@@ -114,6 +114,10 @@ export class Driver {
     await this.iii.trigger({ ...this.request(command), action: this.TriggerAction.Void() })
   }
 
+  op_enqueue(command) {
+    return this.iii.trigger({ ...this.request(command), action: this.TriggerAction.Enqueue({ queue: command.queue }) })
+  }
+
   op_provide(command) {
     const provider = new Provider(command.type, command.unique)
     this.providers.set(command.type, provider)
@@ -175,6 +179,7 @@ export class Driver {
         return { worker: this.name, data }
       },
     }
+    handlers.value = async () => command.value
     return handlers[command.kind]
   }
 }

@@ -27,6 +27,7 @@ class Client(Protocol):
     def register(self, command: Json, handler: Handler) -> Callable[[], None]: ...
     def call(self, command: Json) -> Any: ...
     def void(self, command: Json) -> None: ...
+    def enqueue(self, command: Json) -> Any: ...
     def provide(self, command: Json, provider: "Provider") -> None: ...
     def unprovide(self, command: Json) -> None: ...
     def trigger(self, command: Json) -> Callable[[], None]: ...
@@ -123,6 +124,9 @@ class Driver:
     def op_void(self, command: Json) -> None:
         self.client.void(command)
 
+    def op_enqueue(self, command: Json) -> Any:
+        return self.client.enqueue(command)
+
     def op_provide(self, command: Json) -> None:
         provider = Provider(self.output, command["type"], command.get("unique"))
         self._providers[command["type"]] = provider
@@ -173,4 +177,7 @@ class Driver:
             hold.wait()
             return {"worker": self._name, "data": data}
 
-        return {"echo": echo, "fail": fail, "record": record, "hold": held}[command["kind"]]
+        def value(data: Any) -> Any:
+            return command["value"]
+
+        return {"echo": echo, "fail": fail, "record": record, "hold": held, "value": value}[command["kind"]]

@@ -58,6 +58,10 @@ class LegacyClient:
     def void(self, command: Json) -> None:
         self.iii.trigger({**self._request(command), "action": TriggerAction.Void()})
 
+    def enqueue(self, command: Json) -> Any:
+        receipt = self.iii.trigger({**self._request(command), "action": TriggerAction.Enqueue(queue=command["queue"])})
+        return receipt if isinstance(receipt, dict) else receipt.model_dump()
+
     def provide(self, command: Json, provider: Provider) -> None:
         self.iii.register_trigger_type({"id": command["type"], "description": "of a test"}, Triggers(provider))
 

@@ -60,6 +60,10 @@ class ModernClient:
     def void(self, command: Json) -> None:
         self.iii.trigger({**self._request(command), "action": TriggerAction.Void()})
 
+    def enqueue(self, command: Json) -> Any:
+        receipt = self.iii.trigger({**self._request(command), "action": TriggerAction.Enqueue(queue=command["queue"])})
+        return receipt if isinstance(receipt, dict) else receipt.model_dump()
+
     def provide(self, command: Json, provider: Provider) -> None:
         async def on_the_loop() -> None:
             self.iii.register_trigger_type({"id": command["type"], "description": "of a test"}, Triggers(provider))
