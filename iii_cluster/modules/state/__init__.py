@@ -1,0 +1,1 @@
+"""Values by scope and key, shared by all workers."""

@@ -1,0 +1,1 @@
+"""Partial updates of stored values, for state and streams: the operations, and doing them atomically per key."""
