@@ -269,11 +269,12 @@ class RejectFunction(Envelope, tag=34):
 
 
 # -- watches: gateway, shard or coordinator <-> shard ------------------------------------------------
-# Keys: "function:<namespace>/<id>" and "triggers:<type>".
+# Keys: "function:<namespace>/<id>", "served:<namespace>/<id>" and "triggers:<type>".
 
 
 class Watch(Envelope, tag=40):
-    """Ask for a snapshot of each key and for every later change. An empty function is answered, not watched."""
+    """Ask for a snapshot of each key and for every later change. An empty function is answered, not watched; whether
+    one is served is always watched."""
 
     epoch: int
     keys: list[str]
@@ -307,6 +308,13 @@ class TriggerChange(Envelope, tag=44):
     version: int
     put: list[Trigger] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+
+
+class Served(Envelope, tag=45):
+    """Answer and push for a served key: whether anybody serves the function, or is expected back soon."""
+
+    key: str
+    on: bool
 
 
 # -- membership and cleanup: gateway <-> coordinator <-> shard ---------------------------------------

@@ -1,6 +1,7 @@
 """Triggers of the types this node fires, watched at the shard that owns the type. Pure."""
 
-from collections.abc import Collection
+import logging
+from collections.abc import Callable, Collection
 
 from iii_cluster.bus.envelopes import Trigger, TriggerChange, TriggerSnapshot, Watch
 from iii_cluster.bus.outbox import Outbox
@@ -8,11 +9,15 @@ from iii_cluster.cluster.map import ClusterMap
 
 from .keys import TRIGGERS, triggers_key
 
+log = logging.getLogger(__name__)
+
+Changed = Callable[[], None]
+
 
 class Subscription:
     """The bound triggers of one type."""
 
-    __slots__ = ("asked", "known", "triggers", "type", "version")
+    __slots__ = ("asked", "changed", "known", "triggers", "type", "version")
 
     def __init__(self, trigger_type: str) -> None:
         self.type = trigger_type
@@ -20,6 +25,14 @@ class Subscription:
         self.known = False  # a snapshot has arrived
         self.version = 0
         self.triggers: dict[str, Trigger] = {}
+        self.changed: list[Changed] = []
+
+    def tell(self) -> None:
+        for changed in self.changed:
+            try:
+                changed()
+            except Exception:
+                log.exception("action=trigger_watcher_failed type=%s", self.type)
 
 
 class Subscriptions:
@@ -30,10 +43,15 @@ class Subscriptions:
         self._outbox = outbox
         self._types: dict[str, Subscription] = {}
 
-    def watch(self, trigger_type: str) -> None:
-        if trigger_type not in self._types:
-            self._types[trigger_type] = Subscription(trigger_type)
-            self._ask(self._types[trigger_type])
+    def watch(self, trigger_type: str, changed: Changed | None = None) -> Subscription:
+        """`changed()` when the type becomes known and after every change from then on."""
+        subscription = self._types.get(trigger_type)
+        if subscription is None:
+            subscription = self._types[trigger_type] = Subscription(trigger_type)
+            self._ask(subscription)
+        if changed is not None:
+            subscription.changed.append(changed)
+        return subscription
 
     def known(self, trigger_type: str) -> bool:
         """Whether a shard has ever said which triggers there are."""
@@ -47,9 +65,13 @@ class Subscriptions:
     def on_snapshot(self, shard: str, said: TriggerSnapshot) -> None:
         subscription = self._of(said.key, shard)
         if subscription is not None:
+            triggers = {trigger.id: trigger for trigger in said.triggers}
+            news = not subscription.known or triggers != subscription.triggers
             subscription.known = True
             subscription.version = said.version
-            subscription.triggers = {trigger.id: trigger for trigger in said.triggers}
+            subscription.triggers = triggers
+            if news:
+                subscription.tell()
 
     def on_change(self, shard: str, said: TriggerChange) -> None:
         subscription = self._of(said.key, shard)
@@ -62,6 +84,7 @@ class Subscriptions:
             subscription.triggers.pop(trigger_id, None)
         for trigger in said.put:
             subscription.triggers[trigger.id] = trigger
+        subscription.tell()
 
     def on_map(self, new: ClusterMap) -> None:
         old, self.map = self.map, new
@@ -73,6 +96,12 @@ class Subscriptions:
         for subscription in self._types.values():
             if subscription.asked == shard:
                 self._ask(subscription)
+
+    def reincarnate(self) -> None:
+        """This node goes on under a new id: it asks again as soon as it has a map. What is known stays."""
+        self.map = ClusterMap()
+        for subscription in self._types.values():
+            subscription.asked = ""
 
     def _ask(self, subscription: Subscription) -> None:
         subscription.asked = self.map.owner(subscription.type)
