@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from .ops import Op, OpError
@@ -65,7 +65,7 @@ class Turns:
         return await update.ended
 
     async def close(self) -> None:
-        """What still waits is cancelled."""
+        """What still waits fails."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -87,13 +87,11 @@ class Turns:
                     value = await self._turn(stored, value, waiting, taken)
                     known = True
                 except Exception as error:
-                    for update in taken or [waiting.popleft()]:
-                        if not update.ended.done():
-                            update.ended.set_exception(error)
+                    _fail((*taken, *waiting), error)  # one after the other, they would wait for the store each
+                    waiting.clear()
         finally:
             del self._waiting[key]
-            for update in (*taken, *waiting):
-                update.ended.cancel()
+            _fail((*taken, *waiting), ConnectionError("the process stops"))
 
     async def _turn(
         self, stored: Stored, value: bytes | None, waiting: deque[_Update], taken: list[_Update]
@@ -135,3 +133,9 @@ class Turns:
             size += len(new)
             value = new
         return outcomes
+
+
+def _fail(updates: Iterable[_Update], error: Exception) -> None:
+    for update in updates:
+        if not update.ended.done():
+            update.ended.set_exception(error)
