@@ -89,18 +89,18 @@ class Route:
             if not local:
                 return None
             self.turn += 1
-            return _least(local, self.turn)
+            return least(local, self.turn)
         self.turn += 1
-        best = _least(remote, self.turn)
+        best = least(remote, self.turn)
         if local:
-            near = _least(local, self.turn)
+            near = least(local, self.turn)
             if near.congested == best.congested and not best.avoided:
                 return near if near.outstanding <= best.outstanding else best
             return best if near.congested and not best.avoided else near
         return best
 
 
-def _least(targets: list[Target], turn: int) -> Target:
+def least(targets: list[Target], turn: int) -> Target:
     """Least loaded of a window that moves round robin; congested ones only when there is nothing else."""
     count = len(targets)
     if count == 1:

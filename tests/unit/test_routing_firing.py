@@ -16,7 +16,8 @@ from iii_cluster.bus.service import Bus
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.membership import Membership
 from iii_cluster.cluster.slots import SLOTS
-from iii_cluster.routing.firing import LOOKUP_PATIENCE, MAX_REFUSALS, Firing
+from iii_cluster.routing.caller import MAX_REFUSALS, PATIENCE
+from iii_cluster.routing.firing import Firing
 
 ME = "coordinator-1"
 SHARD = "shard-1"
@@ -37,6 +38,9 @@ class FakeBus:
 
     def send(self, node: str, envelope: Envelope) -> None:
         self.sent.append((node, envelope))
+
+    def congested(self, _node: str) -> bool:
+        return False
 
     def get(self, src: str, envelope: Envelope) -> None:
         self.handlers[type(envelope)](src, envelope)
@@ -132,9 +136,9 @@ def test_events_nobody_can_place_are_given_up() -> None:
     fired.expire(100.0)
     fired.watch(TYPE)
     fired.fire(TYPE, b"{}")
-    fired.expire(100.0 + LOOKUP_PATIENCE)
+    fired.expire(100.0 + PATIENCE)
     assert not fired.all_sent
-    fired.expire(100.1 + LOOKUP_PATIENCE)
+    fired.expire(100.1 + PATIENCE)
     assert fired.all_sent
     assert told == ["sent"]
 

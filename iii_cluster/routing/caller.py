@@ -1,0 +1,345 @@
+"""Calls of functions from a node that has no workers of its own: found, sent, and followed to their end.
+
+Pure: no clock, no I/O. A call that cannot be sent yet waits: for the owners of its function, for somebody to listen at
+their gateway again, for a worker or a link to keep up. What waits is bounded; beyond that, calls fail.
+"""
+
+import logging
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from iii_cluster.bus.envelopes import Congested, Envelope, FunctionOwners, Invoke, Refused, Result
+from iii_cluster.bus.outbox import Links
+from iii_cluster.cluster.map import ClusterMap
+
+from .doors import Doors
+from .failures import not_found, stopped, unserved
+from .ids import Ids
+from .route import Route, Target
+from .table import RouteTable
+
+PATIENCE = 10.0  # seconds a call waits for a shard's answer, or for somebody to listen where it should go
+MAX_REFUSALS = 100  # of one call: its shard names owners that do not have the function
+MAX_WAITING = 100_000  # calls that cannot be sent yet
+MAX_WAITING_BYTES = 64 * 2**20  # of their payloads
+MAX_UNAWAITED = 1_000  # calls in flight whose end nobody waits for: kept in case they are refused
+
+# The question to a caller's node where its calls are served now; asked by the gateway that handed them over.
+MOVED = "moved"
+
+log = logging.getLogger(__name__)
+
+Done = Callable[[bytes, bytes], None]  # (result, error)
+
+
+class Call:
+    """One call on its way."""
+
+    __slots__ = ("_caller", "done", "error", "invoke", "names_target", "obstacle", "parked_at", "refusals", "target")
+
+    def __init__(self, caller: "Caller", invoke: Invoke, done: Done | None, names_target: bool) -> None:
+        self._caller = caller
+        self.invoke = invoke  # without its payload once it is sent
+        self.done = done
+        self.names_target = names_target
+        self.target: Target | None = None  # set while it is in flight
+        self.refusals = 0  # how often it reached no worker
+        self.parked_at: float | None = None  # when it began to wait for its target
+        self.obstacle = ""  # why that is, if it cannot wait for long
+        self.error = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its payload."""
+        return len(self.invoke.data) + len(self.invoke.metadata)
+
+    def forget(self) -> None:
+        """Nobody waits for its end any more: `done` will not be called. It goes on."""
+        self.done = None
+        self._caller.unawaited(self)
+
+
+class Caller:
+    """All calls of one node. `on_idle` is told when the last one that could not be sent yet is on its way or failed."""
+
+    def __init__(self, node: str, links: Links, module_functions: Container[str] = ()) -> None:
+        """`module_functions` are those that every gateway answers itself."""
+        self.on_idle: Callable[[], None] | None = None
+        self.waiting = 0  # calls that cannot be sent yet
+        self._waiting_bytes = 0
+        self._links = links
+        self._ids = Ids(node)
+        self._routes = RouteTable("", links)
+        self._doors = Doors()
+        self._module_functions = module_functions
+        self._calls: dict[str, Call] = {}  # by id, from their start to their end
+        self._unawaited: dict[str, None] = {}  # ids, oldest first
+        self._parked: dict[str, list[Call]] = {}  # by the gateway they wait for, "" for any
+        self._rejected: list[Call] = []  # at once; told with the next look at the clock
+        self._now = 0.0  # seconds, moved by expire()
+        self.handlers: Mapping[type[Envelope], Callable[[str, Any], None]] = {
+            FunctionOwners: self._routes.on_owners,
+            Result: self._on_result,
+            Refused: self._on_refused,
+            Congested: self._on_congested,
+        }
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def routes(self) -> int:
+        """Functions that are watched."""
+        return len(self._routes)
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        function: str,
+        data: bytes,
+        done: Done | None = None,
+        *,
+        namespace: str = "default",
+        metadata: bytes = b"",
+        traceparent: bytes = b"",
+        baggage: bytes = b"",
+        once: str = "",
+        names_target: bool = False,
+    ) -> Call:
+        """Start a call; `done` is never called before this returns.
+
+        With `names_target` everybody who knows the same owners sends what is called `once` to the same one of them.
+        """
+        id = self._ids.new()
+        invoke = Invoke(id, 0, function, data, namespace, traceparent, baggage, metadata, once)
+        call = Call(self, invoke, done, names_target)
+        self._calls[id] = call
+        self._start(call)
+        return call
+
+    def unawaited(self, call: Call) -> None:
+        """Nobody waits for the end of a call: if it is in flight, it is not followed for ever."""
+        if call.target is None:
+            return
+        self._unawaited[call.invoke.id] = None
+        if len(self._unawaited) > MAX_UNAWAITED:
+            self._end(self._calls[next(iter(self._unawaited))], b"", b"")
+
+    def _start(self, call: Call) -> None:
+        invoke = call.invoke
+        if invoke.function in self._module_functions:
+            door = self._doors.choose()
+            if door is None:
+                self._park(call, "", "there is no gateway")
+            else:
+                self._send(call, door)
+            return
+        route = self._routes.ready(invoke.namespace, invoke.function)
+        if route is not None:
+            self._dispatch(call, route)
+        elif self._admit(call):
+            self._routes.lookup(invoke.namespace, invoke.function, lambda found: self._looked_up(call, found))
+
+    def _looked_up(self, call: Call, route: Route) -> None:
+        if call.invoke.id in self._calls:
+            self._leave(call)
+            self._dispatch(call, route)
+            self._maybe_idle()
+
+    def _dispatch(self, call: Call, route: Route) -> None:
+        target = _named(call.invoke.once, route) if call.names_target else route.choose()
+        if target is not None:
+            self._send(call, target)
+        elif route.disowned and not route.unanswered:
+            self._try_again(call)
+        else:
+            self._end(call, b"", unserved(route))
+
+    def _send(self, call: Call, target: Target) -> None:
+        if target.avoided:
+            self._park(call, target.node, f"{target.node} cannot be reached")
+        elif target.congested or self._links.congested(target.node):
+            self._park(call, target.node, "")
+        else:
+            call.parked_at = None
+            said = call.invoke
+            call.invoke = Invoke(said.id, target.conn, said.function, b"", said.namespace, once=said.once)
+            said.conn = target.conn
+            self._links.send(target.node, said)
+            self._is_with(call, target)
+
+    def _is_with(self, call: Call, target: Target) -> None:
+        target.outstanding += 1
+        call.target = target
+        if call.done is None:
+            self.unawaited(call)
+
+    def _is_back(self, call: Call) -> None:
+        """It is with no target any more."""
+        if call.target is not None:
+            call.target.outstanding -= 1
+            call.target = None
+            self._unawaited.pop(call.invoke.id, None)
+
+    # -- calls that wait ---------------------------------------------------------------------------
+
+    def _admit(self, call: Call) -> bool:
+        """Whether it may wait. If not, it fails; later, for whoever made it does not expect that at once."""
+        if self.waiting >= MAX_WAITING or self._waiting_bytes + call.size > MAX_WAITING_BYTES:
+            call.error = stopped("too many calls wait to be sent")
+            call.invoke.data = call.invoke.metadata = b""
+            self._rejected.append(call)
+            return False
+        self.waiting += 1
+        self._waiting_bytes += call.size
+        return True
+
+    def _leave(self, call: Call) -> None:
+        self.waiting -= 1
+        self._waiting_bytes -= call.size
+
+    def _park(self, call: Call, node: str, obstacle: str) -> None:
+        if self._admit(call):
+            call.obstacle = obstacle
+            if call.parked_at is None:
+                call.parked_at = self._now
+            self._parked.setdefault(node, []).append(call)
+
+    def _try_parked(self, nodes: Iterable[str]) -> None:
+        """Look again at calls that wait for these nodes."""
+        taken = [call for node in list(nodes) for call in self._parked.pop(node, ())]
+        for call in taken:
+            self._leave(call)
+            if call.obstacle and call.parked_at is not None and self._now - call.parked_at > PATIENCE:
+                self._end(call, b"", stopped(call.obstacle))
+            else:
+                self._start(call)
+        if taken:
+            self._maybe_idle()
+
+    def _maybe_idle(self) -> None:
+        if not self.waiting and self.on_idle is not None:
+            self.on_idle()
+
+    def expire(self, now: float) -> None:
+        """Move the clock, a few times per second: fail what waited for too long, send what can be sent elsewhere."""
+        self._now = now
+        self._routes.expire(now, PATIENCE)
+        self._try_parked(self._parked)
+        rejected, self._rejected = self._rejected, []
+        for call in rejected:
+            self._end(call, b"", call.error)
+
+    # -- ends --------------------------------------------------------------------------------------
+
+    def _on_result(self, _node: str, said: Result) -> None:
+        call = self._calls.get(said.id)
+        if call is not None:
+            self._end(call, said.result, said.error)
+
+    def _end(self, call: Call, result: bytes, error: bytes) -> None:
+        if self._calls.pop(call.invoke.id, None) is None:
+            return
+        self._is_back(call)
+        done, call.done = call.done, None
+        if done is not None:
+            try:
+                done(result, error)
+            except Exception:
+                log.exception("action=call_end_failed function=%s", call.invoke.function)
+
+    def _on_refused(self, node: str, refused: Refused) -> None:
+        """The call reached no worker: another owner may have it, or its shard knows one."""
+        invoke = refused.invoke
+        call = self._calls.get(invoke.id)
+        if call is None:
+            return
+        self._is_back(call)
+        call.invoke = invoke
+        route = self._routes.get(invoke.namespace, invoke.function)
+        target = self._routes.target(node, invoke.conn)
+        if route is not None and target is not None:
+            self._routes.disown(route, target)
+        self._try_again(call)
+
+    def _try_again(self, call: Call) -> None:
+        call.refusals += 1
+        if call.refusals > MAX_REFUSALS:
+            self._end(call, b"", not_found(call.invoke.namespace, call.invoke.function, []))
+        else:
+            self._start(call)
+
+    def moved(self, ids: Sequence[str], node: str, conn: int) -> list[str]:
+        """A worker goes on with these calls on another connection. Returns those that are still in flight."""
+        calls = [call for id in ids if (call := self._calls.get(id)) is not None and call.target is not None]
+        if self._routes.departed(node):  # no map will tell of its end again
+            for call in calls:
+                self._end(call, b"", stopped(f"gateway {node} was lost"))
+            return []
+        target = self._routes.target(node, conn) or Target(node, conn, "")
+        for call in calls:
+            self._is_back(call)
+            self._is_with(call, target)
+        return [call.invoke.id for call in calls]
+
+    def close(self, why: str) -> None:
+        """This node ends before its calls do."""
+        self._parked.clear()
+        self.waiting = self._waiting_bytes = 0
+        for call in list(self._calls.values()):
+            self._end(call, b"", stopped(why))
+
+    # -- changes of the cluster --------------------------------------------------------------------
+
+    def on_map(self, new: ClusterMap) -> None:
+        gone = self._routes.map.nodes.keys() - new.nodes.keys()
+        self._routes.on_map(new)
+        self._doors.on_map(new)
+        if gone:
+            self._end_sent(gone, "its gateway was lost")
+        self._try_parked(["", *gone])
+
+    def on_reset(self, node: str) -> None:
+        """The link to `node` was reset: watches there are gone, and so may be calls."""
+        self._end_sent([node], f"the link to {node} was reset")
+        for target in self._routes.targets_of(node):
+            target.congested = False  # nobody will say so
+        self._try_parked([node])
+        self._routes.on_reset(node)
+
+    def on_reachable(self, node: str, on: bool) -> None:
+        """Somebody listens at a node again, or nobody does; then no map will tell of the end of one that is in none."""
+        self._routes.set_avoided(node, on=not on)
+        self._doors.set_avoided(node, on=not on)
+        if on:
+            self._try_parked([node])
+        elif node not in self._routes.map.nodes:
+            self._end_sent([node], f"{node} cannot be reached")
+
+    def on_congestion(self, node: str, on: bool) -> None:
+        """The link to a node is full, or no longer."""
+        if not on:
+            self._try_parked([node])
+
+    def _on_congested(self, node: str, said: Congested) -> None:
+        target = self._routes.target(node, said.conn)
+        if target is not None:
+            target.congested = said.on
+            if not said.on:
+                self._try_parked([node])
+
+    def _end_sent(self, nodes: Container[str], why: str) -> None:
+        error = stopped(why)
+        for call in [call for call in self._calls.values() if call.target is not None and call.target.node in nodes]:
+            self._end(call, b"", error)
+
+
+def _named(name: str, route: Route) -> Target | None:
+    """One of the owners, the same for everybody who knows the same ones, in whatever order."""
+    return max((*route.local, *route.remote), key=lambda target: _weight(name, target), default=None)
+
+
+def _weight(name: str, target: Target) -> bytes:
+    return blake2b(f"{name}:{target.node}:{target.conn}".encode(), digest_size=8).digest()

@@ -1,0 +1,460 @@
+"""Calls of functions from a node without workers: found, sent, and followed to their end."""
+
+import json
+from typing import Any
+
+import pytest
+
+from iii_cluster.bus.envelopes import Congested, Envelope, FunctionOwners, Invoke, Owner, Refused, Result, Watch
+from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
+from iii_cluster.cluster.slots import SLOTS
+from iii_cluster.routing import caller as callers
+from iii_cluster.routing.caller import MAX_REFUSALS, PATIENCE, Call, Caller
+from iii_cluster.routing.ids import maker_of
+
+ME = "shard-0000000a"
+SHARD = "shard-0000000b"
+A, B = "gateway-0000000a", "gateway-0000000b"
+KEY = "function:default/f"
+
+
+def owner(node: str, conn: int = 1) -> Owner:
+    return Owner(node, conn, f"worker-{node}-{conn}")
+
+
+def cluster_map(epoch: int, *gateways: str, draining: str = "") -> ClusterMap:
+    nodes = {name: NodeInfo(id=name, role=Role.GATEWAY, draining=name == draining) for name in gateways}
+    nodes |= {name: NodeInfo(id=name, role=Role.SHARD) for name in (ME, SHARD)}
+    return ClusterMap(term=1, epoch=epoch, nodes=nodes, slots=(SlotOwner(SHARD, 1),) * SLOTS)
+
+
+class Lab:
+    """A caller, what it sent, and how its calls ended."""
+
+    def __init__(self, *gateways: str, module_functions: frozenset[str] = frozenset()) -> None:
+        self.sent: list[tuple[str, Envelope]] = []
+        self.full: set[str] = set()
+        self.ends: dict[str, list[tuple[bytes, bytes]]] = {}
+        self.caller = Caller(ME, self, module_functions)
+        self.caller.on_map(cluster_map(1, *(gateways or (A, B))))
+        self.caller.expire(100.0)
+
+    def send(self, node: str, envelope: Envelope) -> None:
+        self.sent.append((node, envelope))
+
+    def congested(self, node: str) -> bool:
+        return node in self.full
+
+    def call(self, name: str = "call", function: str = "f", data: bytes = b"1", **more: Any) -> Call:
+        ends = self.ends[name] = []
+        return self.caller.call(function, data, lambda result, error: ends.append((result, error)), **more)
+
+    def get(self, src: str, envelope: Envelope) -> None:
+        self.caller.handlers[type(envelope)](src, envelope)
+
+    def owners(self, *owners: Owner, elsewhere: tuple[str, ...] = ()) -> None:
+        self.get(SHARD, FunctionOwners(KEY, 1, list(owners), list(elsewhere)))
+
+    def known(self, *owners: Owner) -> "Lab":
+        """The owners are known already."""
+        self.call("first")
+        self.owners(*owners)
+        ((node, invoke),) = self.taken()
+        self.get(node, Result(invoke.id))
+        return self
+
+    def taken(self) -> list[tuple[str, Invoke]]:
+        """The calls that were sent, which are forgotten then."""
+        found = [(node, said) for node, said in self.sent if isinstance(said, Invoke)]
+        self.sent.clear()
+        return found
+
+    def taken_one(self) -> tuple[str, Invoke]:
+        (one,) = self.taken()
+        return one
+
+    def error(self, name: str = "call") -> dict[str, str]:
+        ((result, error),) = self.ends[name]
+        assert result == b""
+        body: dict[str, str] = json.loads(error)
+        return body
+
+
+# -- the usual way
+
+
+def test_a_call_is_sent_to_who_serves_the_function_and_ends_with_the_result() -> None:
+    lab = Lab()
+    lab.call(data=b"7", metadata=b'"m"', traceparent=b'"t"', baggage=b'"b"', once="job-1")
+    assert lab.sent == [(SHARD, Watch(1, [KEY]))]
+    lab.owners(owner(A, 3))
+    node, invoke = lab.taken_one()
+    assert (node, invoke.conn, invoke.function, invoke.data, invoke.namespace) == (A, 3, "f", b"7", "default")
+    assert (invoke.metadata, invoke.traceparent, invoke.baggage, invoke.once) == (b'"m"', b'"t"', b'"b"', "job-1")
+    lab.get(A, Result(invoke.id, b"42"))
+    lab.get(A, Result(invoke.id, b"43"))
+    assert lab.ends["call"] == [(b"42", b"")]
+    assert len(lab.caller) == 0
+
+
+def test_the_id_of_a_call_names_the_node_that_waits_for_its_end() -> None:
+    lab = Lab()
+    lab.call()
+    lab.owners(owner(A))
+    assert maker_of(lab.taken_one()[1].id, cluster_map(1, B)) == ME
+
+
+def test_calls_are_spread_by_what_is_outstanding() -> None:
+    lab = Lab().known(owner(A), owner(B))
+    for number in range(4):
+        lab.call(str(number))
+    sent = lab.taken()
+    assert sorted(node for node, _ in sent) == [A, A, B, B]
+    for node, invoke in sent:
+        if node == A:
+            lab.get(node, Result(invoke.id))
+    lab.call("next")
+    assert lab.taken_one()[0] == A
+
+
+def test_an_error_is_passed_on_as_it_is() -> None:
+    lab = Lab().known(owner(A))
+    lab.call()
+    lab.get(A, Result(lab.taken_one()[1].id, b"", b'{"code":"NO"}'))
+    assert lab.ends["call"] == [(b"", b'{"code":"NO"}')]
+
+
+def test_a_function_nobody_serves_is_told_with_where_else_it_is() -> None:
+    lab = Lab()
+    lab.call()
+    lab.owners(elsewhere=("shop",))
+    assert lab.error()["code"] == "function_not_found"
+    assert "namespace(s): shop" in lab.error()["message"]
+
+
+def test_a_call_whose_end_nobody_waits_for_goes_on_without_telling() -> None:
+    lab = Lab()
+    lab.call().forget()
+    lab.owners(owner(A))
+    lab.get(A, Result(lab.taken_one()[1].id, b"1"))
+    assert lab.ends["call"] == []
+    assert len(lab.caller) == 0
+
+
+def test_calls_that_nobody_waits_for_are_not_followed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "MAX_UNAWAITED", 3)
+    lab = Lab().known(owner(A))
+    awaited = lab.call()
+    for _ in range(10):
+        lab.caller.call("f", b"1")
+        lab.call("forgotten").forget()
+    assert len(lab.caller) == 4
+    assert awaited.target is not None
+    assert awaited.target.outstanding == 4
+
+
+def test_a_failing_listener_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    lab = Lab().known(owner(A))
+
+    def fail(_result: bytes, _error: bytes) -> None:
+        raise LookupError
+
+    lab.caller.call("f", b"1", fail)
+    lab.call()
+    for node, invoke in lab.taken():
+        lab.get(node, Result(invoke.id))
+    assert lab.ends["call"] == [(b"", b"")]
+    assert "call_end_failed" in caplog.text
+
+
+# -- refusals
+
+
+def test_a_refused_call_follows_the_function_to_where_it_is_now() -> None:
+    lab = Lab().known(owner(A))
+    lab.call(data=b"7", metadata=b'"m"')
+    lab.get(A, Refused(lab.taken_one()[1]))
+    assert lab.sent == [(SHARD, Watch(1, [KEY]))]
+    lab.owners(owner(B))
+    node, invoke = lab.taken_one()
+    assert (node, invoke.data, invoke.metadata) == (B, b"7", b'"m"')
+
+
+def test_a_call_that_is_refused_again_and_again_fails() -> None:
+    lab = Lab().known(owner(A))
+    lab.call()
+    attempts = 0
+    while sent := lab.taken():
+        attempts += 1
+        lab.get(A, Refused(sent[0][1]))
+        lab.owners(owner(A))
+    assert attempts == MAX_REFUSALS + 1
+    assert lab.error()["code"] == "function_not_found"
+
+
+def test_a_refusal_of_what_has_ended_is_nothing() -> None:
+    lab = Lab().known(owner(A))
+    lab.call()
+    invoke = lab.taken_one()[1]
+    lab.get(A, Result(invoke.id))
+    lab.get(A, Refused(invoke))
+    assert lab.taken() == []
+
+
+# -- losses
+
+
+def test_calls_at_a_gateway_that_is_lost_are_stopped() -> None:
+    lab = Lab().known(owner(A), owner(B))
+    lab.call("one")
+    lab.call("two")
+    nodes = {node for node, _ in lab.taken()}
+    assert nodes == {A, B}
+    lab.caller.on_map(cluster_map(2, B))
+    ended = [name for name in ("one", "two") if lab.ends[name]]
+    assert len(ended) == 1
+    assert lab.error(ended[0]) == {
+        "code": "invocation_stopped",
+        "message": "Invocation stopped: its gateway was lost",
+    }
+
+
+def test_calls_over_a_link_that_is_reset_are_stopped() -> None:
+    lab = Lab().known(owner(A))
+    lab.call()
+    lab.caller.on_reset(A)
+    assert lab.error()["code"] == "invocation_stopped"
+
+
+def test_calls_at_a_node_that_no_map_names_are_stopped_when_nobody_listens_there() -> None:
+    lab = Lab().known(owner("gateway-0000000c"))
+    lab.call()
+    lab.caller.on_reachable("gateway-0000000c", False)
+    assert lab.error()["code"] == "invocation_stopped"
+
+
+def test_calls_that_moved_with_their_worker_end_with_its_new_gateway() -> None:
+    lab = Lab().known(owner(A))
+    lab.call("stays")
+    lab.call("moves")
+    stays, moves = (invoke.id for _, invoke in lab.taken())
+    assert lab.caller.moved([moves, "unknown"], B, 9) == [moves]
+    lab.caller.on_map(cluster_map(2, B))
+    assert lab.error("stays")["code"] == "invocation_stopped"
+    assert lab.ends["moves"] == []
+    lab.get(B, Result(moves, b"1"))
+    assert lab.ends["moves"] == [(b"1", b"")]
+    assert stays != moves
+
+
+def test_calls_that_moved_to_a_gateway_that_is_gone_by_now_are_stopped() -> None:
+    lab = Lab().known(owner(A))
+    lab.call()
+    id = lab.taken_one()[1].id
+    lab.caller.on_map(cluster_map(2, A))
+    assert lab.caller.moved([id], B, 9) == []
+    assert lab.error()["code"] == "invocation_stopped"
+
+
+def test_all_calls_end_when_the_node_does() -> None:
+    lab = Lab().known(owner(A))
+    lab.call("sent")
+    lab.full.add(A)
+    lab.call("parked")
+    lab.call("asked", function="g")
+    lab.caller.close("this shard stops")
+    assert {lab.error(name)["message"] for name in lab.ends if name != "first"} == {
+        "Invocation stopped: this shard stops"
+    }
+    lab.get(SHARD, FunctionOwners("function:default/g", 1, [owner(A)]))
+    assert [said for _, said in lab.sent if isinstance(said, Invoke) and said.function == "g"] == []
+
+
+# -- calls that wait
+
+
+def test_a_lookup_that_no_shard_answers_fails_after_a_while() -> None:
+    lab = Lab()
+    lab.call()
+    lab.caller.expire(100.0 + PATIENCE)
+    assert lab.ends["call"] == []
+    lab.caller.expire(100.1 + PATIENCE)
+    assert lab.error()["code"] == "TIMEOUT"
+
+
+def test_a_call_waits_for_a_node_that_nobody_listens_at() -> None:
+    lab = Lab().known(owner(A))
+    lab.caller.on_reachable(A, False)
+    lab.call()
+    assert lab.taken() == []
+    assert lab.caller.waiting == 1
+    lab.caller.on_reachable(A, True)
+    assert lab.taken_one()[0] == A
+    assert lab.caller.waiting == 0
+
+
+def test_a_call_that_was_not_sent_finds_another_gateway_when_its_own_is_lost() -> None:
+    lab = Lab().known(owner(A))
+    lab.caller.on_reachable(A, False)
+    lab.call()
+    lab.caller.on_map(cluster_map(2, B))
+    lab.owners(owner(B))
+    assert lab.taken_one()[0] == B
+
+
+def test_a_call_does_not_wait_when_somebody_else_serves_it_by_now() -> None:
+    lab = Lab().known(owner(A))
+    lab.caller.on_reachable(A, False)
+    lab.call()
+    lab.owners(owner(A), owner(B))
+    lab.caller.expire(100.2)
+    assert lab.taken_one()[0] == B
+
+
+def test_a_call_waits_only_so_long_for_a_node() -> None:
+    lab = Lab().known(owner(A))
+    lab.caller.on_reachable(A, False)
+    lab.call()
+    lab.caller.expire(100.0 + PATIENCE)
+    assert lab.ends["call"] == []
+    lab.caller.expire(100.1 + PATIENCE)
+    assert "cannot be reached" in lab.error()["message"]
+
+
+def test_a_call_waits_for_a_worker_that_does_not_keep_up_as_long_as_it_takes() -> None:
+    lab = Lab().known(owner(A))
+    lab.get(A, Congested(1, True))
+    lab.call()
+    lab.caller.expire(100.0 + 10 * PATIENCE)
+    assert lab.taken() == []
+    lab.get(A, Congested(1, False))
+    assert lab.taken_one()[0] == A
+
+
+def test_calls_avoid_a_worker_that_does_not_keep_up() -> None:
+    lab = Lab().known(owner(A), owner(B))
+    lab.get(A, Congested(1, True))
+    for number in range(3):
+        lab.call(str(number))
+    assert {node for node, _ in lab.taken()} == {B}
+
+
+def test_what_a_gateway_said_of_its_workers_is_forgotten_with_the_link() -> None:
+    lab = Lab().known(owner(A))
+    lab.get(A, Congested(1, True))
+    lab.call()
+    lab.caller.on_reset(A)
+    assert lab.taken_one()[0] == A
+
+
+def test_a_call_waits_for_a_link_that_is_full() -> None:
+    lab = Lab().known(owner(A))
+    lab.full.add(A)
+    lab.call()
+    assert lab.taken() == []
+    lab.full.clear()
+    lab.caller.on_congestion(A, False)
+    assert lab.taken_one()[0] == A
+
+
+def test_waiting_calls_keep_their_order() -> None:
+    lab = Lab().known(owner(A))
+    lab.full.add(A)
+    for number in range(5):
+        lab.call(str(number), data=b"%d" % number)
+    lab.full.clear()
+    lab.caller.expire(100.2)
+    assert [invoke.data for _, invoke in lab.taken()] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING", 2), ("MAX_WAITING_BYTES", 25)])
+def test_too_many_calls_that_wait_fail_but_not_before_their_maker_knows_them(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(callers, limit, value)
+    lab = Lab()
+    for number in range(4):
+        lab.call(str(number), data=b"0123456789")
+    assert all(not lab.ends[str(number)] for number in range(4))
+    lab.caller.expire(100.2)
+    assert [bool(lab.ends[str(number)]) for number in range(4)] == [False, False, True, True]
+    assert "too many calls" in lab.error("3")["message"]
+    lab.owners(owner(A))
+    assert len(lab.taken()) == 2
+    lab.call("later", function="g", data=b"0123456789")
+    lab.caller.expire(100.4)
+    assert lab.ends["later"] == []
+
+
+def test_whoever_asks_hears_when_nothing_waits_any_more() -> None:
+    lab = Lab()
+    idle: list[int] = []
+    lab.caller.on_idle = lambda: idle.append(lab.caller.waiting)
+    lab.call("one")
+    lab.call("two", function="g")
+    lab.owners(owner(A))
+    assert idle == []
+    lab.get(SHARD, FunctionOwners("function:default/g", 1, []))
+    assert idle == [0]
+
+
+# -- functions of modules
+
+
+def test_functions_of_modules_are_called_at_all_gateways_in_turn() -> None:
+    lab = Lab(module_functions=frozenset({"state::get"}))
+    for number in range(4):
+        lab.call(str(number), function="state::get", namespace="shop")
+    sent = lab.taken()
+    assert sorted(node for node, _ in sent) == [A, A, B, B]
+    assert {invoke.conn for _, invoke in sent} == {0}
+    lab.get(A, Result(next(invoke.id for node, invoke in sent if node == A), b"1"))
+    assert sum(ends == [(b"1", b"")] for ends in lab.ends.values()) == 1
+
+
+def test_functions_of_modules_are_not_called_at_gateways_that_leave_or_are_silent() -> None:
+    lab = Lab(module_functions=frozenset({"state::get"}))
+    lab.caller.on_map(cluster_map(2, A, B, draining=A))
+    lab.call("one", function="state::get")
+    lab.caller.on_map(cluster_map(3, A, B))
+    lab.caller.on_reachable(A, False)
+    lab.call("two", function="state::get")
+    lab.call("three", function="state::get")
+    assert {node for node, _ in lab.taken()} == {B}
+
+
+def test_a_gateway_that_leaves_still_answers_when_there_is_no_other() -> None:
+    lab = Lab(A, module_functions=frozenset({"state::get"}))
+    lab.caller.on_map(cluster_map(2, A, draining=A))
+    lab.call(function="state::get")
+    assert lab.taken_one()[0] == A
+
+
+def test_a_gateway_that_refuses_a_function_of_a_module_is_not_the_only_one() -> None:
+    lab = Lab(module_functions=frozenset({"state::get"}))
+    lab.call(function="state::get")
+    nodes = set()
+    for _ in range(4):
+        node, invoke = lab.taken_one()
+        nodes.add(node)
+        lab.get(node, Refused(invoke))
+    assert nodes == {A, B}
+
+
+def test_functions_of_modules_wait_for_a_gateway() -> None:
+    lab = Lab(module_functions=frozenset({"state::get"}))
+    lab.caller.on_map(cluster_map(2))
+    lab.call("one", function="state::get")
+    lab.caller.on_map(cluster_map(3, B))
+    assert lab.taken_one()[0] == B
+    lab.caller.on_map(cluster_map(4))
+    lab.call("two", function="state::get")
+    lab.caller.expire(101.0 + PATIENCE)
+    assert "there is no gateway" in lab.error("two")["message"]
+
+
+def test_calls_of_module_functions_at_a_gateway_that_is_lost_are_stopped() -> None:
+    lab = Lab(A, module_functions=frozenset({"state::get"}))
+    lab.call(function="state::get")
+    lab.caller.on_map(cluster_map(2, B))
+    assert lab.error()["code"] == "invocation_stopped"
