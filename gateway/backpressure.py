@@ -11,12 +11,17 @@ from .worker import Worker
 # may wait for nodes that nobody listens at.
 MAX_LOOKUPS = 1000
 MAX_LOOKUP_BYTES = 32 * 2**20
+# The same for calls of modules' functions. Some wait for a worker, perhaps for the very one that would be paused.
+MAX_MODULE_CALLS = 10_000
+MAX_MODULE_BYTES = 128 * 2**20
 
 
 class _Waiting:
-    """Calls that cannot be sent yet, and who is paused because there are too many."""
+    """Calls that cannot go on yet, and who is paused because there are too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_calls: int = MAX_LOOKUPS, max_bytes: int = MAX_LOOKUP_BYTES) -> None:
+        self._max_calls = max_calls
+        self._max_bytes = max_bytes
         self._calls = 0
         self._bytes = 0
         self._feeders: set[Feeder] = set()
@@ -24,13 +29,13 @@ class _Waiting:
     def add(self, feeder: Worker | None, size: int) -> None:
         self._calls += 1
         self._bytes += size
-        if feeder is not None and (self._calls > MAX_LOOKUPS or self._bytes > MAX_LOOKUP_BYTES):
+        if feeder is not None and (self._calls > self._max_calls or self._bytes > self._max_bytes):
             _pause(feeder, self._feeders)
 
     def remove(self, size: int) -> None:
         self._calls -= 1
         self._bytes -= size
-        if self._calls <= MAX_LOOKUPS // 2 and self._bytes <= MAX_LOOKUP_BYTES // 2:
+        if self._calls <= self._max_calls // 2 and self._bytes <= self._max_bytes // 2:
             _resume(self._feeders)
 
 
@@ -43,6 +48,7 @@ class Backpressure:
         self._link_feeders: dict[str, set[Feeder]] = {}
         self._lookups = _Waiting()
         self._parked = _Waiting()
+        self._modules = _Waiting(MAX_MODULE_CALLS, MAX_MODULE_BYTES)
 
     # -- what a worker sent went to ... ------------------------------------------------------------
 
@@ -70,6 +76,10 @@ class Backpressure:
         """... nowhere yet: nobody listens at the node that should have it."""
         self._parked.add(feeder, size)
 
+    def to_module(self, feeder: Worker | None, size: int) -> None:
+        """... a module, which works at it."""
+        self._modules.add(feeder, size)
+
     def from_node(self, node: str, worker: Worker) -> None:
         """What `node` sent went to a worker of ours: tell it to pause its own if that one does not keep up."""
         if worker.outlet.congested and node not in worker.remote_feeders:
@@ -89,6 +99,9 @@ class Backpressure:
 
     def unparked(self, size: int) -> None:
         self._parked.remove(size)
+
+    def module_done(self, size: int) -> None:
+        self._modules.remove(size)
 
     def on_congested(self, node: str, said: Congested) -> None:
         target = self._routes.target(node, said.conn)

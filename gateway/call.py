@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from iii_cluster.protocol import errors, frames
-from iii_cluster.routing.route import Route, Target
+from iii_cluster.routing.route import Target
 
 from .worker import Worker
 
@@ -13,6 +13,7 @@ STOPPED = errors.error_body(errors.INVOCATION_STOPPED, "Invocation stopped")
 CHANNEL_CLOSED = errors.error_body(errors.INVOCATION_ERROR, "channel closed")
 
 Done = Callable[[bytes, bytes], None]  # (result, error)
+Trace = tuple[bytes, bytes]  # traceparent and baggage, JSON strings or empty
 
 
 class Call:
@@ -28,6 +29,7 @@ class Call:
         "id",
         "metadata",
         "namespace",
+        "once",
         "parked_at",
         "raw_id",
         "refusals",
@@ -42,10 +44,11 @@ class Call:
         namespace: str,
         function: str,
         data: bytes,
-        trace: tuple[bytes, bytes] = (b"", b""),
+        trace: Trace = (b"", b""),
         metadata: bytes = b"",
         done: Done | None = None,
         feeder: Worker | None = None,
+        once: str = "",
     ) -> None:
         self.caller = caller  # None: the engine itself
         self.feeder = feeder or caller  # whom to pause when the call's way is full
@@ -57,6 +60,7 @@ class Call:
         self.trace = trace
         self.metadata = metadata
         self.done = done
+        self.once = once  # its name, if it is a named delivery
         self.id = ""  # ours, while it waits for its target
         self.target: Target | None = None  # set while it is in flight
         self.refusals = 0  # how often it reached no worker
@@ -106,24 +110,3 @@ def fitting(frame: bytes, limit: int) -> bytes:
 
 def _too_large(size: int, limit: int) -> bytes:
     return errors.error_body(errors.PAYLOAD_TOO_LARGE, f"the result has {size} bytes, this client accepts {limit}")
-
-
-def stopped(why: str) -> bytes:
-    """The error of a call whose callee or way was lost."""
-    return errors.error_body(errors.INVOCATION_STOPPED, f"Invocation stopped: {why}")
-
-
-def unserved(route: Route) -> bytes:
-    """The error of a call to a function without owners."""
-    if route.unanswered:
-        return errors.error_body(
-            errors.TIMEOUT, f"Function {route.function} could not be looked up: no shard answered in time"
-        )
-    return not_found(route.namespace, route.function, route.elsewhere)
-
-
-def not_found(namespace: str, function: str, elsewhere: list[str]) -> bytes:
-    message = f"Function {function} not found in namespace {namespace}."
-    if elsewhere:
-        message += f" It is registered in namespace(s): {', '.join(sorted(elsewhere))}."
-    return errors.error_body(errors.FUNCTION_NOT_FOUND, message)

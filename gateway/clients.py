@@ -8,9 +8,9 @@ from .worker import Worker
 _REATTACH_SINCE = (0, 22)
 
 
-def older_than(worker: Worker, major: int, minor: int) -> bool:
+def older_than(worker: Worker | None, major: int, minor: int) -> bool:
     """True when the client announced a version below; unknown clients count as new."""
-    version = _version(worker)
+    version = _version(worker) if worker is not None else None
     return version is not None and version < (major, minor)
 
 

@@ -27,8 +27,10 @@ from iii_cluster.routing.ids import Ids
 from iii_cluster.routing.table import RouteTable
 
 from .announcer import Announcer
+from .answering import Builtin, OwnFunctions
 from .backpressure import Backpressure, target_released
 from .call import Call
+from .enqueue import enqueue
 from .invocations import Invocations
 from .membership import WorkerMembership
 from .registry import Registry
@@ -40,10 +42,6 @@ log = logging.getLogger(__name__)
 class Effects(Links, Protocol):
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         """Retire the old connection, wherever it is; hold the new one's frames until that is done."""
-
-
-# An engine function: gets the caller and its input, answers through `done` (also later).
-Builtin = Callable[[Worker, bytes, Callable[[bytes, bytes], None]], None]
 
 
 class GatewayCore:
@@ -69,6 +67,7 @@ class GatewayCore:
         self.invocations = Invocations(
             node, self.ids, self.routes, self.workers, self.backpressure, effects, reattach_window
         )
+        self.own = OwnFunctions(self.builtins, self.invocations)
         self.announcer = Announcer(effects, self._offers)
         self.registry = Registry(
             self.announcer, self.routes, self.builtins, self.backpressure, effects, max_registrations
@@ -123,7 +122,7 @@ class GatewayCore:
         self.by_id.pop(worker.id, None)
         self.registry.release(worker)
         self.routes.release_target(worker.target)
-        self.invocations.worker_gone(worker, back=back, in_order=in_order, now=self.routes.now)
+        self.invocations.losses.worker_gone(worker, back=back, in_order=in_order, now=self.routes.now)
         self.backpressure.worker_reads_again(worker)
         self.membership.down(worker, back=back)
 
@@ -138,7 +137,7 @@ class GatewayCore:
 
     def send_away(self, worker: Worker) -> None:
         """The connection is about to be closed: answers are for the next one."""
-        self.invocations.leaving(worker)
+        self.invocations.losses.leaving(worker)
 
     def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
         """Evict a connection whose worker proved to be back on another one; `same` compares secrets."""
@@ -215,13 +214,14 @@ class GatewayCore:
         metadata = bytes(message.metadata)
         trace = (bytes(message.traceparent), bytes(message.baggage))
         if type(action) is messages.Enqueue:
-            self._enqueue(worker, raw_id, namespace, message, action.queue)
+            call = Call(worker, raw_id, namespace, message.function_id, b"", trace)
+            enqueue(self.own, call, message, self.ids.new(), self.invocations.answering(call))
             return
         data = with_caller(bytes(message.data), worker.suffix)
         function = message.function_id
         call = Call(worker, raw_id, namespace, function, data, trace, metadata)
         if namespace == "default" and function in self.builtins:
-            self.builtins[function](worker, data, self.invocations.answering(call))
+            self.builtins[function](call, self.invocations.answering(call))
         else:
             self.invocations.start(call)
 
@@ -229,36 +229,10 @@ class GatewayCore:
         trace = (bytes(message.traceparent), bytes(message.baggage))
         Call(worker, raw_id, "", message.function_id, b"", trace).finish(b"", errors.error_body(code, reason))
 
-    def _enqueue(
-        self, worker: Worker, raw_id: bytes, namespace: str, message: messages.InvokeFunction, queue: str
-    ) -> None:
-        """Hand the call to the queue provider, a function any worker may register; answer with a receipt."""
-        receipt = self.ids.new()
-        trace = (bytes(message.traceparent), bytes(message.baggage))
-        job: dict[str, Any] = {
-            "queue": queue,
-            "function_id": message.function_id,
-            "data": msgspec.Raw(bytes(message.data) or b"null"),
-            "messageReceiptId": receipt,
-            "traceparent": msgspec.Raw(trace[0] or b"null"),
-            "baggage": msgspec.Raw(trace[1] or b"null"),
-        }
-        if namespace != "default":
-            job["namespace"] = namespace
-        reply = self.invocations.answering(Call(worker, raw_id, namespace, message.function_id, b"", trace))
-
-        def done(_result: bytes, error: bytes) -> None:
-            if error:
-                reply(b"", errors.error_body(errors.ENQUEUE_ERROR, _enqueue_failure(error)))
-            else:
-                reply(msgspec.json.encode({"messageReceiptId": receipt}), b"")
-
-        provider = Call(None, b"", "default", ENQUEUE, msgspec.json.encode(job), trace, done=done, feeder=worker)
-        self.invocations.start(provider)
-
     def _on_result(self, worker: Worker, message: messages.InvocationResult) -> None:
         error = errors.regular(bytes(message.error))
-        self.invocations.on_result(worker, message.invocation_id, bytes(message.result), error)
+        result = bytes(message.result)
+        self.invocations.on_result(worker, message.invocation_id, b"" if result == b"null" else result, error)
 
     def _on_trigger_result(self, worker: Worker, message: messages.TriggerRegistrationResult) -> None:
         error = errors.regular(bytes(message.error))
@@ -379,11 +353,3 @@ class GatewayCore:
         self.announcer.on_reset(node)
         self.routes.on_reset(node)
         self.membership.on_reset(node)
-
-
-ENQUEUE = "engine::queue::enqueue"
-
-
-def _enqueue_failure(error: bytes) -> str:
-    body = errors.read(error)
-    return "no queue provider installed" if body.code == errors.FUNCTION_NOT_FOUND else str(body)

@@ -10,13 +10,16 @@ On the same gateway calls simply change hands. When the worker is back on anothe
    callers note where they went (`moved`), the other gateway takes them (`serve`), and this one forgets them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from iii_cluster.bus.envelopes import Deliver
+from iii_cluster.routing.failures import stopped
 from iii_cluster.routing.route import Target
 from iii_cluster.routing.table import RouteTable
 
-from .call import CHANNEL_CLOSED, Call, fitting, stopped
+from .call import CHANNEL_CLOSED, Call, fitting
+from .deliveries import Deliveries
 from .kept import Kept, LostConnections
 from .worker import Worker
 
@@ -31,6 +34,7 @@ class Handover:
         serving: dict[str, Worker],
         workers: Mapping[int, Worker],
         lost: LostConnections,
+        deliveries: Deliveries,
         routes: RouteTable,
         end: Callable[[str, bytes, bytes], None],
     ) -> None:
@@ -40,6 +44,7 @@ class Handover:
         self._serving = serving
         self._workers = workers
         self._lost = lost
+        self._deliveries = deliveries
         self._routes = routes
         self._end = end
 
@@ -53,7 +58,10 @@ class Handover:
             return {}
         if node != self.node:
             self._lost.move_there(kept, node, conn)
-            self._forget(kept.worker, [call for call, origin in kept.worker.serving.items() if not origin])
+            named = self._deliveries.under_way  # may still find an heir of their sender
+            self._forget(
+                kept.worker, [id for id, origin in kept.worker.serving.items() if not origin and id not in named]
+            )
             return dict(kept.worker.serving) if kept.in_order else {}
         heir = self._workers.get(conn)
         if heir is not None:
@@ -98,8 +106,11 @@ class Handover:
             _retarget(self._pending[invocation_id], target)
         return in_flight
 
-    def serve(self, conn: int, calls: Mapping[str, str]) -> bool:
-        """Connection `conn` goes on with calls that its worker was sent on another gateway. False: it is gone."""
+    def serve(self, conn: int, calls: Mapping[str, str], named: Mapping[str, list[Any]] | None = None) -> bool:
+        """Connection `conn` goes on with calls that its worker was sent on another gateway. False: it is gone.
+
+        `named` is what that gateway knows of the named ones among them.
+        """
         worker = self._workers.get(conn)
         if worker is None:
             kept = self._lost.on_conn(conn)
@@ -110,6 +121,7 @@ class Handover:
             if origin != self.node or invocation_id in self._pending:
                 worker.serving[invocation_id] = origin
                 self._serving[invocation_id] = worker
+        self._deliveries.take_over(named or {}, calls.keys())
         return True
 
     def handed_over(self, worker_id: str) -> None:
@@ -118,7 +130,8 @@ class Handover:
         if kept is not None:
             self._forget(kept.worker, list(kept.worker.serving))
 
-    def _forget(self, worker: Worker, served: Iterable[str]) -> None:
+    def _forget(self, worker: Worker, served: Collection[str]) -> None:
+        self._deliveries.forget(served)
         for invocation_id in served:
             del worker.serving[invocation_id]
             if self._serving.get(invocation_id) is worker:  # else it has come back to another connection here

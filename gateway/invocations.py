@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from iii_cluster.bus.envelopes import Invoke, Owner, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
+from iii_cluster.routing.failures import not_found, stopped, unserved
 from iii_cluster.routing.ids import Ids, maker_of
 from iii_cluster.routing.route import Route, Target
 from iii_cluster.routing.table import RouteTable
 
 from .backpressure import Backpressure
-from .call import CHANNEL_CLOSED, STOPPED, Call, Done, not_found, stopped, unserved
+from .call import CHANNEL_CLOSED, Call, Done
+from .deliveries import Deliveries
+from .early import EarlyEnds
 from .handover import Handover
-from .kept import MAX_CALLS, LostConnections
-from .once import Once
+from .kept import LostConnections
+from .losses import Losses
 from .parked import Parked
 from .worker import Worker
 
@@ -40,7 +43,6 @@ class Invocations:
     ) -> None:
         """`window`: seconds the calls of a lost connection are kept for its worker's next one."""
         self._node = node
-        self._window = window
         self._ids = ids
         self._routes = routes
         self._workers = workers  # by connection number
@@ -48,15 +50,20 @@ class Invocations:
         self._outbox = outbox
         self._pending: dict[str, Call] = {}
         self._serving: dict[str, Worker] = {}
-        self._events = Once()
         self._now = 0.0  # seconds, moved by expire()
         self._parked = Parked(routes, backpressure)
         self._lost = LostConnections(lambda: routes.map, outbox)
-        self.handover = Handover(node, self._pending, self._serving, workers, self._lost, routes, self._complete)
+        self.deliveries = Deliveries(node, self._serving, self._tell)
+        self.serve_self: Callable[[str, Invoke], bool] = lambda _node, _invoke: False  # calls of no connection
+        self.handover = Handover(
+            node, self._pending, self._serving, workers, self._lost, self.deliveries, routes, self._complete
+        )
+        self.losses = Losses(self._pending, self._serving, self._lost, self.handover, self.served, window)
         self.adopt = self.handover.adopt
         self.deliver = self.handover.deliver
         self.proves = self._lost.proves
         self.completed = 0
+        self.early = EarlyEnds()
 
     @property
     def in_flight(self) -> int:
@@ -151,6 +158,11 @@ class Invocations:
 
     def _deliver_here(self, invocation_id: str, call: Call, target: Target) -> None:
         worker = self._workers[target.conn]
+        if call.once:
+            once = Invoke(invocation_id, target.conn, call.function, b"", once=call.once)
+            if self.deliveries.again(self._node, once):
+                return
+            self.deliveries.begin(call.once, invocation_id)
         worker.serving[invocation_id] = self._node
         self._serving[invocation_id] = worker
         tail = frames.trace_tail(*call.trace)
@@ -159,10 +171,10 @@ class Invocations:
             self._backpressure.to_worker(call.feeder, worker)
 
     def _deliver_there(self, invocation_id: str, call: Call, target: Target) -> None:
-        trace, baggage = call.trace
+        conn, function, namespace, (trace, baggage) = target.conn, call.function, call.namespace, call.trace
         self._outbox.send(
             target.node,
-            Invoke(invocation_id, target.conn, call.function, call.data, call.namespace, trace, baggage, call.metadata),
+            Invoke(invocation_id, conn, function, call.data, namespace, trace, baggage, call.metadata, call.once),
         )
         if call.feeder is not None:
             self._backpressure.to_target(call.feeder, target)
@@ -180,16 +192,19 @@ class Invocations:
     # -- in: a call from another node for one of our workers ---------------------------------------
 
     def on_invoke(self, node: str, invoke: Invoke) -> None:
+        if invoke.once and self.deliveries.again(node, invoke):
+            return
         worker = self._workers.get(invoke.conn)
         if (
             worker is None
             or not worker.outlet.open
             or ("function", invoke.namespace, invoke.function) not in worker.registrations
         ):
-            self._outbox.send(node, Refused(invoke))
+            if invoke.conn or not self.serve_self(node, invoke):
+                self._outbox.send(node, Refused(invoke))
             return
-        if invoke.once and not self._events.first(invoke.once):
-            return
+        if invoke.once:
+            self.deliveries.begin(invoke.once, invoke.id)
         worker.serving[invoke.id] = node
         self._serving[invoke.id] = worker
         tail = frames.trace_tail(invoke.traceparent, invoke.baggage)
@@ -227,6 +242,8 @@ class Invocations:
             self._forward(invocation_id, result, error)
             return
         origin = server.serving.pop(invocation_id)
+        if invocation_id in self.deliveries.under_way:
+            self.deliveries.end(invocation_id, result, error)
         if origin == self._node:
             self._complete(invocation_id, result, error)
         elif origin:
@@ -237,7 +254,30 @@ class Invocations:
         server = self._serving.pop(said.id, None)
         if server is not None:  # our worker was called, but answered through another gateway
             server.serving.pop(said.id, None)
+            if said.id in self.deliveries.under_way:
+                self.deliveries.end(said.id, said.result, said.error)
         self._complete(said.id, said.result, said.error)
+
+    def expect(self, invocation_id: str, node: str, done: Done) -> None:
+        """Wait for the end of a call that another node made and `node` serves."""
+        if invocation_id not in self._pending:
+            call = self._pending[invocation_id] = Call(None, b"", "", "", b"", done=done)
+            call.id = invocation_id
+            call.target = Target(node, 0, "")
+            call.target.outstanding = 1
+
+    def served(self, origin: str, invocation_id: str, result: bytes, error: bytes) -> None:
+        """A call that was served here has ended; `origin` is the node that sent it, "" if that is lost."""
+        if invocation_id in self.deliveries.under_way:
+            self.deliveries.end(invocation_id, result, error)
+        if origin:
+            self._tell(origin, invocation_id, result, error)
+
+    def _tell(self, node: str, invocation_id: str, result: bytes, error: bytes) -> None:
+        if node == self._node:
+            self._complete(invocation_id, result, error)
+        else:
+            self._outbox.send(node, Result(invocation_id, result, error))
 
     def _forward(self, invocation_id: str, result: bytes, error: bytes) -> None:
         """Nobody here was asked: the worker was, on a connection to another gateway."""
@@ -252,6 +292,8 @@ class Invocations:
         call = self._end(invocation_id)
         if call is not None:
             call.finish(result, error)
+        else:
+            self.early.put(invocation_id, result, error)
 
     def _end(self, invocation_id: str) -> Call | None:
         call = self._pending.pop(invocation_id, None)
@@ -274,71 +316,14 @@ class Invocations:
 
     # -- losses ------------------------------------------------------------------------------------
 
-    def leaving(self, worker: Worker) -> None:
-        """Its socket takes no more frames: answers are kept until it is gone, and then for the window."""
-        if self._window > 0:
-            self._lost.keep(worker)
-
-    def worker_gone(self, worker: Worker, *, back: bool = False, in_order: bool = False, now: float = 0.0) -> None:
-        """Its connection is closed. With `back` it is expected on another one: its calls wait for that, for a while."""
-        if not back or self._window <= 0:
-            self._end_calls_of(worker)
-            return
-        kept = self._lost.keep(worker)
-        kept.until = now + self._window
-        kept.in_order = in_order
-        for raw_id in list(worker.calling)[: max(0, len(worker.calling) - MAX_CALLS)]:
-            self._forget_call(worker, raw_id)
-
-    def forget(self, worker_id: str) -> None:
-        """A lost connection is not waited for any longer."""
-        kept = self._lost.get(worker_id)
-        if kept is not None:
-            self._end_calls_of(kept.worker)
-
-    def _end_calls_of(self, worker: Worker) -> None:
-        """End what it was serving, forget what it was calling (its callees are not told)."""
-        self._lost.drop(worker)
-        self._stop_serving(worker)
-        for raw_id in list(worker.calling):
-            self._forget_call(worker, raw_id)
-
-    def _stop_serving(self, worker: Worker) -> None:
-        for invocation_id, origin in list(worker.serving.items()):
-            self._serving.pop(invocation_id, None)
-            if origin == self._node:
-                self._complete(invocation_id, b"", STOPPED)
-            elif origin:
-                self._outbox.send(origin, Result(invocation_id, b"", STOPPED))
-        worker.serving.clear()
-
-    def _forget_call(self, worker: Worker, raw_id: bytes) -> None:
-        """Nobody wants the answer; a call that was not sent yet never is."""
-        invocation_id = worker.calling.pop(raw_id)
-        call = self._pending[invocation_id]
-        call.caller = None
-        if call.target is None:
-            del self._pending[invocation_id]
-
     def expire(self, now: float, limit: float = 10.0) -> None:
         """Move the clock: end the calls of lost connections whose window is over, and what is parked for `limit` s."""
         self._now = now
-        left, unsure = self._lost.expire(now)
-        for worker in left:
-            self._end_calls_of(worker)
-        for worker in unsure:
-            self._stop_serving(worker)
+        self.losses.expire(now)
         if self._parked:
             self._start_again(self._parked.take_free())
             for node, call in self._parked.take_older(now - limit):
                 self._fail(call, stopped(f"{node} cannot be reached"))
-
-    def handed_over(self, worker_id: str, *, accepted: bool) -> None:
-        """The other gateway has taken what `adopt` returned, or nobody has."""
-        kept = self._lost.moved(worker_id)
-        if kept is not None and not accepted:
-            self._stop_serving(kept.worker)
-        self.handover.handed_over(worker_id)
 
     def node_reachable(self, node: str, on: bool) -> None:
         """Somebody listens at a node again, or nobody does; then no map will tell of the end of one that is in none."""
@@ -392,6 +377,7 @@ class Invocations:
     def reincarnate(self, old: str, new: str, why: str) -> None:
         """This gateway, cut off for too long, goes on under a new node id: calls that crossed the bus are over."""
         self._node = self.handover.node = new
+        self.deliveries.reincarnate(old, new)
         self._end_calls(lambda target: target.node not in (old, new), why)
         for worker in self._all_workers():
             worker.remote_feeders.clear()

@@ -41,7 +41,7 @@ class Reattach:
         handover = core.invocations.handover
         asker.answer(RETIRE, lambda _node, body: self._retire_for(body))
         asker.answer(MOVED, lambda _node, body: handover.moved(body["calls"], body["node"], body["conn"]))
-        asker.answer(SERVE, lambda _node, body: handover.serve(body["conn"], body["calls"]))
+        asker.answer(SERVE, lambda _node, body: handover.serve(body["conn"], body["calls"], body.get("named", {})))
 
     # -- the gateway of the new connection ---------------------------------------------------------
 
@@ -81,7 +81,7 @@ class Reattach:
             return False
         node = claim.get("node")
         if node is None:  # it is of an earlier release and takes no calls over
-            self._core.invocations.forget(previous)
+            self._core.invocations.losses.forget(previous)
             return True
         calls = self._core.invocations.adopt(previous, node, claim["conn"])
         return self._hand_over(previous, calls, node, claim["conn"]) if calls else True
@@ -91,11 +91,12 @@ class Reattach:
         accepted = False
         try:
             left = await self._in_flight(calls, node, conn)
-            accepted = await self._asker.ask(node, SERVE, {"conn": conn, "calls": left}, timeout=_PATIENCE)
+            claim = {"conn": conn, "calls": left, "named": self._core.invocations.deliveries.hand_over(left)}
+            accepted = await self._asker.ask(node, SERVE, claim, timeout=_PATIENCE)
         except (AskError, TimeoutError) as error:
             log.warning("action=calls_stopped worker=%s gateway=%s reason=%r", previous, node, error)
         finally:
-            self._core.invocations.handed_over(previous, accepted=accepted)
+            self._core.invocations.losses.handed_over(previous, accepted=accepted)
         return True
 
     async def _in_flight(self, calls: Mapping[str, str], node: str, conn: int) -> dict[str, str]:
@@ -107,6 +108,8 @@ class Reattach:
         return {invocation_id: calls[invocation_id] for ids in answers for invocation_id in ids}
 
     async def _tell(self, origin: str, ids: list[str], node: str, conn: int) -> Collection[str]:
+        if not origin:  # lost; another node may ask for those that are still there
+            return ids
         if origin == self._core.node:
             return self._core.invocations.handover.moved(ids, node, conn)
         try:

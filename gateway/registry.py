@@ -57,7 +57,7 @@ class Registry:
             self._routes.export(worker.namespace, message.id, worker.target)
 
     def _reserved(self, function: str, namespace: str) -> bool:
-        return function in self._builtins or (function.startswith("engine::") and namespace != "default")
+        return function in self._builtins if namespace == "default" else function.startswith("engine::")
 
     def _refuse_reserved(self, worker: Worker, function: str, namespace: str) -> None:
         worker.drop(f"registerfunction {function}", "the id is reserved")

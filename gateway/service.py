@@ -7,10 +7,14 @@ from typing import Any
 from iii_cluster.bus import envelopes
 from iii_cluster.bus.envelopes import Envelope
 from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.modules.host import ModuleHost
+from iii_cluster.modules.load import load_modules
 from iii_cluster.node.node import Node
 
 from .builtins.install import Builtins
+from .builtins.modules import ModuleFunctions
 from .core import GatewayCore
+from .engine import GatewayEngine
 from .listener import Listener
 from .neighbours import check_port
 from .reattach import Reattach
@@ -35,6 +39,9 @@ class GatewayService:
             max_registrations=settings.max_registrations,
             reattach_window=settings.reattach_window,
         )
+        self._host = ModuleHost(load_modules(settings.modules))
+        self._engine = GatewayEngine(self.core, node)
+        self._modules = ModuleFunctions(self.core, self._host)
         self._builtins = Builtins(self.core, node)
         self._reattach = Reattach(self.core, node.asker)
         self._listener = Listener(self.core, settings)
@@ -57,6 +64,7 @@ class GatewayService:
         bus.on(envelopes.RevokeTrigger, core.on_revoke)
         bus.on(envelopes.RejectFunction, core.on_reject)
         bus.on(envelopes.Cleanup, core.on_cleanup)
+        self._engine.listen(bus, self._node.asker)
         bus.on_reset = self._on_reset
         bus.on_congestion = lambda node, on: None if on else core.link_writable(node)
         bus.on_reachable = core.on_reachable
@@ -67,10 +75,12 @@ class GatewayService:
         """Of a map without this node nothing follows: shards refuse what a stranger says."""
         if self._node.info.id in new.nodes:
             self.core.on_map(self.core.map, new)
+            self._engine.on_map(new)
 
     def _on_reset(self, node: str) -> None:
         self._node.asker.node_lost(node)
         self.core.on_reset(node)
+        self._engine.on_reset(node)
 
     # -- Effects of the core -----------------------------------------------------------------------
 
@@ -91,12 +101,16 @@ class GatewayService:
         node = self._node
         await check_port(node.settings.host, node.settings.worker_port, node.info.id, node.membership)
         self._tick()
+        await self._host.initialize(self._engine)
         await self._listener.start()
         log.info("action=listening host=%s port=%d", self._node.settings.host, self._listener.port)
 
     async def stop(self, grace: float) -> None:
         await self._listener.stop(grace)
         self.core.invocations.give_up(f"gateway {self.core.node} has stopped")
+        await self._host.shutdown()
+        self._modules.cancel()
+        await self._engine.close()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -105,6 +119,7 @@ class GatewayService:
         self._node.asker.close()
         self._node = node
         self.core.reincarnate(node.info.id)
+        self._engine.rejoin(node)
         self._builtins = Builtins(self.core, node)
         self._reattach = Reattach(self.core, node.asker)
         self._listen_to_nodes()
@@ -130,6 +145,7 @@ class GatewayService:
             "kept": core.invocations.kept,
             "completed": core.invocations.completed,
             "tasks": len(asyncio.all_tasks()),
+            "modules": self._host.describe(),
         }
 
     def _tick(self) -> None:
@@ -140,6 +156,7 @@ class GatewayService:
             self._listener.tick(now)
         self.core.routes.expire(now, limit)
         self.core.invocations.expire(now, limit)
+        self._engine.expire(now, limit)
         if self._node.bus.disconnected_for(now) > limit:
             self.core.invocations.cut_off("Redis is unreachable")
         elif self._node.membership.expelled:

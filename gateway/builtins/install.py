@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from gateway.call import Call, Done
 from gateway.clients import older_than
 from gateway.core import GatewayCore
 from gateway.worker import Worker
@@ -17,8 +18,7 @@ from .survey import Survey
 
 log = logging.getLogger(__name__)
 
-Done = Callable[[bytes, bytes], None]
-Answer = Callable[[Worker, bytes], Awaitable[bytes]]
+Answer = Callable[[Worker | None, bytes], Awaitable[bytes]]  # of a call by a worker, or by a module
 
 # Clients older than this mean instances when they list triggers, and know only their own kind of formats.
 _TYPES_SINCE = (0, 13)
@@ -35,12 +35,12 @@ class Builtins:
         names = core.builtins
         names[workers.REGISTER] = self._register_worker
 
-        async def list_triggers(worker: Worker, data: bytes) -> bytes:
+        async def list_triggers(worker: Worker | None, data: bytes) -> bytes:
             if older_than(worker, *_TYPES_SINCE):
                 return await triggers.old_listing(survey, data)
             return await triggers.types_listing(survey, data)
 
-        async def list_functions(worker: Worker, data: bytes) -> bytes:
+        async def list_functions(worker: Worker | None, data: bytes) -> bytes:
             oldest = older_than(worker, *_TYPES_SINCE)
             return await functions.listing(survey, names, data, oldest_formats=oldest)
 
@@ -62,15 +62,17 @@ class Builtins:
         node.asker.answer("workers.list", lambda _node, _body: workers.local_rows(core))
         node.asker.answer("workers.names", lambda _node, _body: workers.local_names(core))
 
-    def _register_worker(self, worker: Worker, data: bytes, done: Done) -> None:
+    def _register_worker(self, call: Call, done: Done) -> None:
         try:
-            done(workers.register(self._core, worker, data), b"")
+            if call.caller is None:
+                raise EngineError(errors.INVALID_ARGUMENTS, "only a worker can register itself")
+            done(workers.register(self._core, call.caller, call.data), b"")
         except EngineError as error:
             done(b"", error.body())
 
-    def _as_task(self, name: str, answer: Answer) -> Callable[[Worker, bytes, Done], None]:
-        def start(worker: Worker, data: bytes, done: Done) -> None:
-            task = asyncio.create_task(self._run(name, answer(worker, data), done))
+    def _as_task(self, name: str, answer: Answer) -> Callable[[Call, Done], None]:
+        def start(call: Call, done: Done) -> None:
+            task = asyncio.create_task(self._run(name, answer(call.caller, call.data), done))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 

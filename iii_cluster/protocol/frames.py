@@ -36,10 +36,10 @@ def invoke_function(invocation_id: str, function: bytes, data: bytes, trace: byt
 
 
 def invocation_result(invocation_id: bytes, function: bytes, result: bytes, error: bytes, trace: bytes) -> bytes:
-    """`invocation_id` is the caller's own, as it wrote it; null results are left out, as the reference does."""
+    """`invocation_id` is the caller's own, as it wrote it; an empty `result` is none, `null` is a value."""
     if error:
         outcome = b',"error":' + error
-    elif result and result != b"null":
+    elif result:
         outcome = b',"result":' + result
     else:
         outcome = b""

@@ -151,7 +151,7 @@ class Gateway:
         self.asker = Asker(world, name)
         self.core = GatewayCore(name, self, reattach_window=WINDOW)
         self.reattaching = Reattach(self.core, self.asker)  # type: ignore[arg-type]
-        self.core.builtins["engine::slow"] = lambda _worker, _data, done: world.engine.append(done)
+        self.core.builtins["engine::slow"] = lambda _call, done: world.engine.append(done)
         self._handlers: dict[type, Callable[[str, Any], None]] = {
             Invoke: self.core.invocations.on_invoke,
             Result: self.core.invocations.on_remote_result,

@@ -103,7 +103,7 @@ def test_calls_that_are_back_before_they_were_seen_off_stay() -> None:
     calls = served.core.invocations.adopt(served.lost.id, OTHER, 7)
     worker, _ = served.gateway.connect()
     assert served.core.invocations.handover.serve(worker.number, calls)
-    served.core.invocations.handed_over(served.lost.id, accepted=True)
+    served.core.invocations.losses.handed_over(served.lost.id, accepted=True)
     for invocation_id in served.called:
         _answer(served.gateway, worker, invocation_id)
     assert [frame["result"] for frame in served.caller_out.take()] == [1]

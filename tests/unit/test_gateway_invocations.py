@@ -6,7 +6,6 @@ import pytest
 
 from gateway.backpressure import MAX_LOOKUPS
 from gateway.invocations import MAX_REFUSALS
-from gateway.once import MAX_NAMES, Once
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Congested, FunctionOwners, Invoke, Owner, Refused, Result, Watch
 from iii_cluster.config.settings import Duplicates
@@ -551,11 +550,3 @@ def test_an_event_that_was_refused_is_heard_when_it_comes_again() -> None:
     assert gateway.effects.take(Refused) == [Refused(gone)]
     gateway.core.invocations.on_invoke(COORDINATOR, Invoke("i-2", callee.number, "f", b"{}", once="connected:w"))
     assert len(callee_out.take()) == 1
-
-
-def test_names_of_events_are_remembered_within_bounds() -> None:
-    once = Once()
-    for n in range(MAX_NAMES + 1):
-        assert once.first(str(n))
-    assert not once.first("1")
-    assert once.first("0")

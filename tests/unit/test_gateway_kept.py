@@ -228,7 +228,7 @@ def test_an_id_that_is_used_again_after_the_return_ends_the_earlier_call(gateway
 
 def test_an_engine_function_answers_whoever_its_caller_is_by_then(gateway: FakeGateway) -> None:
     done: list[Any] = []
-    gateway.core.builtins["engine::slow"] = lambda _worker, _data, answer: done.append(answer)
+    gateway.core.builtins["engine::slow"] = lambda _call, answer: done.append(answer)
     caller, _ = gateway.connect()
     _call(gateway, caller, "engine::slow")
     assert len(caller.calling) == 1
@@ -289,7 +289,7 @@ def test_what_another_gateway_takes_over_is_its_to_end(gateway: FakeGateway) -> 
     assert gateway.core.invocations.kept == 1  # a drain waits until it is handed over
     assert gateway.core.invocations.handover.moved(list(calls), OTHER, worker.number) == list(calls)
     assert there.core.invocations.handover.serve(worker.number, calls)
-    gateway.core.invocations.handed_over(callee.id, accepted=True)
+    gateway.core.invocations.losses.handed_over(callee.id, accepted=True)
     gateway.core.invocations.expire(1000.0)
     assert gateway.core.invocations.kept == 0
     there.core.disconnect(worker, back=False)
@@ -304,7 +304,7 @@ def test_what_no_gateway_takes_over_is_stopped(gateway: FakeGateway) -> None:
     _call(gateway, caller)
     _lose(gateway, callee)
     gateway.core.invocations.adopt(callee.id, OTHER, 99)
-    gateway.core.invocations.handed_over(callee.id, accepted=False)
+    gateway.core.invocations.losses.handed_over(callee.id, accepted=False)
     assert _results(out) == [STOPPED]
 
 

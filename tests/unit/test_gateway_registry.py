@@ -153,7 +153,7 @@ def test_an_announced_namespace_moves_what_was_registered() -> None:
 
 def test_engine_functions_cannot_be_registered() -> None:
     gateway = FakeGateway()
-    gateway.core.builtins["engine::workers::list"] = lambda worker, data, done: None
+    gateway.core.builtins["engine::workers::list"] = lambda call, done: None
     worker, out = gateway.connect()
     gateway.say(worker, type="registerfunction", id="engine::workers::list")
     (frame,) = out.take()
