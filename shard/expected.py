@@ -26,6 +26,9 @@ class Expected:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._keys
+
     def expect(self, slot: int, namespace: str, id: str, now: float) -> None:
         """From now on; it has just lost its last owner."""
         if self._window:

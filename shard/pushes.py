@@ -2,8 +2,16 @@
 
 from collections.abc import Callable
 
-from iii_cluster.bus.envelopes import FunctionOwners, Trigger, TriggerChange, TriggerSnapshot
-from iii_cluster.routing.keys import TRIGGERS, function_key, parse_function_key, triggers_key
+from iii_cluster.bus.envelopes import FunctionOwners, Served, Trigger, TriggerChange, TriggerSnapshot
+from iii_cluster.routing.keys import (
+    SERVED,
+    TRIGGERS,
+    function_key,
+    parse_function_key,
+    parse_served_key,
+    served_key,
+    triggers_key,
+)
 
 from .bindings import Bindings
 from .effects import Effects
@@ -15,22 +23,35 @@ class Pushes:
     """Gathers changes of watched keys until `flush`.
 
     `postpone` may take over the watchers of a function that lost its owners, by node the epoch of the watch: they are
-    told nothing then.
+    told nothing then. `served` tells whether a function is, None while that is not to be told.
     """
 
     def __init__(
-        self, effects: Effects, watches: Watches, postpone: Callable[[str, str, dict[str, int]], bool]
+        self,
+        effects: Effects,
+        watches: Watches,
+        postpone: Callable[[str, str, dict[str, int]], bool],
+        served: Callable[[str, str], bool | None],
     ) -> None:
         self._effects = effects
         self._watches = watches
         self._postpone = postpone
+        self._served = served
         self._functions: dict[str, tuple[str, str]] = {}  # key -> namespace, id
+        self._services: dict[str, tuple[str, str]] = {}  # the same, for whether they are served
         self._triggers: dict[str, dict[str, Trigger | None]] = {}  # type -> trigger id -> the trigger if bound
 
     def function_changed(self, namespace: str, id: str) -> None:
         key = function_key(namespace, id)
         if key in self._watches:
             self._functions[key] = (namespace, id)
+        self.service_changed(namespace, id)
+
+    def service_changed(self, namespace: str, id: str) -> None:
+        """Whether a function is served may have changed."""
+        key = served_key(namespace, id)
+        if key in self._watches:
+            self._services[key] = (namespace, id)
 
     def trigger_changed(self, type: str, id: str, trigger: Trigger | None) -> None:
         if triggers_key(type) in self._watches:
@@ -43,6 +64,11 @@ class Pushes:
             bound = bindings.bound(key.removeprefix(TRIGGERS))
             self._effects.send(node, TriggerSnapshot(key, watched.version, bound))
             return
+        if key.startswith(SERVED):
+            watched = self._watches.add(node, key, slot, epoch)
+            watched.served = bool(self._served(*parse_served_key(key)))
+            self._effects.send(node, Served(key, watched.served))
+            return
         namespace, id = parse_function_key(key)
         owners = functions.owners(namespace, id)
         elsewhere = [] if owners else functions.elsewhere(namespace, id)
@@ -54,6 +80,9 @@ class Pushes:
         while self._functions:
             key, (namespace, id) = self._functions.popitem()
             self._push_owners(functions, key, namespace, id)
+        while self._services:
+            key, (namespace, id) = self._services.popitem()
+            self._push_served(key, namespace, id)
         while self._triggers:
             type, changes = self._triggers.popitem()
             self._push_triggers(triggers_key(type), changes)
@@ -75,6 +104,15 @@ class Pushes:
         if not owners:
             self._watches.drop_key(key)
 
+    def _push_served(self, key: str, namespace: str, id: str) -> None:
+        watched = self._watches.get(key)
+        served = self._served(namespace, id)
+        if watched is None or served is None or served == watched.served:
+            return
+        watched.served = served
+        for node in watched.watchers:
+            self._effects.send(node, Served(key, served))
+
     def _push_triggers(self, key: str, changes: dict[str, Trigger | None]) -> None:
         watched = self._watches.get(key)
         if watched is None:
@@ -87,4 +125,4 @@ class Pushes:
 
     @property
     def pending(self) -> bool:
-        return bool(self._functions or self._triggers)
+        return bool(self._functions or self._services or self._triggers)

@@ -12,6 +12,7 @@ class Watched:
     version: int
     watchers: dict[str, int] = field(default_factory=dict)  # node -> epoch of its watch
     owners: list[Owner] = field(default_factory=list)  # of a function, as told last
+    served: bool = False  # whether a function is, as told last
 
 
 class Watches:
@@ -44,6 +45,10 @@ class Watches:
     def nodes(self) -> list[str]:
         return list(self._nodes)
 
+    def in_slot(self, slot: int) -> list[str]:
+        """Keys of one slot."""
+        return list(self._slots.get(slot, ()))
+
     def add(self, node: str, key: str, slot: int, epoch: int) -> Watched:
         watched = self._keys.get(key)
         if watched is None:
@@ -74,7 +79,7 @@ class Watches:
     def end_slot(self, slot: int, keep: Callable[[int], bool]) -> list[tuple[str, str, int]]:
         """Forget the watches of a slot; returns (node, key, epoch) of those whose epoch `keep` accepts."""
         kept = []
-        for key in list(self._slots.get(slot, ())):
+        for key in self.in_slot(slot):
             kept += [(node, key, epoch) for node, epoch in self._keys[key].watchers.items() if keep(epoch)]
             self.drop_key(key)
         return kept

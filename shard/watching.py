@@ -4,7 +4,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.slots import slot_of
-from iii_cluster.routing.keys import FUNCTION, TRIGGERS, function_key, parse_function_key, slot_of_key
+from iii_cluster.routing.keys import (
+    FUNCTION,
+    SERVED,
+    function_key,
+    parse_function_key,
+    parse_served_key,
+    slot_of_key,
+)
 
 from .bindings import Bindings
 from .effects import Effects
@@ -28,7 +35,7 @@ class Watching:
         self._holds = holds
         self._functions = functions
         self._bindings = bindings
-        self._pushes = Pushes(effects, self.watches, self._postpone)
+        self._pushes = Pushes(effects, self.watches, self._postpone, self._served)
 
     # -- watches
 
@@ -52,9 +59,12 @@ class Watching:
             self.expected.unask(node, *parse_function_key(key))
 
     def wake(self, slot: int) -> None:
-        """Look again at the watches that are held of a slot."""
+        """Look again at the watches that are held of a slot, and at what could not be told of it."""
         for node, key, epoch in self._holds.take_watches(slot):
             self.watch(node, key, epoch)
+        for key in self.watches.in_slot(slot):
+            if key.startswith(SERVED):
+                self._pushes.service_changed(*parse_served_key(key))
 
     def end_slots(self, slots: Collection[int], keep: Callable[[int, int], bool]) -> None:
         """Our time with them is over. A watch whose epoch `keep(slot, epoch)` accepts may be ours to answer again."""
@@ -102,6 +112,7 @@ class Watching:
         """Expect nobody longer than is due; call it at `expected.deadline()`."""
         for (namespace, id), asking in self.expected.tick(now):
             self._answer(namespace, id, asking)
+            self._pushes.service_changed(namespace, id)
 
     def _answer(self, namespace: str, id: str, asking: Mapping[str, int]) -> None:
         for node, epoch in asking.items():
@@ -119,6 +130,12 @@ class Watching:
             self._holds.watch(slot, node, function_key(namespace, id), epoch)
         return True
 
+    def _served(self, namespace: str, id: str) -> bool | None:
+        """Whether a function has owners, or will soon; None while its slot is filled: they may be announced again."""
+        if not self._slots.ready(slot_of(id)):
+            return None
+        return self._functions.find(namespace, id) is not None or (namespace, id) in self.expected
+
     def invariants(self) -> None:
         self.watches.invariants()
         self.expected.invariants()
@@ -127,8 +144,10 @@ class Watching:
             watched = self.watches.get(key)
             assert watched is not None
             assert self._slots.owns(watched.slot)
-            if not key.startswith(TRIGGERS):
+            if key.startswith(FUNCTION):
                 assert watched.owners == self._functions.owners(*parse_function_key(key)) != []
+            elif key.startswith(SERVED):
+                assert self._served(*parse_served_key(key)) in (watched.served, None)
         for namespace, id in self.expected.keys():  # noqa: SIM118 - not a mapping
             assert self._slots.owns(slot_of(id))
             assert self._functions.find(namespace, id) is None

@@ -25,6 +25,7 @@ from iii_cluster.bus.envelopes import (
     PutTrigger,
     PutTriggerType,
     RemoveTrigger,
+    Served,
     Trigger,
     UnbindTrigger,
     Watch,
@@ -33,7 +34,7 @@ from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.slots import SLOTS, slot_of
 from iii_cluster.config.settings import Duplicates
-from iii_cluster.routing.keys import parse_function_key
+from iii_cluster.routing.keys import parse_function_key, parse_served_key
 from shard.core import ShardCore
 from tests.support.gateway_model import FunctionKey, Gateway, subject
 from tests.support.registry_truth import Truth
@@ -46,7 +47,9 @@ NAMESPACES = ("default", "shop")
 FUNCTIONS = ("f", "g")
 TYPES = ("hook", "tick", BUILTIN)
 TRIGGERS = ("t1", "t2", "t3")
-KEYS = tuple(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS) + tuple(f"triggers:{t}" for t in TYPES)
+KEYS = tuple(f"{kind}:{n}/{f}" for kind in ("function", "served") for n in NAMESPACES for f in FUNCTIONS) + tuple(
+    f"triggers:{t}" for t in TYPES
+)
 GROUPS = 4  # slots move in groups, by remainder
 CONNS = (1, 2)
 WINDOW = 2.0  # seconds a lost worker is expected back
@@ -459,6 +462,8 @@ class Wire:
     def send(self, node: str, envelope: Envelope) -> None:
         if isinstance(envelope, FunctionOwners) and not envelope.owners:
             self._world.check_not_found(*parse_function_key(envelope.key))
+        if isinstance(envelope, Served) and not envelope.on:
+            self._world.check_not_found(*parse_served_key(envelope.key))
         if not isinstance(envelope, CleanupDone):
             self._world.post(self._name, node, envelope)
 

@@ -21,6 +21,7 @@ from iii_cluster.bus.envelopes import (
     PutTriggerType,
     RejectFunction,
     RevokeTrigger,
+    Served,
     Trigger,
     TriggerChange,
     TriggerFailed,
@@ -51,7 +52,9 @@ class Gateway:
     functions: dict[FunctionKey, int] = field(default_factory=dict)  # -> stamp
     types: dict[FunctionKey, int] = field(default_factory=dict)
     triggers: dict[tuple[int, str], tuple[int, Trigger]] = field(default_factory=dict)  # (connection, id)
-    watched: dict[str, object] = field(default_factory=dict)  # key -> None (asked), owners, or triggers by id
+    watched: dict[str, object] = field(
+        default_factory=dict
+    )  # key -> None (asked), owners, whether served, or triggers by id
     versions: dict[tuple[str, str], int] = field(default_factory=dict)  # (shard, key)
     held: dict[Held, tuple[Trigger, str]] = field(default_factory=dict)  # what its providers were given, and where
     worker_numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -109,6 +112,9 @@ class Gateway:
         match said:
             case FunctionOwners() | TriggerSnapshot() | TriggerChange():
                 self.believe(shard, said)
+            case Served(key, on):
+                if key in self.watched and self.map.owner(subject(key)) == shard:
+                    self.watched[key] = on
             case RevokeTrigger(conn, id, stamp):
                 known = self.triggers.get((conn, id))
                 if known is not None and known[0] <= stamp:

@@ -9,7 +9,7 @@ from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.config.settings import Duplicates
-from iii_cluster.routing.keys import parse_function_key
+from iii_cluster.routing.keys import parse_function_key, served_key
 from shard.core import ShardCore
 
 from .gateway_model import Gateway
@@ -44,6 +44,8 @@ class Truth:
                     view = gateway.watched[key]
                     assert isinstance(view, list)
                     assert sorted_owners(view) == owners != []
+                if served_key(namespace, id) in gateway.watched:
+                    assert gateway.watched[served_key(namespace, id)] is bool(owners)
 
     def check_trigger_store(self) -> None:
         claims = {
