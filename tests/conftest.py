@@ -12,6 +12,8 @@ from hypothesis import settings
 from tests.support import cluster as clusters
 from tests.support import sdk_worker
 from tests.support.cluster import Cluster
+from tests.support.postgres import PostgresServer
+from tests.support.rabbitmq import RabbitServer
 from tests.support.up import MakeUp, ups
 from tests.support.valkey import ValkeyServer
 
@@ -67,6 +69,28 @@ def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A server for all tests of one process; who restarts it leaves it running."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A broker for all tests of one process, which starts in 3 to 5 s; who restarts it leaves it running."""
+    broker = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.close()
 
 
 @pytest.fixture
