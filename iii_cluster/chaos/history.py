@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-OPEN = -1.0
+from . import effects
+
+OPEN = effects.OPEN
 FOREVER = float("inf")
 TAG = 8  # letters of a worker's id, the first ones: the tag of its gateway's node
 
@@ -22,6 +24,13 @@ CHURN = "churn"  # the function comes and goes
 TRIGGER = "trigger"  # a provider fires a trigger
 ENGINE = "engine"  # a listing; not judged, its answer is
 STEADY = (REPLICATED, SINGLE, LOCAL, REMOTE)
+# Calls of modules' functions, answered by the gateway they are made at.
+QUEUE = "queue"
+TOPIC = "topic"
+STATE = "state"
+STREAM = "stream"
+PUBSUB = "pubsub"
+MODULES = (QUEUE, TOPIC, STATE, STREAM, PUBSUB)
 
 
 class Connection(Struct, tag="connection", kw_only=True):
@@ -99,6 +108,7 @@ class Injected(Struct, tag="fault", kw_only=True):
     began: float = OPEN
     over: float = OPEN  # taken back
     healed: float = OPEN  # taken back, and what was stopped serves again
+    forgot: bool = False  # Redis lost its memory
     skipped: str = ""
 
 
@@ -175,7 +185,28 @@ class History(Struct, kw_only=True):
     late: list[Late] = []
     final: list[Final] = []
     not_back: list[NotBack] = []
+    queues: list[effects.Queue] = []
+    jobs: list[effects.Job] = []
+    attempts: list[effects.Attempt] = []
+    dead_letters: list[effects.DeadLetter] = []
+    cron_jobs: list[effects.CronJob] = []
+    ticks: list[effects.Tick] = []
+    counts: list[effects.Count] = []
+    totals: list[effects.Total] = []
+    noticed: list[effects.Noticed] = []
+    changes: list[effects.Change] = []
+    viewings: list[effects.Viewing] = []
+    shown: list[effects.Shown] = []
+    views: list[effects.View] = []
+    publications: list[effects.Publication] = []
+    heard: list[effects.Heard] = []
     ended: float = OPEN  # the end of the run; open while it goes on
+
+    @property
+    def last_loss(self) -> float:
+        """When Redis last lost its memory, 0 if it never did."""
+        losses = (max(end(fault.over), end(fault.healed)) for fault in self.faults if fault.forgot)
+        return max(losses, default=0.0)
 
     def records(self) -> list[Any]:
         """All records by time."""

@@ -8,3 +8,4 @@ GIVE_UP = 6.0  # a caller that lost its connection waits so long for an answer o
 EVENT = 12.0  # for a worker event to reach a subscriber
 EDGE = 0.25  # between two clocks' views of one moment: a frame on its way when a connection ended
 SETTLE = 30.0  # at the end, until everybody is ready and knows the same registry
+EFFECT = 45.0  # at the end, until every job is done, every change told and every stream client up to date

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from .load.selection import chosen, spelt
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """Times in seconds. `attach` is the admin address of a node of a running cluster, "" for a cluster of our own."""
@@ -17,6 +19,7 @@ class Options(Struct, frozen=True, kw_only=True):
     shards: int
     coordinators: int
     rate: float
+    load: dict[str, float]  # factors by name
     output: Path
     attach: str = ""
     redis_url: str = ""  # of the cluster attached to, if Redis may be broken
@@ -27,6 +30,8 @@ class Options(Struct, frozen=True, kw_only=True):
         """What draws and carries out the same faults again."""
         words = ["iii-cluster", "chaos", "--seed", str(self.seed), "--duration", f"{self.duration:g}"]
         words += ["--every", f"{self.every:g}", "--rate", f"{self.rate:g}", "--faults", ",".join(self.faults)]
+        if self.load != chosen(None):
+            words += ["--load", spelt(self.load)]
         if self.config:
             words += ["--config", self.config]
         if self.attach:

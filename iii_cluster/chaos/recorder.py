@@ -3,6 +3,7 @@
 import itertools
 import time
 
+from .effects import Viewing
 from .history import Call, Connection, Execution, History, Injected, Registration, Stray, Told
 
 
@@ -12,11 +13,24 @@ class Recorder:
     def __init__(self, lease_ttl: float) -> None:
         self.history = History(lease_ttl=lease_ttl)
         self._origin = time.monotonic()
+        self._wall = time.time()  # at that moment
         self._connections = itertools.count(1)
         self._calls = itertools.count(1)
+        self._numbers = itertools.count(1)
 
     def now(self) -> float:
         return round(time.monotonic() - self._origin, 4)
+
+    def at(self, wall: float) -> float:
+        """The moment the clock on the wall showed that many seconds since 1970."""
+        return round(wall - self._wall, 4)
+
+    def wall(self, at: float) -> float:
+        return self._wall + at
+
+    def number(self) -> int:
+        """One that was not given before, for a job or a message."""
+        return next(self._numbers)
 
     def opened(self, client: str, gateway: str, worker: str) -> Connection:
         number = next(self._connections)
@@ -42,6 +56,12 @@ class Recorder:
 
     def told(self, connection: Connection, event: str, worker: str) -> None:
         self.history.told.append(Told(connection=connection.id, at=self.now(), event=event, worker=worker))
+
+    def viewing(self, viewer: str, gateway: str) -> Viewing:
+        number = next(self._connections)
+        made = Viewing(id=number, viewer=viewer, gateway=gateway, opened=self.now())
+        self.history.viewings.append(made)
+        return made
 
     def injected(self, index: int, kind: str) -> Injected:
         made = Injected(index=index, kind=kind, began=self.now())

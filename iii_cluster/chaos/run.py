@@ -1,6 +1,7 @@
 """One run from beginning to end: load, faults, quiet, the last look, the checks."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -9,16 +10,19 @@ from msgspec import Struct
 from iii_cluster.cluster.map import Role
 
 from .checks import Violation, check
+from .clusters.addresses import Address
 from .clusters.cluster import Cluster
 from .faults.director import Director
 from .faults.fault import World
 from .faults.kinds import Target
 from .faults.schedule import Planned, draw
 from .history import History
+from .load.calls import Sizes
 from .load.client import Client
 from .load.door import Door
-from .load.load import Load, Sizes
+from .load.load import Load
 from .load.proxy import Proxy
+from .load.viewer import StreamDoor
 from .observer import Observer
 from .options import Options
 from .recorder import Recorder
@@ -76,11 +80,15 @@ class Run:
             observer = Observer(self._cluster, self._recorder)
             stack.push_async_callback(observer.stop)
             observer.start()
+            entrances = range(self._cluster.entrances)
             load = Load(
-                [await self._door(number, stack) for number in range(self._cluster.entrances)],
+                [await self._door(number, stack) for number in entrances],
+                [await self._stream_door(number, stack) for number in entrances],
                 self._recorder,
                 seed=self._options.seed,
                 sizes=Sizes(rate=self._options.rate, duration=self._options.duration),
+                factors=self._options.load,
+                own_queues=not self._options.attach,
             )
             plan = self._plan(load)
             if not plan:
@@ -109,11 +117,20 @@ class Run:
 
     async def _door(self, number: int, stack: AsyncExitStack) -> Door:
         """The way in of that number, through a proxy."""
-        proxy = Proxy(lambda: self._cluster.entrance(number))
+        port = await self._proxy(lambda: self._cluster.entrance(number), stack)
+        return Door(f"ws://127.0.0.1:{port}/", lambda worker: self._cluster.gateway_of(number, worker))
+
+    async def _stream_door(self, number: int, stack: AsyncExitStack) -> StreamDoor:
+        port = await self._proxy(lambda: self._cluster.stream_entrance(number), stack)
+        return StreamDoor(f"ws://127.0.0.1:{port}/", self._cluster.stream_gateway(number))
+
+    async def _proxy(self, target: Callable[[], Address | None], stack: AsyncExitStack) -> int:
+        """Its port."""
+        proxy = Proxy(target)
         self._proxies.append(proxy)
         stack.push_async_callback(proxy.close)
         await proxy.start()
-        return Door(f"ws://127.0.0.1:{proxy.port}/", lambda worker: self._cluster.gateway_of(number, worker))
+        return proxy.port
 
     def _plan(self, load: Load) -> list[Planned]:
         cluster = self._cluster

@@ -1,4 +1,5 @@
-"""The end of a run: nothing comes or goes any more, everybody gets ready, every list becomes right, every call ends."""
+"""The end of a run: nothing comes or goes any more, everybody gets ready, every list becomes right, every call ends,
+and everything has its effect."""
 
 import asyncio
 from collections.abc import Callable
@@ -40,8 +41,9 @@ class Settling:
         await holds(lambda: not self._observer.not_ready and load.warm, SETTLE)
         await self._registry()
         self._recorder.history.not_back += self._observer.not_ready
-        await load.stop_calling()
+        await load.pause()
         await holds(lambda: not load.pending, CALL)
+        await load.rest()
 
     async def _registry(self) -> None:
         deadline = self._recorder.now() + SETTLE
@@ -69,7 +71,7 @@ class Settling:
         words += [f"{final.what} as {final.gateway} lists them" for final in self._wrong]
         if not words and self._load.pending:
             words.append(f"{self._load.pending} calls to end")
-        return words
+        return words + self._load.awaited
 
 
 async def holds(check: Callable[[], bool], within: float) -> bool:

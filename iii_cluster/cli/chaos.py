@@ -44,7 +44,10 @@ NEEDS = {
 )
 @click.option("--faults", help="Names of faults or targets, joined by commas.  [default: all that work here]")
 @click.option("--list-faults", is_flag=True, help="Print the faults there are.")
-@click.option("--rate", type=click.FloatRange(1), default=120.0, show_default=True, help="Calls per second.")
+@click.option(
+    "--rate", type=click.FloatRange(1), default=120.0, show_default=True, help="Calls per second; other load with them."
+)
+@click.option("--load", help="Kinds of load, joined by commas, as NAME or NAME=FACTOR.  [default: all]")
 @click.option("--gateways", type=click.IntRange(1), default=2, show_default=True, help="Gateways to run.")
 @click.option("--shards", type=click.IntRange(1), default=3, show_default=True, help="Shards to run.")
 @click.option("--coordinators", type=click.IntRange(1), default=2, show_default=True, help="Coordinators to run.")
@@ -99,6 +102,7 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
     from iii_cluster.chaos.clusters.hosts import NoHosts
     from iii_cluster.chaos.clusters.servers import NotLocal
     from iii_cluster.chaos.faults.selection import NoFault, UnknownFault
+    from iii_cluster.chaos.load.selection import UnknownLoad
     from iii_cluster.chaos.report.place import NotWritable
     from iii_cluster.chaos.run import NothingFits, NotWarm
     from iii_cluster.local.plan import PlanError
@@ -107,7 +111,17 @@ def _run(config_file: Path | None, given: dict[str, Any]) -> int:
 
     try:
         return _chosen(config_file, given)
-    except (UnknownFault, NoFault, NothingFits, NotAttached, NotLocal, NotStarted, NotWarm, NoHosts) as error:
+    except (
+        UnknownFault,
+        UnknownLoad,
+        NoFault,
+        NothingFits,
+        NotAttached,
+        NotLocal,
+        NotStarted,
+        NotWarm,
+        NoHosts,
+    ) as error:
         click.echo(f"error: {error}", err=True)
     except (NotWritable, PlanError, PortError, ValkeyError) as error:
         click.echo(f"error: {error}", err=True)
@@ -139,12 +153,14 @@ def _chosen(config_file: Path | None, given: dict[str, Any]) -> int:
 
 
 def _options(seed: int, faults: tuple[str, ...], config_file: Path | None, given: dict[str, Any]) -> "Options":
+    from iii_cluster.chaos.load.selection import chosen
     from iii_cluster.chaos.options import Options
 
     same = ("duration", "every", "gateways", "shards", "coordinators", "rate", "keep_going")
     return Options(
         seed=seed,
         faults=faults,
+        load=chosen(given["load"]),
         output=given["output"] or Path(f"chaos-{seed}"),
         attach=given["admin"] if given["attach"] else "",
         redis_url=given["redis_url"] if given["redis_faults"] else "",

@@ -3,7 +3,7 @@
 import asyncio
 from unittest.mock import patch
 
-from iii_cluster.chaos.load import load
+from iii_cluster.chaos.load import crew
 from iii_cluster.chaos.load.client import Client
 from iii_cluster.cli.main import main
 
@@ -30,5 +30,5 @@ class Saboteur(Client):
 
 
 if __name__ == "__main__":
-    with patch.object(load, "Client", Saboteur):
+    with patch.object(crew, "Client", Saboteur):
         main()

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from iii_cluster.chaos.faults.kinds import KINDS
+from iii_cluster.chaos.load.selection import chosen
 from iii_cluster.chaos.options import Options
 from iii_cluster.cli.chaos import chaos
 
@@ -72,6 +73,7 @@ def options(**changed: object) -> Options:
         "shards": 3,
         "coordinators": 2,
         "rate": 80.0,
+        "load": chosen(None),
         "output": Path("out"),
         **changed,
     }

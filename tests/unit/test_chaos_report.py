@@ -29,6 +29,7 @@ def made(output: Path, *violations: Violation, calls: Sequence[Call] = (), **out
         shards=1,
         coordinators=1,
         rate=10.0,
+        load={"calls": 1.0},
         output=output,
     )
     fault = Injected(index=0, kind="shard-kill", victims=["shard-1"], began=2.0, over=3.0, healed=3.0)

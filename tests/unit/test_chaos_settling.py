@@ -14,7 +14,7 @@ class Load(SimpleNamespace):
     """Settles when it is told to."""
 
     def __init__(self) -> None:
-        super().__init__(pending=0, unknown=[], settled=asyncio.Event())
+        super().__init__(pending=0, unknown=[], awaited=[], settled=asyncio.Event())
 
     async def settle(self) -> None:
         await self.settled.wait()

@@ -6,7 +6,7 @@ import msgspec
 
 from iii_cluster.chaos.history import History
 
-from . import calls, events, failures, maps, rest
+from . import calls, counts, cron, events, failures, jobs, maps, messages, rest, streams
 from .evidence import Evidence
 from .reach import Reach
 from .violation import Violation
@@ -35,6 +35,11 @@ def _all(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
     yield from maps.check(evidence.history)
     yield from events.check(evidence, reach)
     yield from rest.check(evidence.history)
+    yield from jobs.check(evidence, reach)
+    yield from cron.check(evidence, reach)
+    yield from counts.check(evidence, reach)
+    yield from streams.check(evidence, reach)
+    yield from messages.check(evidence)
 
 
 def _with_faults(violation: Violation, reach: Reach) -> Violation:

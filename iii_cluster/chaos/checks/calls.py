@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from iii_cluster.chaos.history import ENGINE, OK, OPEN, Call, Execution
+from iii_cluster.chaos.history import ENGINE, MODULES, OK, OPEN, Call, Execution
 from iii_cluster.chaos.limits import CALL
 
 from .evidence import Evidence
@@ -38,7 +38,8 @@ def _ending(evidence: Evidence, call: Call) -> Iterator[Violation]:
 def _answer(call: Call) -> Iterator[Violation]:
     if call.answers > 1:
         yield Violation(check=ANSWERED_ONCE, at=call.ended, text=f"call {call.n} was answered {call.answers} times")
-    if call.outcome == OK and call.kind != ENGINE and call.answer != call.n:
+    numbered = call.kind not in (ENGINE, *MODULES)
+    if call.outcome == OK and numbered and call.answer != call.n:
         text = f"call {call.n} to {call.function} was answered with the result of call {call.answer}"
         yield Violation(check=OWN_ANSWER, at=call.ended, text=text)
     elif call.answered_as not in ("", call.function):

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from iii_cluster.chaos.history import FOREVER, OK, Call, Connection, History, Registration, end
+from iii_cluster.chaos.history import FOREVER, OK, OPEN, Call, Connection, History, Registration, end
 from iii_cluster.chaos.limits import EDGE
 
 SLACK = 2  # times as long as this program was held up
@@ -12,7 +12,11 @@ SLACK = 2  # times as long as this program was held up
 class Evidence:
     def __init__(self, history: History) -> None:
         self.history = history
+        self.ended = history.ended != OPEN  # what is still to come will not come any more
         self.connections: dict[int, Connection] = {c.id: c for c in history.connections}
+        self.calls: dict[int, Call] = {call.n: call for call in history.calls}
+        # When Redis lost what was in it.
+        self.losses = [(one.began, max(end(one.over), end(one.healed))) for one in history.faults if one.forgot]
         self.registrations: dict[str, list[Registration]] = defaultdict(list)
         for registration in history.registrations:
             self.registrations[registration.function].append(registration)
@@ -28,6 +32,14 @@ class Evidence:
 
     def client(self, call: Call) -> str:
         return self.connections[call.connection].client
+
+    def acknowledged(self, n: int) -> bool:
+        """Call number `n` ended well."""
+        return self.calls[n].outcome == OK
+
+    def forgot(self, since: float, until: float) -> bool:
+        """Redis lost its memory at some moment of that time."""
+        return any(began - EDGE <= until and over + EDGE >= since for began, over in self.losses)
 
     def name(self, call: Call) -> str:
         """The call as a violation names it."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from iii_cluster.chaos.faults.kinds import Target
-from iii_cluster.chaos.history import CHURN, ENGINE, OK, OPEN, REPLICATED, TRIGGER, Call
+from iii_cluster.chaos.history import CHURN, ENGINE, MODULES, OK, OPEN, REPLICATED, TRIGGER, Call
 from iii_cluster.chaos.limits import EDGE
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND
 
@@ -15,6 +15,7 @@ FOUND = "a function with a live owner is found"
 CACHED = "coordinators and shards are not missed on cached routes"
 SAME_GATEWAY = "calls within one gateway do without Redis"
 REPLICAS = "a replicated function fails no longer than a lease and a second"
+MODULE = "a function of a module needs nothing but its gateway and Redis"
 EXPLAINED = "no call fails without a cause"
 
 CONTROL = (Target.SHARD, Target.COORDINATOR, Target.LEADER)
@@ -61,6 +62,8 @@ def _owner_left(evidence: Evidence, call: Call) -> bool:
 
 def _rule(evidence: Evidence, reach: Reach, call: Call) -> str:
     """The most telling of the rules that are broken."""
+    if call.kind in MODULES:
+        return MODULE
     targets = {window.kind.target for window in reach.near(call.ended)}
     owners = list(evidence.owners(call.function, call.began, call.ended))
     if Target.REDIS in targets and owners and all(owner.gateway == evidence.gateway(call) for owner in owners):

@@ -6,7 +6,18 @@ import msgspec
 from msgspec import Struct
 
 from iii_cluster.chaos.faults.kinds import KINDS, Action, Kind, Target
-from iii_cluster.chaos.history import CHURN, FIRST, REPLICATED, TAG, UNANSWERED, Call, Connection, Injected, end
+from iii_cluster.chaos.history import (
+    CHURN,
+    FIRST,
+    FOREVER,
+    REPLICATED,
+    TAG,
+    UNANSWERED,
+    Call,
+    Connection,
+    Injected,
+    end,
+)
 from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER, EDGE, RECONNECT
 from iii_cluster.cluster.map import Role
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND, TIMEOUT
@@ -75,22 +86,42 @@ class Reach:
     def __init__(self, evidence: Evidence) -> None:
         self.windows = windows(evidence)
         self._evidence = evidence
+        self._without: dict[str, list[float]] = {}  # when a map was seen without the gateway of that tag
+
+    def given_up(self, owner: Connection, since: float) -> float:
+        """The first moment from `since` on at which the cluster may have taken the connection for lost."""
+        moments = [max(window.began, since) for window in self._windows_of(owner.gateway) if window.until >= since]
+        moments += [
+            max(at - EXPELLED_BEFORE, since) for at in self._maps_without(owner) if at + EXPELLED_BEFORE >= since
+        ]
+        return min(moments, default=FOREVER)
 
     def disturbed(self, owner: Connection, since: float, until: float) -> bool:
         """Its gateway, or its host, was hit or not over it at some moment of that time, or it was taken for dead."""
-        return self._taken_for_dead(owner, since, until) or any(
-            owner.gateway in window.fault.gateways and window.began <= until and window.until >= since
-            for window in self.windows
-        )
+        return self._taken_for_dead(owner, since, until) or self.hit(owner.gateway, since, until)
+
+    def hit(self, gateway: str, since: float, until: float) -> bool:
+        """A fault hit the gateway, or it was not over one, at some moment of that time."""
+        return any(window.began <= until and window.until >= since for window in self._windows_of(gateway))
+
+    def _windows_of(self, gateway: str) -> Iterable[Window]:
+        return (window for window in self.windows if gateway in window.fault.gateways)
 
     def _taken_for_dead(self, owner: Connection, since: float, until: float) -> bool:
-        """Some map was without the gateway, which made the worker's id: Redis was away too long for one of them."""
-        name = f"{Role.GATEWAY}-{owner.worker[:TAG]}"
-        return any(
-            not any(node.startswith(name) for node in seen.nodes)
-            for seen in self._evidence.history.maps
-            if since - EXPELLED_BEFORE <= seen.at <= until + EXPELLED_BEFORE and len(seen.nodes) > 1
-        )
+        """Some map was without the gateway: Redis was away too long for one of them."""
+        return any(since - EXPELLED_BEFORE <= at <= until + EXPELLED_BEFORE for at in self._maps_without(owner))
+
+    def _maps_without(self, owner: Connection) -> list[float]:
+        """When a map was seen without the gateway that made the worker's id."""
+        tag = owner.worker[:TAG]
+        if tag not in self._without:
+            name = f"{Role.GATEWAY}-{tag}"
+            self._without[tag] = [
+                seen.at
+                for seen in self._evidence.history.maps
+                if len(seen.nodes) > 1 and not any(node.startswith(name) for node in seen.nodes)
+            ]
+        return self._without[tag]
 
     def explains(self, call: Call) -> bool:
         """This failed call is owed to a fault."""

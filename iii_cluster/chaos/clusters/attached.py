@@ -83,8 +83,19 @@ class Attached:
         return self.count(Role.GATEWAY)
 
     def entrance(self, number: int) -> Address | None:
+        gateway = self._gateway(number)
+        return gateway.worker if gateway is not None else None
+
+    def stream_entrance(self, number: int) -> Address | None:
+        gateway = self._gateway(number)
+        return gateway.stream if gateway is not None else None
+
+    def stream_gateway(self, _number: int) -> str:
+        return ""
+
+    def _gateway(self, number: int) -> Process | None:
         gateways = [process for process in self.processes if process.role == Role.GATEWAY]
-        return gateways[number % len(gateways)].worker if gateways else None
+        return gateways[number % len(gateways)] if gateways else None
 
     def gateway_of(self, _number: int, worker: str) -> str:
         """Gateways share a port; a worker's id begins with the tag of the one that made it."""
@@ -138,13 +149,15 @@ def _process(node: dict[str, object]) -> Process:
     ports = node["ports"]
     assert isinstance(ports, dict)
     id = str(node["id"])
+    places = {kind: Address(HOST, port) for kind, port in ports.items()}
     return Process(
         name=f"{node['role']}-{tag_of(id)}",
         role=str(node["role"]),
         node=id,
         pid=int(str(node["pid"])),
-        admin=Address(HOST, ports["admin"]),
-        worker=Address(HOST, ports["worker"]) if "worker" in ports else None,
+        admin=places["admin"],
+        worker=places.get("worker"),
+        stream=places.get("stream"),
     )
 
 

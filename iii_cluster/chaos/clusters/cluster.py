@@ -18,6 +18,7 @@ class Process(Struct, frozen=True, kw_only=True):
     pid: int
     admin: Address
     worker: Address | None = None
+    stream: Address | None = None
     host: str = ""  # name of the network namespace it runs in, if it is one of ours
 
 
@@ -45,6 +46,12 @@ class Cluster(Protocol):
     def entrance(self, number: int) -> Address | None:
         """Where a gateway listens for workers, None while it does not."""
 
+    def stream_entrance(self, number: int) -> Address | None:
+        """Where a gateway listens for stream clients, None while it does not."""
+
+    def stream_gateway(self, number: int) -> str:
+        """Name of that gateway, "" where several share what they listen at."""
+
     def gateway_of(self, number: int, worker: str) -> str:
         """Name of the gateway that gave a worker who came this way its id."""
 
@@ -71,6 +78,10 @@ class Cluster(Protocol):
 
 class Redis(Protocol):
     """The server of the cluster, as far as it may be broken."""
+
+    @property
+    def keeps(self) -> bool:
+        """What it has acknowledged is there again after a kill -9."""
 
     def kill(self, away: float) -> None: ...
 

@@ -24,10 +24,11 @@ from .children import Children, NotStarted
 from .cluster import Process
 from .hosts import Hosts
 from .logs import Logs
-from .servers import VALKEY, OwnRedis
+from .queues import with_queues
+from .servers import DURABLE, VALKEY, OwnRedis
 
 HOST = "127.0.0.1"
-WORKER_PORT = 49134  # on hosts of our own, where all ports are free
+WORKER_PORT, STREAM_PORT = 49134, 50134  # of the first gateway, on hosts of our own, where all ports are free
 START_TIMEOUT = 60.0  # s
 STOP_TIMEOUT = 5.0  # s, then what still runs is killed: the run is over
 ELECTED = re.compile(r"action=elected node=(\S+) term=(\d+)")
@@ -47,7 +48,7 @@ class Fleet:
         self._directory = directory
         self._held = ExitStack()
         self._logs = Logs(directory / "logs", say)
-        self._ports: dict[str, int] = {}  # worker ports by gateway
+        self._gateways: list[str] = []
         self._places: dict[str, int] = {}  # number of the host by process
         self._children = Children(self._output)
         self._config = config
@@ -62,6 +63,7 @@ class Fleet:
         valkey = EmbeddedValkey(self._directory / "redis", 0)
         self._held.callback(valkey.close)
         spec = valkey.spec(VALKEY_STAGE)
+        spec = msgspec.structs.replace(spec, argv=(*spec.argv, *DURABLE))
         url = valkey.url
         if self._hosts is not None:
             # Whoever is on the bridge may use it: that is nobody but our hosts.
@@ -70,30 +72,36 @@ class Fleet:
             url = f"redis://{self._hosts.hub}:{valkey.port}"
         await self._children.start([spec], START_TIMEOUT)
         self.redis = OwnRedis(self._children, HOST, valkey.port)
+        given = self._config.settings
         settings = msgspec.structs.replace(
-            self._config.settings, redis_urls=(url,), host=HOST, admin_host=HOST, admin_port=0, worker_port=WORKER_PORT
+            given, redis_urls=(url,), host=HOST, admin_host=HOST, admin_port=0, modules=with_queues(given.modules)
         )
         await self._children.start(
             [self._placed(spec, settings) for spec in role_specs(self._config, settings)], START_TIMEOUT
         )
 
     def _placed(self, spec: ChildSpec, settings: Settings) -> ChildSpec:
-        """The child with a worker port and a host of its own."""
+        """The child with ports and a host of its own."""
         role, _, number = spec.name.partition("-")
         env = spec.env
         if role == "gateway":
-            port = self._ports[spec.name] = self._port() if self._hosts is None else WORKER_PORT + int(number)
-            env = env | to_environment(msgspec.structs.replace(settings, worker_port=port))
+            worker, stream = self._two_ports(int(number))
+            self._gateways.append(spec.name)
+            env = env | to_environment(msgspec.structs.replace(settings, worker_port=worker, stream_port=stream))
         argv = (*_with_us(), *spec.argv)
         if self._hosts is not None:
             self._places[spec.name] = place = (int(number) - 1) % len(self._hosts.names)
             argv = (*self._hosts.inside(place), *argv)
         return msgspec.structs.replace(spec, env=env, argv=argv)
 
-    def _port(self) -> int:
-        shared = SharedPort(HOST, 0, "--worker-port")
-        self._held.callback(shared.close)
-        return shared.port
+    def _two_ports(self, number: int) -> tuple[int, int]:
+        """For workers and for stream clients."""
+        if self._hosts is not None:
+            return WORKER_PORT + number, STREAM_PORT + number
+        held = [SharedPort(HOST, 0, flag) for flag in ("--worker-port", "--stream-port")]
+        for shared in held:
+            self._held.callback(shared.close)
+        return held[0].port, held[1].port
 
     async def stop(self) -> None:
         """Ends everything, also what is frozen."""
@@ -109,14 +117,21 @@ class Fleet:
 
     @property
     def entrances(self) -> int:
-        return len(self._ports)
+        return len(self._gateways)
 
     def entrance(self, number: int) -> Address | None:
-        process = self._process(list(self._ports)[number])
+        process = self._process(self._gateways[number])
         return process.worker if process is not None else None
 
+    def stream_entrance(self, number: int) -> Address | None:
+        process = self._process(self._gateways[number])
+        return process.stream if process is not None else None
+
+    def stream_gateway(self, number: int) -> str:
+        return self._gateways[number]
+
     def gateway_of(self, number: int, _worker: str) -> str:
-        return list(self._ports)[number]
+        return self._gateways[number]
 
     def count(self, role: Role) -> int:
         counts = self._config.topology
@@ -132,13 +147,15 @@ class Fleet:
         if ready is None or name == VALKEY:
             return None
         host = self._hosts.names[self._places[name]] if self._hosts is not None else ""
+        places = {kind: Address(HOST, port, host) for kind, port in ready.ports.items()}
         return Process(
             name=name,
             role=ready.role,
             node=ready.id,
             pid=ready.pid,
-            admin=Address(HOST, ready.ports["admin"], host),
-            worker=Address(HOST, ready.ports["worker"], host) if "worker" in ready.ports else None,
+            admin=places["admin"],
+            worker=places.get("worker"),
+            stream=places.get("stream"),
             host=host,
         )
 

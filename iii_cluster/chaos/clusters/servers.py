@@ -13,6 +13,9 @@ from .children import Children
 
 VALKEY = "valkey"  # its name among the children
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+# With "everysec" a reply may be sent up to 2 s before the log is written, while the disk is busy with what came before;
+# with "no" the log is always written first. Processes are killed here, not machines.
+DURABLE = ("--appendfsync", "no")
 INTERVAL = 0.25  # s between two looks whether it is back
 
 
@@ -39,6 +42,8 @@ class _Server:
 class OwnRedis(_Server):
     """The Valkey among `children`."""
 
+    keeps = True  # as long as it writes its log before it answers, see DURABLE
+
     def __init__(self, children: Children, host: str, port: int) -> None:
         super().__init__(redis.asyncio.Redis(host=host, port=port, socket_timeout=5.0))
         self._children = children
@@ -61,6 +66,7 @@ class LocalRedis(_Server):
 
     def __init__(self, url: str) -> None:
         super().__init__(redis.asyncio.Redis.from_url(url, socket_timeout=2.0))
+        self.keeps = False
         self._url = url
         self._pid = 0
 
@@ -74,6 +80,8 @@ class LocalRedis(_Server):
         if urlsplit(self._url).hostname not in LOCAL_HOSTS or not _is_redis(pid):
             raise NotLocal("--redis-faults needs a Redis that runs on this host")
         self._pid = pid
+        with contextlib.suppress(RedisError):  # who may not ask has to expect the worst
+            self.keeps = (await self._client.config_get("appendonly"))["appendonly"] == "yes"
 
     def kill(self, away: float) -> None:
         os.kill(self._pid, signal.SIGKILL)

@@ -20,6 +20,7 @@ class RedisFault:
             raise NotNow("another fault has hit Redis already")
         self._world.taken.add(REDIS)
         record.victims.append(REDIS)
+        record.forgot = self.forgets
         await self._break()
 
     async def take_back(self) -> None:
@@ -31,11 +32,20 @@ class RedisFault:
         finally:
             self._world.taken.discard(REDIS)
 
+    @property
+    def forgets(self) -> bool:
+        """It loses its memory."""
+        return False
+
     async def _break(self) -> None:
         raise NotImplementedError
 
 
 class KillRedis(RedisFault):
+    @property
+    def forgets(self) -> bool:
+        return not self._redis.keeps
+
     async def _break(self) -> None:
         self._redis.kill(self._planned.duration)
 
@@ -49,6 +59,10 @@ class PauseRedis(RedisFault):
 
 
 class FlushRedis(RedisFault):
+    @property
+    def forgets(self) -> bool:
+        return True
+
     async def _break(self) -> None:
         await self._redis.flush()
 

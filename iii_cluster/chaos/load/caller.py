@@ -1,6 +1,5 @@
 """Calls at a steady pace."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from msgspec import Struct
 from iii_cluster.chaos.history import FIRST
 
 from .client import Client
+from .pace import beats
 
 SLOW = 0.1  # share of calls that take a while, so that there are some in flight at any moment
 LONGEST_WAIT = 0.4  # s
@@ -35,11 +35,7 @@ class Caller:
         self._rng = client.rng
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            due = max(due + 1 / self._rate, loop.time() - 0.1)  # a moment it was late is made up for, an outage not
-            await asyncio.sleep(max(0.0, due - loop.time()))
+        async for _ in beats(self._rate):
             if len(self._client.pending) < MOST_PENDING:
                 await self._call()
 

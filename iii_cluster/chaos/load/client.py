@@ -5,13 +5,13 @@ import contextlib
 import json
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
-from iii_cluster.chaos.history import ENGINE, OK, OPEN, Connection, Registration
+from iii_cluster.chaos.history import ENGINE, OK, OPEN, Call, Connection, Registration
 from iii_cluster.chaos.recorder import Recorder
 from iii_cluster.protocol.errors import FUNCTION_NOT_FOUND
 
@@ -78,7 +78,7 @@ class Client:
         self._socket, self.connection = socket, connection
         try:
             await self._replay(connection, hello)
-            self._spawn(self._confirm(connection))
+            self.spawn(self._confirm(connection))
             async for text in socket:
                 self._received(connection, json.loads(text))
         except ConnectionClosed:
@@ -172,20 +172,40 @@ class Client:
     # Calls
 
     async def call(self, kind: str, function: str, **data: Any) -> asyncio.Future[Outcome] | None:
-        """Sends a numbered call; None while there is no connection."""
-        connection = self.connection
-        if connection is None:
+        """Sends a call whose number travels with it; None while there is no connection."""
+        made = self._begin(kind, function)
+        if made is None:
             return None
-        call = self.recorder.called(connection, kind, function)
+        call, future, fields = made
         if kind != ENGINE:
             data["n"] = call.n
             call.wait = data.get("wait", 0.0)
+        await self._send_call(call, fields | {"data": data})
+        return future
+
+    async def invoke(
+        self, kind: str, function: str, data: Any, action: Frame | None = None
+    ) -> tuple[Call, asyncio.Future[Outcome]] | None:
+        """Sends a call with this input and no number; None while there is no connection."""
+        made = self._begin(kind, function)
+        if made is None:
+            return None
+        call, future, fields = made
+        await self._send_call(call, fields | {"data": data} | ({"action": action} if action else {}))
+        return call, future
+
+    def _begin(self, kind: str, function: str) -> tuple[Call, asyncio.Future[Outcome], Frame] | None:
+        if self.connection is None:
+            return None
+        call = self.recorder.called(self.connection, kind, function)
         invocation = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
-        future = self.pending.add(invocation, call)
-        await self.send("invokefunction", invocation_id=invocation, function_id=function, data=data)
+        return call, self.pending.add(invocation, call), {"invocation_id": invocation, "function_id": function}
+
+    async def _send_call(self, call: Call, fields: Frame) -> None:
+        connection = self.connection
+        await self.send("invokefunction", **fields)
         if self.connection is not connection and call.ended == OPEN:
             self.pending.lost(self.recorder.now())
-        return future
 
     async def ask(self, function: str, **data: Any) -> Any:
         """The result of a function of the engine, None when it failed."""
@@ -193,24 +213,26 @@ class Client:
         outcome, result = await future if future is not None else ("", None)
         return result if outcome == OK else None
 
-    async def answer(self, invocation: Frame, result: Any) -> None:
-        """A result that can not be sent now is sent after the next replay."""
+    async def answer(self, invocation: Frame, result: Any, error: Frame | None = None) -> None:
+        """An answer that can not be sent now is sent after the next replay; nobody waits for one without an id."""
+        if not invocation.get("invocation_id"):
+            return
         ids = {"invocation_id": invocation["invocation_id"], "function_id": invocation["function_id"]}
-        frame = {"type": "invocationresult", **ids, "result": result}
+        frame = {"type": "invocationresult", **ids, **({"error": error} if error else {"result": result})}
         if self._socket is None:
             self._results.append(frame)
         else:
             await self._send_frame(frame)
 
     def spawn_send(self, type: str, **fields: Any) -> None:
-        self._spawn(self.send(type, **fields))
+        self.spawn(self.send(type, **fields))
 
     def spawn_answer(self, invocation: Frame, result: Any, after: float = 0.0) -> None:
         async def answer() -> None:
             await asyncio.sleep(after)
             await self.answer(invocation, result)
 
-        self._spawn(answer())
+        self.spawn(answer())
 
     # What it hears
 
@@ -236,7 +258,7 @@ class Client:
         else:
             error = {"code": FUNCTION_NOT_FOUND, "message": "Function not found"}
             ids = {"invocation_id": frame["invocation_id"], "function_id": frame["function_id"]}
-            self._spawn(self.send("invocationresult", **ids, error=error))
+            self.spawn(self.send("invocationresult", **ids, error=error))
 
     async def _confirm(self, connection: Connection) -> None:
         """Note from when on the cluster lists each of our functions as ours."""
@@ -253,7 +275,7 @@ class Client:
     def confirm_soon(self) -> None:
         """Look again after a registration that came later."""
         if self.connection is not None:
-            self._spawn(self._confirm(self.connection))
+            self.spawn(self._confirm(self.connection))
 
     def _unconfirmed(self) -> list[Registration]:
         return [one for one in self._registrations.values() if one.confirmed == OPEN]
@@ -262,7 +284,8 @@ class Client:
     def confirmed(self) -> bool:
         return self.connection is not None and not self._unconfirmed()
 
-    def _spawn(self, coroutine: Any) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs it beside everything else, for as long as the worker lives."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -52,14 +52,14 @@ def registered(load: Load) -> dict[str, list[str]]:
         "triggers": sorted(_trigger(t["id"], t["trigger_type"], t["function_id"], "live") for t in triggers),
         "trigger types": sorted({type for client, _ in live for type in client.types}),
         "workers": sorted(f"{client.name} {connection.worker}" for client, connection in live),
-        HELD: sorted(t["id"] for t in triggers if t["trigger_type"] == load.provider.type),
+        HELD: sorted(t["id"] for t in triggers if t["trigger_type"] == load.provided[0]),
     }
 
 
 async def listings(load: Load) -> list[Final]:
     """All listings as every gateway gives them now, and what the engine told the provider of the trigger type."""
     found = [final for client in load.residents for final in await _listed(load, client)]
-    seen = sorted(load.provider.held)
+    seen = load.provided[1]
     held = Final(gateway="all", what=HELD, at=load.recorder.now(), expected=registered(load)[HELD], seen=seen)
     return [*found, held]
 

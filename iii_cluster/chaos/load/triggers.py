@@ -12,10 +12,10 @@ from .client import Client
 from .pending import Frame
 
 
-def trigger(rng: random.Random, type: str, function: str) -> Frame:
+def trigger(rng: random.Random, type: str, function: str, config: Frame | None = None) -> Frame:
     """The fields of a trigger to register."""
     id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
-    return {"id": id, "trigger_type": type, "function_id": function, "config": {"every": 1}}
+    return {"id": id, "trigger_type": type, "function_id": function, "config": config or {"every": 1}}
 
 
 class Provider:
