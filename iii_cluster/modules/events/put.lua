@@ -1,7 +1,9 @@
 #!lua
--- Appends an event of data that is not in Redis.
+-- Appends events of data that is not in Redis.
 -- KEYS  1 outbox (stream)
--- ARGV  1 lane  2 triggers  3 event
+-- ARGV  1 lane  2 triggers  3... events, in order
 -- Reply 1
-append(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+for i = 3, #ARGV do
+  append(KEYS[1], ARGV[1], ARGV[2], ARGV[i])
+end
 return 1

@@ -71,10 +71,11 @@ class EventWriter:
         if target is not None:
             self._engine.nudge(target.outbox)
 
-    async def append(self, target: Target, event: bytes) -> None:
+    async def append(self, target: Target, *events: bytes) -> None:
         """Of data that is not in Redis: inside the transaction, as the last thing before it commits; `wake` afterwards.
-        So events keep the order of the writes, and a write without its event cannot be."""
-        await self._commands.run(_PUT, [target.stream], [*target.arguments, event])
+        So events keep the order of the writes, and no write is without its event. Several of one key: in one call.
+        """
+        await self._commands.run(_PUT, [target.stream], [*target.arguments, *events])
 
     def _changed(self) -> None:
         self._stale = True

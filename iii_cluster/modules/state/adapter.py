@@ -24,7 +24,7 @@ class Notice(NamedTuple):
     """What a write tells of itself. None instead of it: nobody wants to know."""
 
     target: Target
-    text: EventText  # makes the event: text.created(new), text.updated(old, new), text.deleted(old or None)
+    text: EventText  # makes the event: text.written(old, new), text.deleted(old)
 
 
 class StateAdapter:

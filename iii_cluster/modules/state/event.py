@@ -1,5 +1,7 @@
 """The JSON of state events."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +26,10 @@ class EventText(NamedTuple):
 
     def written(self, old: bytes | None, new: bytes) -> bytes:
         return self.created(new) if old is None else self.updated(old, new)
+
+    def steps(self, old: bytes | None, values: Sequence[bytes]) -> list[bytes]:
+        """The events of going from `old` through `values`."""
+        return [self.written(before, new) for before, new in pairwise((old, *values)) if new is not None]
 
     def deleted(self, old: bytes | None) -> bytes:
         return self._event(b"deleted", old or b"null", b"null")
