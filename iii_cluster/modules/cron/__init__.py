@@ -1,0 +1,1 @@
+"""Cron: functions called at times that an expression names, once in the whole cluster."""
