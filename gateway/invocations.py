@@ -10,6 +10,7 @@ from iii_cluster.bus.envelopes import Invoke, Owner, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.failures import not_found, stopped, unserved
+from iii_cluster.routing.early import EarlyEnds
 from iii_cluster.routing.ids import Ids, maker_of
 from iii_cluster.routing.route import Route, Target
 from iii_cluster.routing.table import RouteTable
@@ -17,7 +18,6 @@ from iii_cluster.routing.table import RouteTable
 from .backpressure import Backpressure
 from .call import CHANNEL_CLOSED, Call, Done
 from .deliveries import Deliveries
-from .early import EarlyEnds
 from .handover import Handover
 from .kept import LostConnections
 from .losses import Losses
