@@ -68,7 +68,7 @@ class Triggers:
         known = self._ids.get(id)
         if known is not None:
             self.remove(known)
-            self._revoke(known)
+            self._revoke(known, removed=True)
 
     def remove(self, stored: StoredTrigger) -> None:
         del self._ids[stored.trigger.id]
@@ -78,11 +78,11 @@ class Triggers:
         for stored in self.index.of_owner(owner):
             self.remove(stored)
 
-    def _revoke(self, stored: StoredTrigger) -> None:
+    def _revoke(self, stored: StoredTrigger, *, removed: bool = False) -> None:
         if stored.owner == DURABLE:
             self._forget_durable(stored.trigger)
         else:
-            revoke = RevokeTrigger(stored.owner.conn, stored.trigger.id, stored.stamp)
+            revoke = RevokeTrigger(stored.owner.conn, stored.trigger.id, stored.stamp, removed)
             self._effects.send(stored.owner.node, revoke)
 
     def invariants(self) -> None:

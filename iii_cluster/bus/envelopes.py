@@ -247,12 +247,14 @@ class TriggerFailed(Envelope, tag=32):
 class RevokeTrigger(Envelope, tag=33):
     """Connection `conn` no longer owns trigger `id`: removed or replaced from elsewhere. Forget and unbind it.
 
-    `stamp` is that of the registration meant; a newer one crossed this envelope on its way and stays.
+    `stamp` is that of the registration meant; a newer one crossed this envelope on its way and stays. `removed`: it was
+    not replaced, some worker wants it gone.
     """
 
     conn: int
     id: str
     stamp: int = 0
+    removed: bool = False
 
 
 class RejectFunction(Envelope, tag=34):

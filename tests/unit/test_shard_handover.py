@@ -306,7 +306,7 @@ def test_a_removal_waits_for_the_slot_to_be_filled() -> None:
     lab.get(B, RemoveTrigger("t"))
     lab.get(A, PutTrigger(5, owner(1), 1, Trigger("t", "webhook", ID)), Announced(5))
     lab.get(B, Announced(5))
-    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t", stamp=1)]
+    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t", stamp=1, removed=True)]
 
 
 def test_a_removal_waits_for_storage_even_past_the_barrier() -> None:

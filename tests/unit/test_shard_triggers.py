@@ -54,7 +54,7 @@ def test_anybody_may_remove_a_trigger_and_its_owner_is_told(lab: Lab) -> None:
     lab.store(owner(1), T)
     lab.get(B, RemoveTrigger("t"), RemoveTrigger("t"))
     assert holder(lab) is None
-    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t", stamp=1)]
+    assert lab.effects.take(RevokeTrigger, A) == [RevokeTrigger(1, "t", stamp=1, removed=True)]
 
 
 def test_removing_an_unknown_trigger_is_ignored(lab: Lab) -> None:
