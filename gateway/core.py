@@ -1,7 +1,7 @@
 """What a gateway does with each frame of a worker and each envelope of a node. Pure: `Effects` does the rest."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ from iii_cluster.bus.envelopes import (
 from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.config.settings import Duplicates
+from iii_cluster.modules.module import TriggerType
 from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.protocol.payload import BadPayload, check_text, with_caller
 from iii_cluster.routing.ids import Ids
@@ -33,6 +34,7 @@ from .call import Call
 from .enqueue import enqueue
 from .invocations import Invocations
 from .membership import WorkerMembership
+from .module_types import ModuleTypes
 from .registry import Registry
 from .worker import Outlet, Worker
 
@@ -55,7 +57,9 @@ class GatewayCore:
         duplicates: Duplicates = Duplicates.BALANCE,
         max_registrations: int = 0,
         reattach_window: float = 0.0,
+        types: Mapping[str, TriggerType] | None = None,
     ) -> None:
+        """`types` are the modules', by all their names."""
         self.node = node
         self.effects = effects
         self.ids = Ids(node)
@@ -69,8 +73,9 @@ class GatewayCore:
         )
         self.own = OwnFunctions(self.builtins, self.invocations)
         self.announcer = Announcer(effects, self._offers)
+        self.types = ModuleTypes(types or {})
         self.registry = Registry(
-            self.announcer, self.routes, self.builtins, self.backpressure, effects, max_registrations
+            self.announcer, self.routes, self.builtins, self.types, self.backpressure, effects, max_registrations
         )
         self.membership = WorkerMembership(self.workers, effects)
         self._next_conn = 0
@@ -287,7 +292,7 @@ class GatewayCore:
     def on_revoke(self, _node: str, said: RevokeTrigger) -> None:
         worker = self.workers.get(said.conn)
         if worker is not None:
-            self.registry.revoke_trigger(worker, said.id, said.stamp)
+            self.registry.revoke_trigger(worker, said.id, said.stamp, removed=said.removed)
 
     def on_reject(self, _node: str, said: RejectFunction) -> None:
         worker = self.workers.get(said.conn)

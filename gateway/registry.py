@@ -8,11 +8,12 @@ import msgspec
 from iii_cluster.bus.envelopes import RemoveTrigger, Trigger
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames, messages
-from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
+from iii_cluster.protocol.errors import EngineError
 from iii_cluster.routing.table import RouteTable
 
 from .announcer import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, Announcer, Registration
 from .backpressure import Backpressure
+from .module_types import ModuleTypes
 from .worker import Worker
 
 # Largest definition of a function, or configuration of a trigger, bytes: less than any client's message limit.
@@ -27,6 +28,7 @@ class Registry:
         announcer: Announcer,
         routes: RouteTable,
         builtins: Container[str],
+        types: ModuleTypes,
         backpressure: Backpressure,
         outbox: Outbox,
         max_registrations: int = 0,
@@ -34,6 +36,7 @@ class Registry:
         self._announcer = announcer
         self._routes = routes
         self._builtins = builtins
+        self._types = types
         self._backpressure = backpressure
         self._outbox = outbox
         self._max = max_registrations  # per connection; 0: unlimited
@@ -85,7 +88,7 @@ class Registry:
         if messages.is_blank(namespace):
             worker.drop(f"registertriggertype {message.id}", errors.BLANK_NAMESPACE)
             return
-        if message.id in BUILTIN_TRIGGER_TYPES:
+        if self._types.reserved(message.id):
             worker.drop(f"registertriggertype {message.id}", "the engine provides this type")
             return
         definition = _definition(
@@ -111,7 +114,7 @@ class Registry:
             return
         trigger = Trigger(
             message.id,
-            message.trigger_type,
+            self._types.canonical(message.trigger_type),
             message.function_id,
             bytes(message.config) or b"null",
             b"" if messages.is_null(message.metadata) else bytes(message.metadata),
@@ -119,11 +122,16 @@ class Registry:
             worker.namespace,
             message.trigger_namespace,
         )
+        try:
+            self._types.check(trigger)
+        except EngineError as error:
+            self._refuse_trigger(worker, message, errors.TRIGGER_REGISTRATION_FAILED, error.message)
+            return
         before = worker.registrations.get((BINDING, "", trigger.id))
         if before is not None and before.slot_key != trigger.type:
-            self._drop(worker, before.key)  # another type: its binding lives elsewhere
-        if self._put(worker, TRIGGER, "", trigger.id, trigger):
-            self._put(worker, BINDING, "", trigger.id, trigger)
+            self._drop_binding(worker, trigger.id)  # it lives elsewhere than that of another type
+        if self._put(worker, TRIGGER, "", trigger.id, trigger) and self._put(worker, BINDING, "", trigger.id, trigger):
+            self._types.registered(trigger)
 
     def _refuse_trigger(self, worker: Worker, message: messages.RegisterTrigger, code: str, reason: str) -> None:
         error = errors.error_body(code, reason)
@@ -136,14 +144,22 @@ class Registry:
             if shard:
                 self._outbox.send(shard, RemoveTrigger(message.id, self._announcer.map.epoch))
                 self._backpressure.to_node(worker, shard)
-        self._drop(worker, (BINDING, "", message.id))
+        self._drop_binding(worker, message.id)
 
-    def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int) -> None:
-        """Somebody else removed or replaced it."""
+    def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int, *, removed: bool) -> None:
+        """Somebody else removed it, or replaced it."""
         registration = self._revoked(worker, (TRIGGER, "", trigger_id), stamp)
         if registration is not None:
             self._announcer.drop(registration)
-            self._drop(worker, (BINDING, "", trigger_id))
+            self._drop_binding(worker, trigger_id, wanted=removed)
+
+    def _drop_binding(self, worker: Worker, trigger_id: str, *, wanted: bool = True) -> None:
+        """`wanted`: some worker asked for it."""
+        binding = worker.registrations.get((BINDING, "", trigger_id))
+        if binding is not None:
+            self._drop(worker, binding.key)
+            if wanted and isinstance(binding.body, Trigger):
+                self._types.unregistered(binding.body)
 
     # -- services ----------------------------------------------------------------------------------
 

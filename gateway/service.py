@@ -32,14 +32,15 @@ class GatewayService:
     def __init__(self, node: Node) -> None:
         self._node = node
         settings = node.settings
+        self._host = ModuleHost(load_modules(settings.modules))
         self.core = GatewayCore(
             node.info.id,
             self,
             duplicates=settings.duplicate_functions,
             max_registrations=settings.max_registrations,
             reattach_window=settings.reattach_window,
+            types=self._host.types,
         )
-        self._host = ModuleHost(load_modules(settings.modules))
         self._engine = GatewayEngine(self.core, node)
         self._modules = ModuleFunctions(self.core, self._host)
         self._builtins = Builtins(self.core, node)

@@ -31,7 +31,8 @@ class Builtins:
         self._core = core
         self._running: set[asyncio.Task[None]] = set()
         survey = Survey(node.asker, node.membership)
-        kept = durable.DurableRegistrations(DurableTriggers(node.redis, node.keys), node.bus, node.asker, survey)
+        stored = DurableTriggers(node.redis, node.keys)
+        kept = durable.DurableRegistrations(stored, node.bus, node.asker, survey, core.types)
         names = core.builtins
         names[workers.REGISTER] = self._register_worker
 

@@ -1,6 +1,7 @@
 """A gateway core without sockets or bus: what it sends is recorded."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.core import GatewayCore
@@ -9,6 +10,7 @@ from iii_cluster.bus.envelopes import Envelope
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.config.settings import Duplicates
+from iii_cluster.modules.module import TriggerType
 
 
 class FakeOutlet:
@@ -84,6 +86,7 @@ class FakeGateway:
         max_registrations: int = 0,
         name: str = "gateway-aaaaaaaa",
         reattach_window: float = 0.0,
+        types: Sequence[TriggerType] = (),
     ) -> None:
         self.effects = RecordedEffects()
         self.core = GatewayCore(
@@ -92,6 +95,7 @@ class FakeGateway:
             duplicates=duplicates,
             max_registrations=max_registrations,
             reattach_window=reattach_window,
+            types={name: type for type in types for name in (type.id, *type.aliases)},
         )
         self.use(cluster_map(name, *(nodes or ("shard-00000001", "coordinator-00000001"))))
 
