@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from iii_cluster.bus.envelopes import Invoke, Owner, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
-from iii_cluster.routing.failures import not_found, stopped, unserved
 from iii_cluster.routing.early import EarlyEnds
+from iii_cluster.routing.failures import not_found, stopped, unserved
 from iii_cluster.routing.ids import Ids, maker_of
 from iii_cluster.routing.route import Route, Target
 from iii_cluster.routing.table import RouteTable
