@@ -1,0 +1,248 @@
+"""Serves one lane while this shard owns it: turns with Redis, deliveries to handlers."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+
+from iii_cluster.cluster.outage import Outage
+from iii_cluster.modules.engine import Engine
+from iii_cluster.modules.queue.adapter import Deliver, Delivery, Job, Queue
+from iii_cluster.modules.queue.names import delivery_name
+from iii_cluster.modules.queue.retries import retry_delay
+from iii_cluster.redis.commands import Argument, Commands, Unavailable
+
+from . import scripts
+from .keys import LaneKeys
+from .lane import LEASE, Lane, Result, Taken, Turn
+from .partitions import is_fifo, share
+
+POLL = 5.0  # seconds until an idle lane is looked at though nobody said that there is anything
+ADOPTION = 1.0  # seconds between questions after deliveries that some gateway did not answer for
+RETRY = 0.5  # seconds between attempts to read a lane that Redis refuses
+
+decode_job = msgspec.msgpack.Decoder(Job).decode
+
+logger = logging.getLogger(__name__)
+
+
+class Fenced(Exception):
+    """Somebody else owns the lane."""
+
+
+class RedisConsumer:
+    """`remember`: seconds that ids of done jobs are kept."""
+
+    def __init__(
+        self, engine: Engine, commands: Commands, lane: str, queue: Queue, token: int, deliver: Deliver, remember: float
+    ) -> None:
+        self._engine = engine
+        self._commands = commands
+        self._lane = lane
+        self._queue = queue
+        self._token = token
+        self._deliver = deliver
+        self._fifo = is_fifo(lane)
+        self._serial = "1" if queue.fifo and not self._fifo else "0"
+        self._script = scripts.TURN_FIFO if self._fifo else scripts.TURN
+        self._remember = int(remember * 1000)
+        keys = LaneKeys(engine.prefix, lane)
+        self._load_keys = (keys.token, keys.active, keys.jobs, keys.tries)
+        common = (keys.delayed, keys.active, keys.dead, keys.errors, keys.done)
+        source = (keys.groups, *common, keys.due, keys.group) if self._fifo else (keys.waiting, *common)
+        self._turn_keys = (keys.token, keys.jobs, keys.tries, *source)
+        self._number = 0  # of the last turn
+        self._loop = asyncio.get_running_loop()
+        self._wakeup = asyncio.Event()
+        self._deliveries: dict[str, Delivery] = {}  # by job id
+        self._outage = Outage(logger, "queue_lane")
+        self._core = Lane(self, self._limit(), self._loop.time())
+        self._tasks = [self._loop.create_task(self._run())]
+
+    def wake(self) -> None:
+        self._core.woken()
+        self._wakeup.set()
+
+    def configure(self, queue: Queue) -> None:
+        self._queue = queue
+        self._serial = "1" if queue.fifo and not self._fifo else "0"
+        self._core.limit = self._limit()
+        self.wake()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        for delivery in self._deliveries.values():
+            delivery.forget()
+        self._deliveries.clear()
+        if self._number:
+            self._tell_the_rest()
+
+    def _limit(self) -> int:
+        limit = share(self._queue, self._lane)
+        return min(limit, 1) if self._serial == "1" else limit
+
+    # Effects of the core
+
+    def deliver(self, taken: Taken) -> None:
+        job = taken.job
+        name = delivery_name(self._lane, job.id, taken.attempt)
+        self._deliveries[job.id] = self._deliver(job, name, partial(self._ended, job.id))
+
+    def retry_delay(self, failures: int) -> int | None:
+        return retry_delay(self._queue, failures)
+
+    def _ended(self, id: str, error: bytes) -> None:
+        self._deliveries.pop(id, None)
+        self._core.ended(id, error)
+        self._wakeup.set()
+
+    # Turns
+
+    async def _run(self) -> None:
+        try:
+            await self._take_over()
+            while True:
+                self._wakeup.clear()
+                turn = self._core.turn(self._loop.time())
+                if turn is None:
+                    await self._rest()
+                else:
+                    await self._exchange(turn)
+        except Fenced:
+            logger.info("action=lane_fenced lane=%r token=%d", self._lane, self._token)
+
+    async def _rest(self) -> None:
+        """Until something happens, or the core wants to be asked again."""
+        now = self._loop.time()
+        poll = now + POLL * random.uniform(0.8, 1.2)
+        wakes = self._core.wakes()
+        try:
+            async with asyncio.timeout_at(poll if wakes is None else min(poll, wakes)):
+                await self._wakeup.wait()
+        except TimeoutError:
+            if self._loop.time() >= poll:
+                self._core.woken()
+
+    async def _exchange(self, turn: Turn) -> None:
+        try:
+            reply = await self._send(turn)
+        except (Unavailable, RedisError) as error:
+            _check_fence(error)
+            self._outage.failed(self._loop.time(), error)
+            self._core.lost()
+            self._core.found([taken for taken, _lease in await self._load()])
+            return
+        self._outage.worked(self._loop.time())
+        due_in, waiting = int(reply[0]), int(reply[1])
+        due = None if due_in < 0 else self._loop.time() + due_in / 1000
+        self._core.turned(self._decoded(reply, 2, 3), waiting, due)
+        for result in turn.results:
+            if result.error and result.delay is None:
+                self._log_dead(result)
+
+    def _send(self, turn: Turn) -> "asyncio.Future[Any]":
+        done: list[Argument] = []
+        repeated: list[Argument] = []
+        dead: list[Argument] = []
+        counts = [0, 0, 0]
+        for result in turn.results:
+            taken = result.taken
+            whose = (taken.job.id, taken.job.group) if self._fifo else (taken.job.id,)
+            if not result.error:
+                counts[0] += 1
+                done += whose
+            elif result.delay is not None:
+                counts[1] += 1
+                repeated += [*whose, _tries(taken), result.delay]
+            else:
+                counts[2] += 1
+                dead += [*whose, _tries(taken), result.error]
+        self._number += 1
+        head = (self._token, int(LEASE * 1000), turn.want, self._number, self._remember, self._serial)
+        arguments = (*head, len(turn.renew), *counts, *turn.renew, *done, *repeated, *dead)
+        return self._commands.start(self._script, self._turn_keys, arguments)
+
+    async def _load(self) -> list[tuple[Taken, float]]:
+        """What is in flight, with the ends of the leases; tries until Redis answers."""
+        while True:
+            try:
+                reply = await self._commands.run(scripts.LOAD, self._load_keys, (self._token,), again=True)
+            except (Unavailable, RedisError) as error:
+                _check_fence(error)
+                self._outage.failed(self._loop.time(), error)
+                await asyncio.sleep(RETRY)
+                continue
+            self._outage.worked(self._loop.time())
+            self._number = int(reply[0])
+            now = self._loop.time()
+            leases = {reply[at]: now + int(reply[at + 3]) / 1000 for at in range(1, len(reply), 4)}
+            return [(taken, leases[taken.job.id.encode()]) for taken in self._decoded(reply, 1, 4)]
+
+    def _decoded(self, reply: Sequence[Any], first: int, step: int) -> list[Taken]:
+        taken = []
+        for at in range(first, len(reply), step):
+            try:
+                job = decode_job(reply[at + 1])
+            except msgspec.MsgspecError as error:
+                logger.error("action=job_unreadable lane=%r job=%r error=%s", self._lane, reply[at], error)
+                continue
+            failures, redriven = read_tries(reply[at + 2])
+            taken.append(Taken(job, failures, redriven))
+        return taken
+
+    def _tell_the_rest(self) -> None:
+        """Nobody waits for it; a newer owner refuses it."""
+        self._core.lost()
+        self._core.limit = 0
+        turn = self._core.turn(self._loop.time())
+        if turn is not None:
+            self._send(turn).add_done_callback(lambda told: told.cancelled() or told.exception())
+
+    def _log_dead(self, result: Result) -> None:
+        job = result.taken.job
+        logger.warning("action=job_dead queue=%r job=%s attempts=%d", self._queue.id, job.id, result.taken.failures)
+
+    # Taking over
+
+    async def _take_over(self) -> None:
+        active = await self._load()
+        self._core.inherited(active)
+        if active:
+            logger.info("action=lane_inherited lane=%r in_flight=%d", self._lane, len(active))
+            self._tasks.append(self._loop.create_task(self._adopt()))
+
+    async def _adopt(self) -> None:
+        """Find out what became of the deliveries of earlier owners."""
+        while unclear := self._core.unclear:
+            ids = {delivery_name(self._lane, taken.job.id, taken.attempt): taken.job.id for taken in unclear}
+            said = await self._engine.adopt(ids, lambda name, error, ids=ids: self._ended(ids[name], error))  # type: ignore[misc]
+            serving = [ids[name] for name in said.serving if name in ids]
+            ended = {ids[name]: error for name, error in said.ended.items() if name in ids}
+            self._core.adopted(serving, ended, said.complete, self._loop.time())
+            self._wakeup.set()
+            if self._core.unclear:
+                await asyncio.sleep(ADOPTION)
+
+
+def _check_fence(error: Exception) -> None:
+    if str(error).startswith("FENCED"):
+        raise Fenced from None
+
+
+def _tries(taken: Taken) -> str:
+    return f"{taken.failures}/{taken.redriven}"
+
+
+def read_tries(stored: bytes | None) -> tuple[int, int]:
+    """How often a job failed and how often it was redriven."""
+    if not stored:
+        return 0, 0
+    failures, _, redriven = stored.partition(b"/")
+    return int(failures), int(redriven or 0)

@@ -1,0 +1,104 @@
+"""On gateways: topics learn of groups when triggers are registered, and lose them when workers ask for that."""
+
+import asyncio
+import logging
+
+from redis.exceptions import RedisError
+
+from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.modules.engine import Engine
+from iii_cluster.protocol.errors import EngineError
+from iii_cluster.redis.commands import Unavailable
+
+from . import subscribers
+from .adapter import Adapter, Group
+from .subscribers import DURABLE, SHARED, Subscription
+
+RETRY = 1.0  # seconds between attempts to tell the broker
+
+logger = logging.getLogger(__name__)
+
+
+class Groups:
+    """A group ends with the last of its triggers that a worker takes back. Workers that are gone are waited for."""
+
+    def __init__(self, engine: Engine, adapter: Adapter) -> None:
+        self._engine = engine
+        self._adapter = adapter
+        self._watched = {type: engine.watch(type, self._changed) for type in (SHARED, DURABLE)}
+        self._dropped: dict[str, Group] = {}  # by the id of a trigger taken back, until the watch has said so, too
+        self._tasks: dict[Group, asyncio.Task[None]] = {}
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def counts(self) -> dict[str, int]:
+        """Triggers by topic."""
+        counts: dict[str, int] = {}
+        for watched in self._watched.values():
+            await watched.until_known()
+        for subscription in self._subscriptions():
+            topic = subscription.group.topic
+            counts[topic] = counts.get(topic, 0) + 1
+        return counts
+
+    def registered(self, trigger: Trigger) -> None:
+        subscription = self._read(trigger)
+        self._dropped.pop(trigger.id, None)
+        if subscription is not None:
+            self._tell(subscription.group, subscribed=True)
+        else:
+            logger.warning("action=trigger_without_topic trigger=%s type=%s", trigger.id, trigger.type)
+
+    def unregistered(self, trigger: Trigger) -> None:
+        subscription = self._read(trigger)
+        if subscription is not None:
+            self._dropped[trigger.id] = subscription.group
+            self._changed()
+
+    def _changed(self) -> None:
+        """Triggers came or went. Of several that are taken back at once, the last to go ends the group: all gateways
+        see them go in the same order."""
+        if not self._dropped:
+            return
+        live = self._subscriptions()
+        ids = {subscription.trigger.id for subscription in live}
+        gone = {id: group for id, group in self._dropped.items() if id not in ids}
+        groups = {subscription.group for subscription in live} if gone else set()
+        for id, group in gone.items():
+            del self._dropped[id]
+            if group not in groups:
+                self._tell(group, subscribed=False)
+
+    def _tell(self, group: Group, *, subscribed: bool) -> None:
+        """Until the broker knows, or something else is to be told."""
+        before = self._tasks.pop(group, None)
+        if before is not None:
+            before.cancel()
+        task = asyncio.get_running_loop().create_task(self._told(group, subscribed))
+        self._tasks[group] = task
+        task.add_done_callback(lambda done: self._forget(group, done))
+
+    def _forget(self, group: Group, done: "asyncio.Task[None]") -> None:
+        if self._tasks.get(group) is done:
+            del self._tasks[group]
+
+    async def _told(self, group: Group, subscribed: bool) -> None:
+        while True:
+            try:
+                await (self._adapter.subscribe(group) if subscribed else self._adapter.unsubscribe(group))
+            except (Unavailable, RedisError, EngineError) as error:
+                logger.warning("action=group_untold topic=%r subscribed=%s error=%s", group.topic, subscribed, error)
+                await asyncio.sleep(RETRY)
+            else:
+                return
+
+    def _subscriptions(self) -> list[Subscription]:
+        triggers = [trigger for watched in self._watched.values() for trigger in watched.all()]
+        return [found for trigger in triggers if (found := self._read(trigger)) is not None]
+
+    def _read(self, trigger: Trigger) -> Subscription | None:
+        return subscribers.read(trigger, self._engine.settings.handler_timeout)
