@@ -1,4 +1,4 @@
-"""The shard process: feeds the core with mail and maps, reads durable triggers, answers questions.
+"""The shard process: feeds the core with mail and maps, reads durable triggers, answers questions, runs the modules.
 
 Mail is handled synchronously, in the order it arrives. The lock is for what takes several turns of the loop:
 a hand-over (adopting a map and reading the durable triggers of the slots it brought) writes, so that no second
@@ -22,10 +22,13 @@ from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.cluster.tasks import end
+from iii_cluster.modules.host import ModuleHost
+from iii_cluster.modules.load import load_modules
 from iii_cluster.node.node import Node
 from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
 
 from .core import ShardCore
+from .engine import ShardEngine
 from .questions import Questions, Row
 
 ROWS_PER_TURN = 500  # rows of a listing made before other work gets a turn
@@ -38,21 +41,22 @@ logger = logging.getLogger(__name__)
 
 
 async def serve(node: Node) -> "ShardService":
-    return ShardService(node)
+    return ShardService(node, ModuleHost(load_modules(node.settings.modules)))
 
 
 class ShardService:
-    """Is its core's `Effects`."""
+    """Is its core's `Effects`. The modules of `host` outlive incarnations of the node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, host: ModuleHost) -> None:
         self._node = node
+        self._host = host
         self._loop = asyncio.get_running_loop()
         self._durable = DurableTriggers(node.redis, node.keys)
         self._core = ShardCore(
             node.info.id,
             self,
             duplicates=node.settings.duplicate_functions,
-            builtin_types=BUILTIN_TRIGGER_TYPES,
+            builtin_types=BUILTIN_TRIGGER_TYPES | {type.id for type in host.types.values()},
             barrier=node.settings.barrier,
             reattach_window=node.settings.reattach_window,
         )
@@ -71,6 +75,8 @@ class ShardService:
         for kind in self._core.handlers:
             node.bus.on(kind, special.get(kind, self._on_mail))
         node.bus.on_reset = self._on_reset
+        self._engine = ShardEngine(node, host.functions)
+        self._modules_run = False
         node.membership.subscribe(self._on_map)
         self._hand_overs = asyncio.create_task(self._keep_handing_over(), name="hand-over")
         self._news.set()
@@ -78,12 +84,15 @@ class ShardService:
     # -- life
 
     async def start(self) -> None:
-        """Returns when the first map is adopted: from then on lookups are answered or held."""
+        """Returns when the first map is adopted, from when on lookups are answered or held, and the modules have begun.
+        Raises ModuleFailed."""
         await self._adopted.wait()
+        await self._host.initialize(self._engine)
+        self._modules_run = True
 
     async def stop(self, grace: float) -> None:
-        """Give the slots away, within `grace` seconds, then stop following the map. Mail is handled, and held lookups
-        are released, until the bus closes."""
+        """Give the slots away, of which the modules are told, within `grace` seconds. Then end the modules and stop
+        following the map. Mail is handled, and held lookups are released, until the bus closes."""
         try:
             async with asyncio.timeout(grace):
                 await self._handed_over()
@@ -94,12 +103,15 @@ class ShardService:
     async def rejoin(self, node: Node) -> "ShardService":
         """Nothing here counts any more but what storage is still to forget."""
         await self._close()
-        successor = await serve(node)
+        successor = ShardService(node, self._host)
         for trigger in self._forgetting.values():
             successor.forget_durable(trigger)
         return successor
 
     async def _close(self) -> None:
+        self._modules_run = False
+        await self._host.shutdown()
+        await self._engine.close()
         await end(self._hand_overs)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT)
@@ -134,7 +146,7 @@ class ShardService:
         await self.start()
 
     def ready(self) -> bool:
-        return self._adopted.is_set() and not self._hand_overs.done()
+        return self._modules_run and not self._hand_overs.done()
 
     def ports(self) -> dict[str, int]:
         return {}
@@ -150,6 +162,8 @@ class ShardService:
             "watched_keys": len(core.watching.watches),
             "held": len(core.holds),
             "expected": len(core.watching.expected),
+            "calls": self._engine.calls,
+            "modules": self._host.describe(),
         }
 
     # -- effects of the core
@@ -192,6 +206,7 @@ class ShardService:
 
     def _on_reset(self, node: str) -> None:
         self._node.asker.node_lost(node)
+        self._engine.on_reset(node)
         self._core.link_reset(node, self._loop.time())
         self._after_fill()
 

@@ -48,6 +48,7 @@ class Membership:
         self._server = ""  # the Redis that renewed the lease last
         self._departed: dict[str, None] = {}  # oldest first
         self._subscribers: list[Subscriber] = []
+        self._lease_subscribers: list[Callable[[], None]] = []
         self._in_map = asyncio.Event()
         self._drain_shown = asyncio.Event()
         self._expelled = asyncio.Event()
@@ -136,6 +137,10 @@ class Membership:
         """Call fn(old, new) on every newer map, in the order of subscription."""
         self._subscribers.append(fn)
 
+    def subscribe_lease(self, fn: Callable[[], None]) -> None:
+        """Call fn() when `healthy` changed: the lease ran out, was renewed again, or this id was declared dead."""
+        self._lease_subscribers.append(fn)
+
     def offer(self, body: bytes) -> None:
         """A map body heard on the broadcast channel; taken if it is newer."""
         try:
@@ -221,6 +226,7 @@ class Membership:
         if not self.expelled:
             logger.error("action=expelled node=%s reason=%s", self.node.id, reason)
             self._expelled.set()
+            self._tell_lease()
 
     async def _pause(self) -> None:
         """Until the next renewal is due or asked for; measures how late the event loop is."""
@@ -239,6 +245,7 @@ class Membership:
         if self._fenced_at is not None and now < until:
             logger.info("action=unfenced node=%s fenced_s=%.1f", self.node.id, now - self._fenced_at)
             self._fenced_at = None
+            self._tell_lease()
         self._cancel_fence()
         self._fence = asyncio.get_running_loop().call_later(max(until - now, 0.0), self._on_fence)
 
@@ -248,6 +255,14 @@ class Membership:
         if self._fenced_at is None and not self.expelled:
             self._fenced_at = self._leased_until
             logger.warning("action=fenced node=%s", self.node.id)
+            self._tell_lease()
+
+    def _tell_lease(self) -> None:
+        for subscriber in self._lease_subscribers:
+            try:
+                subscriber()
+            except Exception:
+                logger.exception("action=lease_subscriber_failed node=%s", self.node.id)
 
     def _cancel_fence(self) -> None:
         if self._fence is not None:

@@ -76,6 +76,9 @@ class ModuleHost:
         for module in self.modules:
             try:
                 await module.initialize(engine)
+            except asyncio.CancelledError:
+                self._running.append(module)  # it may have begun something
+                raise
             except Exception as error:
                 log.error("action=module_failed module=%s error=%r", module.id, error, exc_info=_unexpected(error))
                 await self.shutdown()

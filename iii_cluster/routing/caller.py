@@ -14,6 +14,7 @@ from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap
 
 from .doors import Doors
+from .early import EarlyEnds
 from .failures import not_found, stopped, unserved
 from .ids import Ids
 from .route import Route, Target
@@ -68,6 +69,7 @@ class Caller:
         self.on_idle: Callable[[], None] | None = None
         self.waiting = 0  # calls that cannot be sent yet
         self._waiting_bytes = 0
+        self.early = EarlyEnds()
         self._links = links
         self._ids = Ids(node)
         self._routes = RouteTable("", links)
@@ -188,13 +190,16 @@ class Caller:
     def _admit(self, call: Call) -> bool:
         """Whether it may wait. If not, it fails; later, for whoever made it does not expect that at once."""
         if self.waiting >= MAX_WAITING or self._waiting_bytes + call.size > MAX_WAITING_BYTES:
-            call.error = stopped("too many calls wait to be sent")
-            call.invoke.data = call.invoke.metadata = b""
-            self._rejected.append(call)
+            self._reject(call, stopped("too many calls wait to be sent"))
             return False
         self.waiting += 1
         self._waiting_bytes += call.size
         return True
+
+    def _reject(self, call: Call, error: bytes) -> None:
+        call.error = error
+        call.invoke.data = call.invoke.metadata = b""
+        self._rejected.append(call)
 
     def _leave(self, call: Call) -> None:
         self.waiting -= 1
@@ -238,6 +243,20 @@ class Caller:
         call = self._calls.get(said.id)
         if call is not None:
             self._end(call, said.result, said.error)
+        else:
+            self.early.put(said.id, said.result, said.error)
+
+    def expect(self, id: str, node: str, done: Done) -> None:
+        """Wait for the end of a call that another node made and `node` serves; or this one did, for somebody else."""
+        call = self._calls.get(id)
+        if call is None:
+            call = self._calls[id] = Call(self, Invoke(id, 0, "", b""), done, False)
+            if self._routes.departed(node):
+                self._reject(call, stopped(f"gateway {node} was lost"))
+            else:
+                self._is_with(call, Target(node, 0, ""))
+        else:
+            call.done = _both(call.done, done)
 
     def _end(self, call: Call, result: bytes, error: bytes) -> None:
         if self._calls.pop(call.invoke.id, None) is None:
@@ -334,6 +353,17 @@ class Caller:
         error = stopped(why)
         for call in [call for call in self._calls.values() if call.target is not None and call.target.node in nodes]:
             self._end(call, b"", error)
+
+
+def _both(first: Done | None, second: Done) -> Done:
+    if first is None:
+        return second
+
+    def done(result: bytes, error: bytes) -> None:
+        first(result, error)
+        second(result, error)
+
+    return done
 
 
 def _named(name: str, route: Route) -> Target | None:

@@ -28,9 +28,10 @@ from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
 from iii_cluster.config.settings import Settings
+from iii_cluster.modules.host import ModuleHost
 from iii_cluster.node.node import Node
 from shard import service
-from shard.service import ShardService, serve
+from shard.service import ShardService
 from tests.support.eventually import eventually
 from tests.support.shard import GATEWAYS, ME, OTHER, cluster_map, owner
 
@@ -44,6 +45,8 @@ class FakeBus:
         self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {}
         self.sent: list[tuple[str, Envelope]] = []
         self.on_reset: Callable[[str], None] | None = None
+        self.on_reachable: Callable[[str, bool], None] | None = None
+        self.on_congestion: Callable[[str, bool], None] | None = None
 
     def on(self, kind: type[Envelope], handler: Callable[[str, Any], None]) -> None:
         self.handlers[kind] = handler
@@ -75,10 +78,16 @@ class FakeAsker:
 class FakeMembership:
     def __init__(self) -> None:
         self.map = ClusterMap()
+        self.healthy = True
+        self.expelled = False
         self.subscribers: list[Callable[[ClusterMap, ClusterMap], None]] = []
+        self.lease_subscribers: list[Callable[[], None]] = []
 
     def subscribe(self, fn: Callable[[ClusterMap, ClusterMap], None]) -> None:
         self.subscribers.append(fn)
+
+    def subscribe_lease(self, fn: Callable[[], None]) -> None:
+        self.lease_subscribers.append(fn)
 
     def take(self, new: ClusterMap) -> None:
         old, self.map = self.map, new
@@ -146,7 +155,7 @@ async def node(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeNode]:
     monkeypatch.setattr(durable, "RETRY_DELAY", 0.01)
     monkeypatch.setattr(service, "RETRY_DELAY", 0.01)
     fake = FakeNode()
-    fake.service = await serve(cast(Node, fake))
+    fake.service = ShardService(cast(Node, fake), ModuleHost([]))
     yield fake
     fake.redis.go_on.set()
     await fake.service.stop(0)
@@ -236,7 +245,8 @@ async def test_questions_wait_for_the_slot_to_be_filled(node: FakeNode) -> None:
 
 async def test_a_question_about_anothers_slot_is_told_that_it_moved(node: FakeNode) -> None:
     node.take(cluster_map(1, {OTHER: 1}))
-    await eventually(lambda: node.service is not None and node.service.ready())
+    assert node.service is not None
+    await node.service.start()
     with pytest.raises(AskError, match="moved"):
         await node.asker.ask("functions.get", {"id": ID})
 
@@ -289,7 +299,7 @@ async def test_the_barrier_ends_the_wait_for_a_silent_gateway(node: FakeNode) ->
     assert node.service is not None
     await node.service.stop(0)
     node.bus, node.asker, node.membership = FakeBus(), FakeAsker(), FakeMembership()
-    node.service = await serve(cast(Node, node))
+    node.service = ShardService(cast(Node, node), ModuleHost([]))
     node.take(cluster_map(1))
     await node.service.start()
     await eventually(lambda: node.describe()["slots_filling"] == 0)
@@ -370,7 +380,7 @@ async def test_who_asks_for_a_function_whose_worker_does_not_come_back_is_answer
     assert node.service is not None
     await node.service.stop(0)
     node.bus, node.asker, node.membership = FakeBus(), FakeAsker(), FakeMembership()
-    node.service = await serve(cast(Node, node))
+    node.service = ShardService(cast(Node, node), ModuleHost([]))
     await node.filled()
     node.bus.get(A, put(1), DropFunction(owner(1), "default", ID, back=True))
     node.bus.get(B, Watch(1, [f"function:default/{ID}"]))
