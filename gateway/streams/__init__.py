@@ -1,0 +1,1 @@
+"""The stream port: clients that follow groups and items of streams."""

@@ -1,0 +1,35 @@
+"""What the auth function gets of a client's handshake. Pure."""
+
+import msgspec
+from msgspec import Struct
+from websockets.datastructures import Headers
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Handshake(Struct):
+    headers: dict[str, str]
+    path: str
+    query_params: dict[str, list[str]]
+    addr: str  # "10.0.0.7:51522"
+
+
+def handshake(headers: Headers, target: str, address: str) -> bytes:
+    """As JSON. `target`: path and query as the client sent them."""
+    path, _, query = target.partition("?")
+    return _encode(_Handshake(_plain(headers), path, query_params(query), address))
+
+
+def query_params(query: str) -> dict[str, list[str]]:
+    """Every value of every key, as they are: nothing is decoded."""
+    params: dict[str, list[str]] = {}
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        if key:
+            params.setdefault(key, []).append(value)
+    return params
+
+
+def _plain(headers: Headers) -> dict[str, str]:
+    """One value for each name, the last one; those that are no text are left out."""
+    return {name.lower(): value for name, value in headers.raw_items() if value.isascii()}

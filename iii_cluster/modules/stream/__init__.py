@@ -1,0 +1,1 @@
+"""Streams: values by stream, group and item, whose changes are pushed to clients."""

@@ -1,0 +1,15 @@
+#!lua
+-- Stores an item and tells of it.
+-- KEYS  1 items of the group (hash)  2 clock of the group (hash)  3 groups of the stream (set)  4 streams (set)
+--       5 outbox (stream), or none
+-- ARGV  1 channel  2 middle  3 lane  4 triggers, see tell.lua  5 item  6 value  7 group  8 stream
+-- Reply the value before, or nil
+local old = redis.call('HGET', KEYS[1], ARGV[5])
+redis.call('HSET', KEYS[1], ARGV[5], ARGV[6])
+if not old and redis.call('HLEN', KEYS[1]) == 1 then
+  redis.call('SADD', KEYS[3], ARGV[7])
+  redis.call('SADD', KEYS[4], ARGV[8])
+end
+local event = '{"type":"' .. (old and 'update' or 'create') .. '","data":' .. ARGV[6] .. '}'
+tell(KEYS[2], 'i' .. ARGV[5], ARGV[1], ARGV[2], event, KEYS[5], ARGV[3], ARGV[4])
+return old

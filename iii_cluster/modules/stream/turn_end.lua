@@ -1,0 +1,9 @@
+#!lua flags=allow-oom
+-- Ends a turn.
+-- KEYS  1 turn (string)
+-- ARGV  1 holder
+-- Reply 1, or 0 if it is somebody else's
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+return redis.call('DEL', KEYS[1])
