@@ -67,14 +67,17 @@ def _noticed(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
         told[one.connection, one.key].append(one)
     for (number, key), changes in told.items():
         connection = evidence.connections[number]
+        values = {change.value for change in changes}
         for before, after in itertools.pairwise(changes):
             if evidence.forgot(before.at, after.at):
                 continue
             if after.value <= before.value:
                 text = f"{connection.client} was told {key} = {after.value} after {before.value}"
                 yield Violation(check=TOLD_ONCE, at=after.at, text=text)
-            elif after.value > before.value + 1 and not reach.disturbed(connection, before.at, after.at):
-                text = f"{connection.client} was told {key} = {after.value} after {before.value}: others are missing"
+                continue
+            missing = next((value for value in range(before.value + 1, after.value) if value not in values), None)
+            if missing is not None and not reach.disturbed(connection, before.at, after.at):
+                text = f"{connection.client} was told {key} = {after.value} after {before.value}, and never {missing}"
                 yield Violation(check=TOLD, at=after.at, text=text)
         last = changes[-1]
         finals = [one.value for one in evidence.history.totals if one.key == key and one.value is not None]
