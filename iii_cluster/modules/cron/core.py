@@ -189,6 +189,7 @@ class CronCore:
         if job.tick < max(job.last, now // SECOND - CATCH_UP):  # too old, or of an earlier life of the job
             self.ended(key, now, ran=False)
         else:
+            job.calm = now + CALM
             self._run(key, job, now)
 
     def ended(self, key: str, now: int, *, ran: bool = True) -> None:
@@ -228,6 +229,7 @@ class CronCore:
 
     def _adopt(self, key: str, job: _Job) -> None:
         job.phase = Phase.ADOPTING
+        job.calm = 0  # if a gateway says that the handler runs, it has run since
         self._effects.adopt(key, job.token, job.tick, job.started)
 
     def _run(self, key: str, job: _Job, now: int) -> None:
