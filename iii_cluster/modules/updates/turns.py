@@ -10,6 +10,7 @@ from .text import BadUpdate, updated
 
 MAX_STEPS = 64  # updates of one turn
 MAX_STEP_BYTES = 2**20  # of all new values of one turn, if they are more than one
+STOPPED = "the process stops"
 
 
 class Stored(Protocol):
@@ -70,6 +71,9 @@ class Turns:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for waiting in self._waiting.values():  # of tasks that had not begun
+            _fail(waiting, ConnectionError(STOPPED))
+        self._waiting.clear()
 
     async def _serve(self, key: Hashable, stored: Stored) -> None:
         """Turns until nobody waits."""
@@ -91,7 +95,7 @@ class Turns:
                     waiting.clear()
         finally:
             del self._waiting[key]
-            _fail((*taken, *waiting), ConnectionError("the process stops"))
+            _fail((*taken, *waiting), ConnectionError(STOPPED))
 
     async def _turn(
         self, stored: Stored, value: bytes | None, waiting: deque[_Update], taken: list[_Update]
