@@ -1,19 +1,21 @@
 """The run as a picture: throughput, errors and latency over time, and under them the faults. Plain SVG."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from msgspec import Struct
 
 from iii_cluster.chaos.history import FOREVER, Injected, end
 
+from .effects import BUCKET as EFFECT_BUCKET
 from .statistics import BUCKET, Bucket
 
 WIDTH = 1200
 LEFT, RIGHT = 70, 20  # margins
 TOP = 56
-PLOT = 150  # height of throughput and of latency
+PLOT = 150  # height of a curve
 BETWEEN = 44
 LANE = 20  # height of a fault's row
 THINNEST = 2.0  # width of a fault's bar
@@ -30,6 +32,7 @@ COLOURS = {
     "network": "#5f3dc4",
 }
 LEGEND = LEFT + 260  # where the colours of faults are explained
+EFFECT_COLOURS = ("#1971c2", "#e8590c", "#2f9e44", "#9c36b5", "#868e96")
 OK_COLOUR, FAILED_COLOUR, LATENCY_COLOUR = "#74b816", "#e03131", "#1971c2"
 
 STYLE = (
@@ -63,11 +66,14 @@ class _Scale:
         return round(self._bottom - value * self._per_unit, 1)
 
 
-def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span: Span) -> str:
-    """The SVG document."""
+def draw(
+    title: str, buckets: Sequence[Bucket], effects: Mapping[str, Sequence[int]], faults: Sequence[Injected], span: Span
+) -> str:
+    """The SVG document. `effects` are those of each stretch of EFFECT_BUCKET seconds."""
     shown = [fault for fault in faults if not fault.skipped]
     lanes = _lanes(shown, span)
-    below = TOP + 2 * PLOT + BETWEEN + 40
+    plots = 3 if effects else 2
+    below = TOP + plots * PLOT + (plots - 1) * BETWEEN + 40
     height = below + LANE * max(1, max(lanes, default=0) + 1) + 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
@@ -78,6 +84,7 @@ def draw(title: str, buckets: Sequence[Bucket], faults: Sequence[Injected], span
         *_throughput(buckets, span),
         *_legend(shown),
         *_latency(buckets, span),
+        *_effects(effects, span),
         *_seconds(span, below - 22),
         *_bars(shown, lanes, span, below),
         "</svg>",
@@ -134,6 +141,25 @@ def _latency(buckets: Sequence[Bucket], span: Span) -> Iterator[str]:
     yield f'<polyline points="{path}" fill="none" stroke="{LATENCY_COLOUR}" stroke-width="1.5"/>'
 
 
+def _effects(effects: Mapping[str, Sequence[int]], span: Span) -> Iterator[str]:
+    if not effects:
+        return
+    bottom = TOP + 3 * PLOT + 2 * BETWEEN
+    top = _nice(max(max(counts) for counts in effects.values()) / EFFECT_BUCKET)
+    scale = _Scale(span, bottom, top)
+    yield from _grid(scale, top, "effects/s")
+    x = float(LEFT + 90)
+    for (name, counts), colour in zip(effects.items(), itertools.cycle(EFFECT_COLOURS)):
+        text = f"■ {name}"
+        yield f'<text x="{x:.0f}" y="{bottom - PLOT - 8}" style="fill:{colour}">{text}</text>'
+        x += (len(text) + 2) * LABEL_WIDTH * 1.1
+        moments = ((index * EFFECT_BUCKET, count / EFFECT_BUCKET) for index, count in enumerate(counts))
+        path = " ".join(
+            f"{scale.x(at + EFFECT_BUCKET / 2)},{scale.y(rate)}" for at, rate in moments if span.first <= at < span.last
+        )
+        yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+
+
 def _shown(buckets: Sequence[Bucket], span: Span) -> Iterator[Bucket]:
     return (bucket for bucket in buckets if bucket.at >= span.first)
 
@@ -144,7 +170,7 @@ def _grid(scale: _Scale, top: float, unit: str) -> Iterator[str]:
         y = scale.y(value)
         yield _line(y)
         yield f'<text class="axis" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{value:g}</text>'
-    yield f'<text x="{LEFT}" y="{TOP - 8}">{unit}</text>'
+    yield f'<text x="{LEFT}" y="{scale.y(top) - 8}">{unit}</text>'
 
 
 def _seconds(span: Span, y: float) -> Iterator[str]:

@@ -15,6 +15,7 @@ from iii_cluster.chaos.history import ENGINE, History, Injected, to_lines
 from iii_cluster.chaos.options import Options
 from iii_cluster.chaos.run import Outcome
 
+from .effects import EffectRow, effect_rows, effects_per_second
 from .picture import Span, draw
 from .place import fill
 from .recovery import Recovery, RecoveryRow, recoveries, rows
@@ -37,11 +38,13 @@ class Report(Struct, kw_only=True):
     violations: list[Violation]
     left_out: dict[str, str]  # fault -> why this machine does not allow it
     load: list[LoadRow]
+    effects: list[EffectRow]
     recovery: list[RecoveryRow]
     recoveries: list[Recovery]
     plan: list[Planned]
     faults: list[Injected]
     timeline: list[Bucket]
+    effects_per_second: dict[str, list[int]]
     ended: float
     interrupted: float | None = None  # after so many seconds of load; the end was not checked
 
@@ -71,11 +74,13 @@ def report(options: Options, outcome: Outcome, left_out: Mapping[str, str]) -> R
         violations=outcome.violations,
         left_out=dict(left_out),
         load=load_rows(calls, expected),
+        effects=effect_rows(history),
         recovery=rows(found),
         recoveries=found,
         plan=outcome.plan,
         faults=history.faults,
         timeline=buckets(calls, history.ended, expected),
+        effects_per_second=effects_per_second(history),
         ended=history.ended,
         interrupted=outcome.interrupted,
     )
@@ -90,7 +95,9 @@ def write(made: Report, history: History, directory: Path) -> dict[str, str]:
     files = {
         "report.json": lambda: msgspec.json.format(msgspec.json.encode(made, enc_hook=_plain), indent=2),
         "history.jsonl": lambda: to_lines(history),
-        "timeline.svg": lambda: draw(title, made.timeline, made.faults, _span(history)).encode(),
+        "timeline.svg": lambda: draw(
+            title, made.timeline, made.effects_per_second, made.faults, _span(history)
+        ).encode(),
     }
     return fill(directory, files)
 

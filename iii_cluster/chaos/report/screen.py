@@ -61,6 +61,7 @@ class Screen:
 
     def report(self, report: Report) -> None:
         self._load(report)
+        self._effects(report)
         self._recovery(report)
         self._violations(report)
 
@@ -79,6 +80,15 @@ class Screen:
             errors = "\n".join(f"{code} {count}" for code, count in row.errors.items())
             times = (_time(row.p50), _time(row.p99), _time(row.max))
             table.add_row(row.kind, str(row.calls), str(row.ok), str(row.expected), *times, Text(errors))
+        self._print(table)
+
+    def _effects(self, report: Report) -> None:
+        columns = ("effects of", "asked", "acked", "done", "again", "missing", "dead", "late", "p99", "max")
+        table = _table("Effects", columns, left=("effects of",))
+        for row in report.effects:
+            counts = (row.asked, row.acknowledged, row.effects, row.repeated, row.missing, row.dead, row.late)
+            times = (_time(row.p99), _time(row.max))
+            table.add_row(row.what, *("-" if count is None else str(count) for count in counts), *times)
         self._print(table)
 
     def _recovery(self, report: Report) -> None:
