@@ -43,7 +43,7 @@ class GatewayService:
         )
         self._engine = GatewayEngine(self.core, node)
         self._modules = ModuleFunctions(self.core, self._host)
-        self._builtins = Builtins(self.core, node)
+        self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
         self._listener = Listener(self.core, settings)
         self._loop = asyncio.get_running_loop()
@@ -121,7 +121,7 @@ class GatewayService:
         self._node = node
         self.core.reincarnate(node.info.id)
         self._engine.rejoin(node)
-        self._builtins = Builtins(self.core, node)
+        self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
         self._listen_to_nodes()
         return self

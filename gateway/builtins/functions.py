@@ -1,7 +1,5 @@
 """engine::functions::list and ::info."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from iii_cluster.protocol import errors, messages
@@ -10,6 +8,7 @@ from iii_cluster.protocol.listing import FunctionRow, function_row
 
 from . import arguments
 from .arguments import parse
+from .offered import Offered
 from .survey import Row, Rows, Survey, internal, matches, pick_namespace, reply
 
 LIST = "engine::functions::list"
@@ -19,19 +18,13 @@ INFO = "engine::functions::info"
 _MAX_BATCH = 32
 
 
-def engine_rows(builtins: Iterable[str]) -> list[FunctionRow]:
-    """The engine's own functions, listed like everybody's."""
-    return [FunctionRow(name, "default", "engine") for name in builtins]
-
-
-async def listing(survey: Survey, builtins: Iterable[str], data: bytes, *, oldest_formats: bool) -> bytes:
+async def listing(survey: Survey, offered: Offered, data: bytes, *, oldest_formats: bool) -> bytes:
     """All functions of the cluster, sorted by id; a search ranks id prefixes, then ids, then descriptions."""
     asked = parse(LIST, data, arguments.ListFunctions)
     rows = await survey.shards("functions.list")
     names = await survey.worker_names()
     functions = [function_row(row, names, oldest_formats=oldest_formats) for row in rows]
-    if asked.include_internal:
-        functions += engine_rows(builtins)
+    functions += offered.functions()
     chosen = [row for row in functions if _wanted(row, asked)]
     chosen.sort(key=lambda row: (_rank(row, asked.search), row.function_id, row.namespace))
     return reply({"functions": chosen}, rows)
@@ -62,33 +55,37 @@ def _rank(row: FunctionRow, search: str | None) -> int:
     return 0 if name.startswith(wanted) else 1 if wanted in name else 2
 
 
-async def info(survey: Survey, data: bytes) -> bytes:
+async def info(survey: Survey, offered: Offered, data: bytes) -> bytes:
     """One function in detail, or up to 32 in the order asked for."""
     asked = parse(INFO, data, arguments.FunctionInfo)
     if (asked.function_id is None) == (asked.function_ids is None):
         raise EngineError(errors.INVALID_ARGUMENTS, "give either function_id or function_ids")
     names = await survey.worker_names()
     if asked.function_id is not None:
-        return msgspec.json.encode(await detail(survey, asked.function_id, asked.namespace, names))
+        return msgspec.json.encode(await detail(survey, offered, asked.function_id, asked.namespace, names))
     ids = asked.function_ids or []
     if not 0 < len(ids) <= _MAX_BATCH:
         raise EngineError(errors.INVALID_ARGUMENTS, f"function_ids takes 1 to {_MAX_BATCH} ids, got {len(ids)}")
-    details = [await _detail_or_error(survey, name, asked.namespace, names) for name in ids]
+    details = [await _detail_or_error(survey, offered, name, asked.namespace, names) for name in ids]
     return msgspec.json.encode({"functions": details})
 
 
-async def _detail_or_error(survey: Survey, name: str, namespace: str | None, names: dict[str, str]) -> Row:
+async def _detail_or_error(
+    survey: Survey, offered: Offered, name: str, namespace: str | None, names: dict[str, str]
+) -> Row:
     try:
-        return await detail(survey, name, namespace, names)
+        return await detail(survey, offered, name, namespace, names)
     except EngineError as error:
         if error.code != errors.NOT_FOUND:
             raise
         return {"function_id": name, "error": "not_found"}
 
 
-async def detail(survey: Survey, name: str, namespace: str | None, names: dict[str, str]) -> Row:
-    found = pick_namespace("Function", name, namespace, await survey.owner(name, "functions.get", {"id": name}))
-    row = function_row(found, names, oldest_formats=False)
+async def detail(survey: Survey, offered: Offered, name: str, namespace: str | None, names: dict[str, str]) -> Row:
+    row = offered.function(name, namespace)
+    if row is None:
+        found = pick_namespace("Function", name, namespace, await survey.owner(name, "functions.get", {"id": name}))
+        row = function_row(found, names, oldest_formats=False)
     triggers: Rows = await survey.shards("triggers.of_function", {"function": name, "namespace": row.namespace})
     members = {
         "function_id": name,

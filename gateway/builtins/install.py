@@ -9,11 +9,13 @@ from gateway.clients import older_than
 from gateway.core import GatewayCore
 from gateway.worker import Worker
 from iii_cluster.cluster.durable import DurableTriggers
+from iii_cluster.modules.host import ModuleHost
 from iii_cluster.node.node import Node
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
 from . import durable, functions, triggers, workers
+from .offered import Offered
 from .survey import Survey
 
 log = logging.getLogger(__name__)
@@ -27,34 +29,35 @@ _TYPES_SINCE = (0, 13)
 class Builtins:
     """Runs engine functions: the announcement at once, everything that asks the cluster as a task."""
 
-    def __init__(self, core: GatewayCore, node: Node) -> None:
+    def __init__(self, core: GatewayCore, node: Node, host: ModuleHost) -> None:
         self._core = core
         self._running: set[asyncio.Task[None]] = set()
         survey = Survey(node.asker, node.membership)
         stored = DurableTriggers(node.redis, node.keys)
         kept = durable.DurableRegistrations(stored, node.bus, node.asker, survey, core.types)
         names = core.builtins
+        offered = Offered(host, names)
         names[workers.REGISTER] = self._register_worker
 
         async def list_triggers(worker: Worker | None, data: bytes) -> bytes:
             if older_than(worker, *_TYPES_SINCE):
                 return await triggers.old_listing(survey, data)
-            return await triggers.types_listing(survey, data)
+            return await triggers.types_listing(survey, offered, data)
 
         async def list_functions(worker: Worker | None, data: bytes) -> bytes:
             oldest = older_than(worker, *_TYPES_SINCE)
-            return await functions.listing(survey, names, data, oldest_formats=oldest)
+            return await functions.listing(survey, offered, data, oldest_formats=oldest)
 
         answers: dict[str, Answer] = {
             workers.LIST: lambda _, data: workers.listing(survey, data),
             workers.INFO: lambda _, data: workers.info(survey, data),
             functions.LIST: list_functions,
-            functions.INFO: lambda _, data: functions.info(survey, data),
+            functions.INFO: lambda _, data: functions.info(survey, offered, data),
             triggers.TYPES_LIST: list_triggers,
-            triggers.TYPES_INFO: lambda _, data: triggers.type_info(survey, data),
-            triggers.OLD_TYPES_LIST: lambda _, data: triggers.old_types_listing(survey, data),
+            triggers.TYPES_INFO: lambda _, data: triggers.type_info(survey, offered, data),
+            triggers.OLD_TYPES_LIST: lambda _, data: triggers.old_types_listing(survey, offered, data),
             triggers.LIST: lambda _, data: triggers.listing(survey, data),
-            triggers.INFO: lambda _, data: triggers.info(survey, data),
+            triggers.INFO: lambda _, data: triggers.info(survey, offered, data),
             durable.REGISTER: lambda _, data: kept.register(data),
             durable.UNREGISTER: lambda _, data: kept.unregister(data),
         }

@@ -3,12 +3,12 @@
 import msgspec
 
 from iii_cluster.protocol import errors
-from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.protocol.listing import first_segment
 
 from . import arguments, functions
 from .arguments import parse
+from .offered import Offered
 from .survey import Row, Rows, Survey, internal, matches, pick_namespace, reply
 
 TYPES_LIST = "engine::triggers::list"
@@ -26,7 +26,7 @@ def type_row(row: Row, names: dict[str, str]) -> Row:
     return {
         "id": row["id"],
         "namespace": row["namespace"],
-        "worker_name": names.get(row["owner"], first_segment(row["id"])),
+        "worker_name": row.get("module") or names.get(row["owner"], first_segment(row["id"])),
         "description": definition.get("description", ""),
     }
 
@@ -50,22 +50,15 @@ def _definition(row: Row) -> Row:
     return definition
 
 
-def _engine_types() -> list[Row]:
-    return [
-        {"id": name, "namespace": "default", "owner": "", "definition": b"", "instances": 0}
-        for name in sorted(BUILTIN_TRIGGER_TYPES)
-    ]
-
-
-async def _all_types(survey: Survey) -> Rows:
+async def _all_types(survey: Survey, offered: Offered) -> Rows:
     rows = await survey.shards("types.list")
-    return Rows([*rows, *_engine_types()], rows.missing)
+    return Rows([*rows, *offered.types()], rows.missing)
 
 
-async def types_listing(survey: Survey, data: bytes) -> bytes:
+async def types_listing(survey: Survey, offered: Offered, data: bytes) -> bytes:
     """All trigger types (what newer clients mean by triggers)."""
     asked = parse(TYPES_LIST, data, arguments.ListTypes)
-    types = await _all_types(survey)
+    types = await _all_types(survey, offered)
     names = await survey.worker_names()
     rows = [type_row(row, names) for row in types if asked.include_internal or not internal(row["id"])]
     chosen = [
@@ -79,10 +72,10 @@ async def types_listing(survey: Survey, data: bytes) -> bytes:
     return reply({"triggers": chosen}, types)
 
 
-async def old_types_listing(survey: Survey, data: bytes) -> bytes:
+async def old_types_listing(survey: Survey, offered: Offered, data: bytes) -> bytes:
     """Trigger types with their schemas, in the shape of the clients that had this function."""
     asked = parse(OLD_TYPES_LIST, data, arguments.ListTypes)
-    types = await _all_types(survey)
+    types = await _all_types(survey, offered)
     rows = []
     for row in types:
         if asked.include_internal or not internal(row["id"]):
@@ -95,14 +88,14 @@ async def old_types_listing(survey: Survey, data: bytes) -> bytes:
 _SCHEMAS = ("trigger_request_format", "call_request_format")
 
 
-async def type_info(survey: Survey, data: bytes) -> bytes:
+async def type_info(survey: Survey, offered: Offered, data: bytes) -> bytes:
     asked = parse(TYPES_INFO, data, arguments.TypeInfo)
-    return msgspec.json.encode(await _type_detail(survey, asked.id, asked.namespace))
+    return msgspec.json.encode(await _type_detail(survey, offered, asked.id, asked.namespace))
 
 
-async def _type_detail(survey: Survey, name: str, namespace: str | None) -> Row:
-    rows = [row for row in _engine_types() if row["id"] == name]
-    rows = rows or await survey.owner(name, "types.get", {"id": name})
+async def _type_detail(survey: Survey, offered: Offered, name: str, namespace: str | None) -> Row:
+    own = offered.type(name)
+    rows = [own] if own is not None else await survey.owner(name, "types.get", {"id": name})
     found = pick_namespace("Trigger type", name, namespace, rows)
     definition = _definition(found)
     detail = type_row(found, await survey.worker_names())
@@ -111,8 +104,13 @@ async def _type_detail(survey: Survey, name: str, namespace: str | None) -> Row:
         "request_schema": definition.get("call_request_format"),
     }
     detail |= {key: value for key, value in schemas.items() if value is not None}
-    detail["instance_count"] = found["instances"]
+    detail["instance_count"] = found["instances"] if own is None else await _instances(survey, own["id"])
     return detail
+
+
+async def _instances(survey: Survey, type: str) -> int:
+    """Of a type that no worker provides."""
+    return sum(row["type"] == type and row["state"] == "live" for row in await survey.shards("triggers.list"))
 
 
 async def old_listing(survey: Survey, data: bytes) -> bytes:
@@ -151,7 +149,7 @@ async def listing(survey: Survey, data: bytes) -> bytes:
     return reply({"registered_triggers": chosen}, triggers)
 
 
-async def info(survey: Survey, data: bytes) -> bytes:
+async def info(survey: Survey, offered: Offered, data: bytes) -> bytes:
     """One trigger instance, with its type and its function; null where that does not exist."""
     asked = parse(INFO, data, arguments.TriggerInfo)
     rows = await survey.owner(asked.id, "triggers.get", {"id": asked.id})
@@ -164,11 +162,11 @@ async def info(survey: Survey, data: bytes) -> bytes:
     if row["metadata"]:
         detail["metadata"] = msgspec.Raw(row["metadata"])
     try:
-        detail["trigger"] = await _type_detail(survey, row["type"], None)
+        detail["trigger"] = await _type_detail(survey, offered, row["type"], None)
     except EngineError:
         detail["trigger"] = None
     try:
-        detail["function"] = await functions.detail(survey, row["function"], row["namespace"], names)
+        detail["function"] = await functions.detail(survey, offered, row["function"], row["namespace"], names)
     except EngineError:
         detail["function"] = None
     return msgspec.json.encode(detail)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
-from tests.support.gateway_module import ENVIRONMENT
+from tests.support.gateway_module import ENVIRONMENT, EVENT
 from tests.support.raw import CallFailed, RawWorker, known, raw_worker
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"
@@ -164,3 +164,112 @@ async def test_a_delivery_under_way_is_adopted(
             assert (await former.result(call))["result"]["result"] == 1
         said = await asking.call("probe::adopt", {"names": names})
         assert said == {"serving": [], "ended": {f"{unique}-1": ""}, "complete": True}
+
+
+async def test_functions_of_modules_are_listed_with_their_module(asking: RawWorker) -> None:
+    rows = (await asking.call("engine::functions::list", {"prefix": "probe::"}))["functions"]
+    listed = {row["function_id"]: row for row in rows}
+    assert "probe::seen" not in listed, "it is hidden"
+    echo = listed["probe::echo"]
+    assert (echo["worker_name"], echo["namespace"]) == ("probe", "default")
+    assert echo["description"] == "Answers with all that it got."
+
+
+async def test_a_function_of_a_module_is_described_with_the_schema_of_its_input(asking: RawWorker) -> None:
+    detail = await asking.call("engine::functions::info", {"function_id": "probe::count"})
+    assert detail["worker_name"] == "probe"
+    assert "request_schema" in detail
+    assert detail["registered_triggers"] == []
+    both = await asking.call("engine::functions::info", {"function_ids": ["probe::echo", "no::such"]})
+    assert [row.get("error") for row in both["functions"]] == [None, "not_found"]
+
+
+async def test_trigger_types_of_modules_are_listed_and_described(asking: RawWorker, unique: str) -> None:
+    rows = (await asking.call("engine::triggers::list", {"prefix": "probe"}))["triggers"]
+    expected = {"id": EVENT, "namespace": "default", "worker_name": "probe", "description": "Fired by probe::fire."}
+    assert rows == [expected]
+    before = await asking.call("engine::triggers::info", {"id": EVENT})
+    assert expected.items() <= before.items()
+    assert before["configuration_schema"]
+    trigger = {"trigger_type": "probe-event", "function_id": f"{unique}::f", "config": {"topic": "a"}}
+    await asking.send("registertrigger", id=f"{unique}-t", **trigger)
+
+    async def counted() -> bool:
+        now = await asking.call("engine::triggers::info", {"id": "probe-event"})
+        return bool(now["instance_count"] == before["instance_count"] + 1)
+
+    await eventually(counted)
+    detail = await asking.call("engine::registered-triggers::info", {"id": f"{unique}-t"})
+    assert detail["trigger"]["id"] == EVENT
+
+
+async def test_a_trigger_its_module_refuses_is_told_to_the_worker(asking: RawWorker, unique: str) -> None:
+    trigger = {"trigger_type": EVENT, "function_id": f"{unique}::f", "config": {"topic": 1}}
+    await asking.send("registertrigger", id=f"{unique}-t", **trigger)
+    told = await asking.expect("triggerregistrationresult", id=f"{unique}-t")
+    assert told["error"]["code"] == "trigger_registration_failed"
+    assert "could not be parsed" in told["error"]["message"]
+    with pytest.raises(CallFailed) as failed:
+        await asking.call("engine::register_trigger", trigger)
+    assert failed.value.code == "trigger_registration_failed"
+
+
+async def test_the_module_where_a_trigger_is_registered_hears_of_it(
+    cluster: Cluster, asking: RawWorker, unique: str
+) -> None:
+    async def seen(*notes: str) -> None:
+        async def all_there() -> bool:
+            seen: dict[str, int] = await asking.call("probe::seen", {})
+            return set(notes) <= seen.keys()
+
+        await eventually(all_there)
+
+    trigger = {"trigger_type": EVENT, "function_id": f"{unique}::f", "config": {"topic": "a"}}
+    await asking.send("registertrigger", id=f"{unique}-1", **trigger)
+    await seen(f"registered {unique}-1")
+    durable = (await asking.call("engine::register_trigger", trigger))["id"]
+    await seen(f"registered {durable}")
+    await asking.call("engine::unregister_trigger", {"id": durable})
+    await seen(f"unregistered {durable}")
+    async with raw_worker(cluster.gateways[0].url) as first, raw_worker(cluster.gateways[1].url) as second:
+        for other in (first, second):  # one of them is on another gateway
+            await other.send("unregistertrigger", id=f"{unique}-1")
+            await other.flush()
+    await seen(f"unregistered {unique}-1")
+
+
+async def test_a_module_fires_triggers_wherever_they_are_registered(
+    cluster: Cluster, asking: RawWorker, unique: str
+) -> None:
+    async with raw_worker(cluster.gateways[0].url) as first, raw_worker(cluster.gateways[1].url) as second:
+        await second.register(f"{unique}::f")
+        trigger = {"trigger_type": EVENT, "function_id": f"{unique}::f", "config": {"topic": "a"}}
+        await first.send("registertrigger", id=f"{unique}-t", metadata={"m": 1}, **trigger)
+        await known(asking, f"{unique}::f")
+
+        async def fired() -> bool:
+            triggers: list[str] = await asking.call("probe::fire", {"n": 1})
+            return f"{unique}-t" in triggers
+
+        await eventually(fired)
+        invocation = await second.expect("invokefunction", function_id=f"{unique}::f")
+        assert invocation["metadata"] == {"m": 1}
+        assert invocation["data"]["n"] == 1
+
+
+async def test_a_module_is_told_whether_anybody_serves_a_function(
+    asking: RawWorker, serving: RawWorker, unique: str
+) -> None:
+    asked = {"function": f"{unique}::f"}
+    assert await asking.call("probe::serves", asked) is False
+
+    async def serves(on: bool) -> None:
+        async def told() -> bool:
+            return bool(await asking.call("probe::serves", asked) is on)
+
+        await eventually(told)
+
+    await serving.register(f"{unique}::f")
+    await serves(True)
+    await serving.send("unregisterfunction", id=f"{unique}::f")
+    await serves(False)

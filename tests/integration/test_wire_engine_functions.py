@@ -277,16 +277,6 @@ async def test_enqueue_without_a_queue_fails(asking: RawWorker, unique: str) -> 
     assert (await asking.result(call))["error"]["code"] == "enqueue_error"
 
 
-async def test_enqueue_goes_to_the_queue_worker_and_answers_with_a_receipt(make_cluster: Any, unique: str) -> None:
-    cluster: Cluster = make_cluster()
-    first, second = cluster.gateways
-    async with raw_worker(first.url) as queue, raw_worker(second.url) as caller:
-        await queue.register("engine::queue::enqueue")
-        await known(caller, "engine::queue::enqueue")
-        job = {"to": "a"}
-        call = await caller.begin(f"{unique}::send", job, action={"type": "enqueue", "queue": "mail"})
-        asked = await queue.expect("invokefunction", function_id="engine::queue::enqueue")
-        assert {"queue": "mail", "function_id": f"{unique}::send", "data": job}.items() <= asked["data"].items()
-        await queue.answer(asked, None)
-        receipt = (await caller.result(call))["result"]
-        assert receipt == {"messageReceiptId": asked["data"]["messageReceiptId"]}
+async def test_the_engine_is_the_only_queue_provider(asking: RawWorker) -> None:
+    await asking.register("engine::queue::enqueue")
+    await asking.expect("registrationrejected", function_id="engine::queue::enqueue")
