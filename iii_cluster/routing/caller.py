@@ -20,6 +20,7 @@ from .ids import Ids
 from .route import Route, Target
 from .table import RouteTable
 
+MODULE_NAMESPACE = "default"  # that the functions of modules are in
 PATIENCE = 10.0  # seconds a call waits for a shard's answer, or for somebody to listen where it should go
 MAX_REFUSALS = 100  # of one call: its shard names owners that do not have the function
 MAX_WAITING = 100_000  # calls that cannot be sent yet
@@ -131,7 +132,7 @@ class Caller:
 
     def _start(self, call: Call) -> None:
         invoke = call.invoke
-        if invoke.function in self._module_functions:
+        if invoke.namespace == MODULE_NAMESPACE and invoke.function in self._module_functions:
             door = self._doors.choose()
             if door is None:
                 self._park(call, "", "there is no gateway")

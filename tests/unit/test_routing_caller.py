@@ -270,6 +270,48 @@ def test_all_calls_end_when_the_node_does() -> None:
     assert [said for _, said in lab.sent if isinstance(said, Invoke) and said.function == "g"] == []
 
 
+# -- calls that others made
+
+
+def test_the_end_of_a_call_that_another_node_made_is_told_here() -> None:
+    lab = Lab()
+    ends: list[tuple[bytes, bytes]] = []
+    lab.caller.expect("theirs", A, lambda result, error: ends.append((result, error)))
+    assert lab.caller.moved(["theirs"], B, 4) == ["theirs"]
+    lab.get(B, Result("theirs", b"1"))
+    assert ends == [(b"1", b"")]
+
+
+def test_a_call_that_another_node_made_ends_with_its_gateway() -> None:
+    lab = Lab()
+    ends: list[bytes] = []
+    lab.caller.expect("theirs", A, lambda _, error: ends.append(error))
+    lab.caller.on_map(cluster_map(2, B))
+    lab.caller.expect("too late", A, lambda _, error: ends.append(error))
+    assert len(ends) == 1
+    lab.caller.expire(101.0)
+    assert [json.loads(error)["code"] for error in ends] == ["invocation_stopped"] * 2
+
+
+def test_a_call_of_ones_own_that_is_adopted_tells_both() -> None:
+    lab = Lab().known(owner(A))
+    lab.call()
+    id = lab.taken_one()[1].id
+    ends: list[bytes] = []
+    lab.caller.expect(id, A, lambda result, _: ends.append(result))
+    lab.get(A, Result(id, b"1"))
+    assert lab.ends["call"] == [(b"1", b"")]
+    assert ends == [b"1"]
+
+
+def test_an_end_that_comes_before_it_is_expected_is_kept_while_somebody_adopts() -> None:
+    lab = Lab()
+    lab.get(A, Result("before", b"1"))
+    with lab.caller.early.kept() as early:
+        lab.get(A, Result("meanwhile", b"1"))
+        assert early == {"meanwhile": (b"1", b"")}
+
+
 # -- calls that wait
 
 
@@ -404,12 +446,18 @@ def test_whoever_asks_hears_when_nothing_waits_any_more() -> None:
 def test_functions_of_modules_are_called_at_all_gateways_in_turn() -> None:
     lab = Lab(module_functions=frozenset({"state::get"}))
     for number in range(4):
-        lab.call(str(number), function="state::get", namespace="shop")
+        lab.call(str(number), function="state::get")
     sent = lab.taken()
     assert sorted(node for node, _ in sent) == [A, A, B, B]
     assert {invoke.conn for _, invoke in sent} == {0}
     lab.get(A, Result(next(invoke.id for node, invoke in sent if node == A), b"1"))
     assert sum(ends == [(b"1", b"")] for ends in lab.ends.values()) == 1
+
+
+def test_a_function_of_another_namespace_is_not_the_modules() -> None:
+    lab = Lab(module_functions=frozenset({"state::get"}))
+    lab.call(function="state::get", namespace="shop")
+    assert lab.sent == [(SHARD, Watch(1, ["function:shop/state::get"]))]
 
 
 def test_functions_of_modules_are_not_called_at_gateways_that_leave_or_are_silent() -> None:
