@@ -1,7 +1,7 @@
 """Numbered jobs: how they are asked for, what their handlers make of them, and how long to wait for the last ones."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -33,7 +33,7 @@ class Jobs:
         self._jobs: list[Job] = []
         self._tried: Counter[tuple[int, str]] = Counter()
         self._done: set[tuple[int, str]] = set()
-        self._dead: dict[str, dict[str, DeadLetter]] = defaultdict(dict)  # by queue and id of the letter
+        self._dead: dict[str, list[DeadLetter]] = {}  # by queue
         self._looking = False
 
     # Asking
@@ -104,7 +104,7 @@ class Jobs:
                 break
             await asyncio.sleep(LOOK_INTERVAL)
         self._looking = False
-        self._recorder.history.dead_letters += [letter for found in self._dead.values() for letter in found.values()]
+        self._recorder.history.dead_letters += [letter for found in self._dead.values() for letter in found]
 
     @property
     def awaited(self) -> str:
@@ -117,7 +117,7 @@ class Jobs:
         loss = self._recorder.history.last_loss
         calls = self._recorder.history.calls
         functions = {queue.name: queue.functions for queue in self._queues}
-        letters = Counter(letter.job for found in self._dead.values() for letter in found.values())
+        letters = Counter(letter.job for found in self._dead.values() for letter in found)
         for job in self._jobs:
             if job.at > loss and calls[job.call - 1].outcome == OK:
                 undone = sum((job.n, function) not in self._done for function in functions[job.queue])
@@ -126,15 +126,15 @@ class Jobs:
 
     async def _look(self, client: Client, queue: str) -> bool:
         """Read the dead letters of a queue; False when that failed."""
-        for offset in range(0, len(self._jobs) + PAGE, PAGE):
-            rows = await client.ask("engine::queue::dlq_messages", topic=queue, offset=offset, limit=PAGE)
+        found: list[DeadLetter] = []
+        while True:
+            rows = await client.ask("engine::queue::dlq_messages", topic=queue, offset=len(found), limit=PAGE)
             if rows is None:
                 return False
-            for row in rows:
-                self._dead[queue][str(row["id"])] = self._letter(queue, row)
+            found += [self._letter(queue, row) for row in rows]
             if len(rows) < PAGE:
+                self._dead[queue] = found
                 return True
-        return True
 
     def _letter(self, queue: str, row: Frame) -> DeadLetter:
         return DeadLetter(
