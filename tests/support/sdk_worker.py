@@ -1,4 +1,4 @@
-"""A running worker program, and what a test may ask of it."""
+"""A running program on a published client, and what a test may ask of it."""
 
 import asyncio
 import itertools
@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 FAST_RECONNECTION = {"initial_delay_ms": 50, "max_delay_ms": 200}
 
 # What a failed test shows the output of.
-running: "weakref.WeakSet[SdkWorker]" = weakref.WeakSet()
+running: "weakref.WeakSet[DrivenProgram]" = weakref.WeakSet()
 
 
 class SdkError(Exception):
@@ -35,34 +35,23 @@ class SdkError(Exception):
         self.message = message
 
 
-class SdkWorker:
-    """A worker on a published client, in a process of its own; usable from any event loop."""
+class DrivenProgram:
+    """A program that takes commands and tells events, as JSON lines; usable from any event loop."""
 
-    def __init__(self, generation: Generation, directory: Path, name: str, url: str, telemetry: bool = False) -> None:
-        self.generation = generation
+    def __init__(self, name: str, log: Path, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self.name = name
-        self.url = url
-        self.log = directory / f"{name}.log"
+        self.log = log
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._answers: dict[int, Future[Any]] = {}
         self._events: list[Json] = []
         self._waiting: list[tuple[Callable[[Json], bool], Future[Json]]] = []
-        runnable = program(generation)
-        env = worker_environment(runnable, directory, url, telemetry=telemetry)
         pipe = subprocess.PIPE
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(runnable.argv, stdin=pipe, stdout=pipe, stderr=log, env=env, cwd=ROOT)
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=output, env=env, cwd=ROOT)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         running.add(self)
-
-    async def connect(self, **options: Any) -> "SdkWorker":
-        """Returns when the gateway has given the worker its id."""
-        options = {"reconnection": FAST_RECONNECTION, **options}
-        await self.ask("connect", url=self.url, name=self.name, **options)
-        await eventually(self._identified)
-        return self
 
     # Commands
 
@@ -80,21 +69,6 @@ class SdkWorker:
                 return await asyncio.wrap_future(answer)
         except TimeoutError:
             raise AssertionError(f"{self.name} did not answer {op} {arguments}\n{self.tail()}") from None
-
-    async def register(self, function: str, kind: str = "echo", **options: Any) -> None:
-        """Kinds: echo; fail (raises `message`); record (tells `called`); hold (as record, then until `release`)."""
-        await self.ask("register", function=function, kind=kind, **options)
-
-    async def call(self, function: str, data: Any = None, **options: Any) -> Any:
-        return await self.ask("call", function=function, data=data, **options)
-
-    async def worker_id(self) -> str:
-        state = await self.ask("state")
-        return str(state["worker_id"])
-
-    async def _identified(self) -> bool:
-        state = await self.ask("state")
-        return state["state"] == "connected" and bool(state["worker_id"])
 
     # Events
 
@@ -124,11 +98,6 @@ class SdkWorker:
         return [line for line in lines if all(line.get(key) == value for key, value in members.items())]
 
     # The end
-
-    async def shutdown(self) -> None:
-        """The client library's own clean shutdown, then the end of the program."""
-        await self.ask("shutdown")
-        await asyncio.to_thread(self._process.wait, STOP_TIMEOUT)
 
     def kill(self) -> None:
         """SIGKILL; returns when the process is gone. Events it wrote before can still be taken."""
@@ -179,3 +148,41 @@ class SdkWorker:
                 arrived.set_result(line)
                 return
         self._events.append(line)
+
+
+class SdkWorker(DrivenProgram):
+    """A worker on a published client, in a process of its own."""
+
+    def __init__(self, generation: Generation, directory: Path, name: str, url: str, telemetry: bool = False) -> None:
+        self.generation = generation
+        self.url = url
+        runnable = program(generation)
+        env = worker_environment(runnable, directory, url, telemetry=telemetry)
+        super().__init__(name, directory / f"{name}.log", runnable.argv, env)
+
+    async def connect(self, **options: Any) -> "SdkWorker":
+        """Returns when the gateway has given the worker its id."""
+        options = {"reconnection": FAST_RECONNECTION, **options}
+        await self.ask("connect", url=self.url, name=self.name, **options)
+        await eventually(self._identified)
+        return self
+
+    async def register(self, function: str, kind: str = "echo", **options: Any) -> None:
+        """Kinds: echo; fail (raises `message`); record (tells `called`); hold (as record, then until `release`)."""
+        await self.ask("register", function=function, kind=kind, **options)
+
+    async def call(self, function: str, data: Any = None, **options: Any) -> Any:
+        return await self.ask("call", function=function, data=data, **options)
+
+    async def worker_id(self) -> str:
+        state = await self.ask("state")
+        return str(state["worker_id"])
+
+    async def _identified(self) -> bool:
+        state = await self.ask("state")
+        return state["state"] == "connected" and bool(state["worker_id"])
+
+    async def shutdown(self) -> None:
+        """The client library's own clean shutdown, then the end of the program."""
+        await self.ask("shutdown")
+        await asyncio.to_thread(self._process.wait, STOP_TIMEOUT)

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,22 +62,24 @@ class Program:
 def program(generation: Generation) -> Program:
     """Installs the client if that has not happened yet; raises ClientMissing where it cannot run."""
     install = _install_python if generation.language == "python" else _install_node
-    if generation.language == "node" and not (shutil.which("node") and shutil.which("npm")):
-        raise ClientMissing("node and npm are not installed")
-    directory = _cache() / f"{generation}-{_platform_tag(generation)}"
-    directory.mkdir(parents=True, exist_ok=True)
-    installed = directory / "installed"
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not installed.exists():
-            install(directory, generation.version)
-            installed.touch()
+    if generation.language == "node":
+        _require_node()
+    name = f"{generation}-{_platform_tag(generation)}"
+    directory = _installed(name, lambda directory: install(directory, generation.version))
     age = "legacy" if generation.legacy else "modern"
     if generation.language == "python":
         python = str(directory / "venv" / "bin" / "python")
         return Program([python, "-m", f"tests.conformance.workers.py_{age}"], {})
     module = directory / "node_modules" / "iii-sdk" / "dist" / "index.mjs"
     return Program(["node", str(PROGRAMS / f"node_{age}.mjs")], {"TEST_CLIENT_MODULE": str(module)})
+
+
+def npm_package(name: str, version: str) -> Path:
+    """Where a published package is installed, once; raises ClientMissing without Node."""
+    _require_node()
+    own = f"{name.rpartition('/')[2]}-{version}-npm"
+    directory = _installed(own, lambda directory: _install_from_npm(directory, f"{name}@{version}"))
+    return directory / "node_modules" / name
 
 
 def worker_environment(program: Program, home: Path, url: str, *, telemetry: bool) -> Mapping[str, str]:
@@ -90,6 +92,24 @@ def worker_environment(program: Program, home: Path, url: str, *, telemetry: boo
 
 def _cache() -> Path:
     return Path(os.environ.get("III_TEST_CLIENTS") or ROOT / ".cache" / "clients")
+
+
+def _require_node() -> None:
+    if not (shutil.which("node") and shutil.which("npm")):
+        raise ClientMissing("node and npm are not installed")
+
+
+def _installed(name: str, install: Callable[[Path], None]) -> Path:
+    """A directory of the cache, filled by `install` the first time."""
+    directory = _cache() / name
+    directory.mkdir(parents=True, exist_ok=True)
+    installed = directory / "installed"
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not installed.exists():
+            install(directory)
+            installed.touch()
+    return directory
 
 
 def _platform_tag(generation: Generation) -> str:
@@ -105,7 +125,11 @@ def _install_python(directory: Path, version: str) -> None:
 
 
 def _install_node(directory: Path, version: str) -> None:
-    _run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(directory), f"iii-sdk@{version}"])
+    _install_from_npm(directory, f"iii-sdk@{version}")
+
+
+def _install_from_npm(directory: Path, package: str) -> None:
+    _run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(directory), package])
 
 
 def _run(argv: list[str]) -> None:
