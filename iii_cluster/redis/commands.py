@@ -174,7 +174,7 @@ class Commands:
         for _ in commands:
             try:
                 replies.append(await connection.read_response())
-            except ResponseError as error:
+            except (ResponseError, BusyLoadingError) as error:  # the latter is a ConnectionError
                 replies.append(error)
 
     async def _load_missing(self, batch: list[_Command], replies: list[Any]) -> None:
