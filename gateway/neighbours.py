@@ -1,4 +1,4 @@
-"""Gateways of one cluster share the worker port of a host; those of two would take each other's workers."""
+"""Gateways of one cluster share the ports of a host; those of two would take each other's workers and clients."""
 
 import asyncio
 import errno
@@ -12,16 +12,16 @@ _PATIENCE = 3.0
 _STEP = 0.1
 
 
-async def check_port(host: str, port: int, me: str, membership: Membership) -> None:
-    """Raise OSError when somebody outside this cluster listens on the port."""
+async def check_port(host: str, port: int, name: str, me: str, membership: Membership) -> None:
+    """Raise OSError when somebody outside this cluster listens on the port called `name`: "worker", "stream"."""
     if port == 0 or not await _listening(host, port):
         return
     waited = 0.0
-    while not _neighbour(port, me, membership.map):
+    while not _neighbour(port, name, me, membership.map):
         if waited >= _PATIENCE:
             raise OSError(
                 errno.EADDRINUSE,
-                f"port {port} is used by somebody outside this cluster; choose another one with --worker-port",
+                f"port {port} is used by somebody outside this cluster; choose another one with --{name}-port",
             )
         await asyncio.sleep(_STEP)
         waited += _STEP
@@ -36,9 +36,9 @@ async def _listening(host: str, port: int) -> bool:
     return True
 
 
-def _neighbour(port: int, me: str, current: ClusterMap) -> bool:
+def _neighbour(port: int, name: str, me: str, current: ClusterMap) -> bool:
     here = socket.gethostname()
     return any(
-        node.role is Role.GATEWAY and node.id != me and node.host == here and node.ports.get("worker") == port
+        node.role is Role.GATEWAY and node.id != me and node.host == here and node.ports.get(name) == port
         for node in current.nodes.values()
     )

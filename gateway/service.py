@@ -9,6 +9,7 @@ from iii_cluster.bus.envelopes import Envelope
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.modules.host import ModuleHost
 from iii_cluster.modules.load import load_modules
+from iii_cluster.modules.stream.module import StreamModule
 from iii_cluster.node.node import Node
 
 from .builtins.install import Builtins
@@ -18,6 +19,7 @@ from .engine import GatewayEngine
 from .listener import Listener
 from .neighbours import check_port
 from .reattach import Reattach
+from .streams.listener import StreamListener
 from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,11 @@ class GatewayService:
         self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
         self._listener = Listener(self.core, settings)
+        self._streams = next(
+            StreamListener(module, settings, self._engine)
+            for module in self._host.modules
+            if isinstance(module, StreamModule)
+        )
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._look_at = 0.0  # the sockets, next
@@ -65,7 +72,8 @@ class GatewayService:
         bus.on(envelopes.RevokeTrigger, core.on_revoke)
         bus.on(envelopes.RejectFunction, core.on_reject)
         bus.on(envelopes.Cleanup, core.on_cleanup)
-        self._engine.listen(bus, self._node.asker)
+        self._engine.listen(bus)
+        self._engine.answer(self._node.asker)
         bus.on_reset = self._on_reset
         bus.on_congestion = lambda node, on: None if on else core.link_writable(node)
         bus.on_reachable = core.on_reachable
@@ -98,16 +106,18 @@ class GatewayService:
     # -- RoleService -------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the worker port; the node is in the map by now."""
-        node = self._node
-        await check_port(node.settings.host, node.settings.worker_port, node.info.id, node.membership)
+        """Begin the modules, open the ports; the node is in the map by now."""
+        node, settings = self._node, self._node.settings
+        await check_port(settings.host, settings.worker_port, "worker", node.info.id, node.membership)
+        await check_port(settings.host, settings.stream_port, "stream", node.info.id, node.membership)
         self._tick()
         await self._host.initialize(self._engine)
+        await self._streams.start()
         await self._listener.start()
-        log.info("action=listening host=%s port=%d", self._node.settings.host, self._listener.port)
+        log.info("action=listening host=%s ports=%s", settings.host, self.ports())
 
     async def stop(self, grace: float) -> None:
-        await self._listener.stop(grace)
+        await asyncio.gather(self._listener.stop(grace), self._streams.stop(grace))
         self.core.invocations.give_up(f"gateway {self.core.node} has stopped")
         await self._host.shutdown()
         self._modules.cancel()
@@ -120,7 +130,7 @@ class GatewayService:
         self._node.asker.close()
         self._node = node
         self.core.reincarnate(node.info.id)
-        self._engine.rejoin(node)
+        self._engine.reincarnate(node)
         self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
         self._listen_to_nodes()
@@ -133,7 +143,7 @@ class GatewayService:
         return self._listener.accepting
 
     def ports(self) -> dict[str, int]:
-        return {"worker": self._listener.port}
+        return {"worker": self._listener.port, "stream": self._streams.port}
 
     def describe(self) -> dict[str, Any]:
         core = self.core
@@ -147,6 +157,7 @@ class GatewayService:
             "completed": core.invocations.completed,
             "tasks": len(asyncio.all_tasks()),
             "modules": self._host.describe(),
+            "streams": self._streams.describe(),
         }
 
     def _tick(self) -> None:
@@ -155,6 +166,7 @@ class GatewayService:
         if now >= self._look_at:
             self._look_at = now + _LOOK
             self._listener.tick(now)
+            self._streams.tick(now)
         self.core.routes.expire(now, limit)
         self.core.invocations.expire(now, limit)
         self._engine.expire(now, limit)

@@ -65,7 +65,7 @@ async def run_up(config: Config, screen: Screen) -> int:
     """Runs until a signal; returns the exit code. Raises what stands in the way before anything was started."""
     check_counts(config)
     with ExitStack() as held:
-        settings = _with_worker_port(config, held)
+        settings = _with_shared_ports(config, held)
         valkey, data_dir = None, Path(config.topology.data_dir)
         if not settings.redis_urls:
             valkey = EmbeddedValkey(data_dir, config.topology.redis_port)
@@ -150,14 +150,16 @@ class _Up:
         self._stop.set()
 
 
-def _with_worker_port(config: Config, held: ExitStack) -> Settings:
-    """The settings with the port all gateways share; without gateways it is none of ours."""
+def _with_shared_ports(config: Config, held: ExitStack) -> Settings:
+    """The settings with the ports all gateways share; without gateways they are none of ours."""
     settings = config.settings
     if not config.topology.gateways:
         return settings
-    shared = SharedPort(settings.host, settings.worker_port, "--worker-port")
-    held.callback(shared.close)
-    return msgspec.structs.replace(settings, worker_port=shared.port)
+    workers = SharedPort(settings.host, settings.worker_port, "--worker-port")
+    held.callback(workers.close)
+    clients = SharedPort(settings.host, settings.stream_port, "--stream-port")
+    held.callback(clients.close)
+    return msgspec.structs.replace(settings, worker_port=workers.port, stream_port=clients.port)
 
 
 def _lock_for_control(data_dir: Path, held: ExitStack) -> None:

@@ -125,8 +125,9 @@ class RoleProcess:
         ports = {"admin": self._admin_port}
         if self._serving and self._service is not None:
             ports |= self._service.ports()
-        elif self._role is Role.GATEWAY and self._settings.worker_port:  # a free one is only known when it is bound
-            ports["worker"] = self._settings.worker_port
+        elif self._role is Role.GATEWAY:  # free ones are only known when they are bound
+            wanted = {"worker": self._settings.worker_port, "stream": self._settings.stream_port}
+            ports |= {name: port for name, port in wanted.items() if port}
         info = NodeInfo(
             id=self._name if self._incarnation == 1 else f"{self._name}.{self._incarnation}",
             role=self._role,

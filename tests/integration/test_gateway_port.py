@@ -1,22 +1,42 @@
-"""The worker port of a host belongs to the gateways of one cluster."""
+"""The ports of a host belong to the gateways of one cluster."""
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.cluster import Cluster
+from tests.support.ports import release_port, reserve_port
 
 
-def test_gateways_of_one_cluster_share_it(own_cluster: Cluster) -> None:
+def test_gateways_of_one_cluster_share_the_worker_port(own_cluster: Cluster) -> None:
     port = own_cluster.gateways[0].ports["worker"]
     second = own_cluster.spawn("gateway", "--worker-port", str(port))
     own_cluster.gateways.append(second)
     assert second.wait_ready().ports["worker"] == port
 
 
-def test_a_gateway_of_another_cluster_is_refused(own_cluster: Cluster, make_cluster: Callable[..., Cluster]) -> None:
+def test_gateways_of_one_cluster_share_the_stream_port(make_cluster: Callable[..., Cluster]) -> None:
+    cluster = make_cluster(gateways=0, shards=1)
+    port = reserve_port()
+    try:
+        for _ in range(2):
+            gateway = cluster.spawn("gateway", "--worker-port", "0", "--stream-port", str(port))
+            cluster.gateways.append(gateway)
+            assert gateway.wait_ready().ports["stream"] == port
+    finally:
+        release_port(port)
+
+
+@pytest.mark.parametrize("name", ["worker", "stream"])
+def test_a_gateway_of_another_cluster_is_refused(
+    own_cluster: Cluster, make_cluster: Callable[..., Cluster], name: str
+) -> None:
     other = make_cluster(gateways=0, shards=1, options={"cluster": "other"})
-    stranger = other.spawn("gateway", "--worker-port", str(own_cluster.gateways[0].ports["worker"]))
+    ports = {"worker": 0, "stream": 0, name: own_cluster.gateways[0].ports[name]}
+    stranger = other.spawn("gateway", *[part for name in ports for part in (f"--{name}-port", str(ports[name]))])
     try:
         assert stranger.wait() == 1
         assert "somebody outside this cluster" in stranger.tail()
+        assert f"--{name}-port" in stranger.tail()
     finally:
         stranger.close()

@@ -29,7 +29,8 @@ async def test_one_command_runs_a_cluster_and_one_signal_ends_all_of_it(make_up:
     assert cluster["leader"] == up.find(r"^leader +(\S+)")
 
     assert isinstance(answer("workers", "--json", "--port", up.worker_port), list)
-    assert answer("functions", "--json", "--port", up.worker_port) == []
+    functions = answer("functions", "--json", "--port", up.worker_port)
+    assert "state::get" in {function["function_id"] for function in functions}
     assert answer("triggers", "--json", "--port", up.worker_port) == []
     unknown = command("invoke", "no::such", "--port", up.worker_port)
     assert unknown.returncode == 1
@@ -121,7 +122,7 @@ async def test_a_data_directory_that_cannot_be_costs_no_more_than_restarts(make_
         server.close()
 
 
-@pytest.mark.parametrize("flag", ["--worker-port", "--admin-port", "--redis-port"])
+@pytest.mark.parametrize("flag", ["--worker-port", "--stream-port", "--admin-port", "--redis-port"])
 def test_a_taken_port_is_named_with_its_flag_before_anything_starts(make_up: MakeUp, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
@@ -184,10 +185,10 @@ def test_a_wrong_configuration_is_told_with_all_its_lines(make_up: MakeUp, tmp_p
 
 async def test_what_is_not_supported_yet_is_said_and_does_not_stop_the_start(make_up: MakeUp, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("modules:\n  - class: modules::cron::CronModule\ncluster: {shards: 1}\n")
+    config.write_text("modules:\n  - class: modules::api::RestApiModule\ncluster: {shards: 1}\n")
     up = await make_up("--config", str(config)).ready()
     text = up.log.read_text()
-    assert f"notice: {config}:2: modules::cron::CronModule is not supported yet; its triggers are parked\n" in text
+    assert f"notice: {config}:2: modules::api::RestApiModule is not supported yet; its triggers are parked\n" in text
     assert text.count("notice: ") == 1  # by us, not once more by every child
     assert len(re.findall(r"^shard ", text, re.MULTILINE)) == 1
     assert up.stop() == 0
