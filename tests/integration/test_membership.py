@@ -344,12 +344,16 @@ async def test_a_node_whose_lease_runs_out_is_fenced_until_it_is_renewed(
 ) -> None:
     caplog.set_level(logging.INFO)
     a = member("a")
+    told: list[bool] = []
+    a.subscribe_lease(lambda: told.append(a.healthy))
     await a.start()
     valkey.pause()
     await eventually(lambda: "action=fenced node=a" in caplog.text)
+    assert told == [False]
     assert not a.healthy
     valkey.resume()
     await eventually(lambda: "action=unfenced node=a" in caplog.text)
+    assert told == [False, True]
     assert a.healthy
 
 
