@@ -243,7 +243,7 @@ def test_only_objects_can_be_merged(value: Any) -> None:
 
 
 def test_what_was_put_in_is_not_shared() -> None:
-    value = {"list": []}
+    value: dict[str, Any] = {"list": []}
     ops = _decode_ops(json.dumps([op("set", "a", value=value), op("append", ["a", "list"], value=1)]).encode())
     assert apply({}, ops)[0] == {"a": {"list": [1]}}
     assert apply({}, ops)[0] == {"a": {"list": [1]}}

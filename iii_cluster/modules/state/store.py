@@ -30,7 +30,7 @@ def failed(code: str, error: Exception) -> EngineError:
         return error
     text = str(error) or type(error).__name__
     if isinstance(error, Unavailable) and error.maybe:
-        text += "; it may have been done all the same"
+        text = text.rstrip(".") + "; it may have been done all the same"
     return EngineError(code, text)
 
 
