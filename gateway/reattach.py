@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import Any
 
 from iii_cluster.bus.ask import Asker, AskError
+from iii_cluster.routing.caller import MOVED
 from iii_cluster.routing.ids import maker_of
 
 from .core import GatewayCore
@@ -23,7 +24,6 @@ from .worker import Worker
 log = logging.getLogger(__name__)
 
 RETIRE = "retire"
-MOVED = "moved"
 SERVE = "serve"
 
 # How long the new connection waits for the old one's gateway, seconds. Clean-up goes by connection, so going on
