@@ -41,6 +41,9 @@ class Evidence:
         """Redis lost its memory at some moment of that time."""
         return any(began - EDGE <= until and over + EDGE >= since for began, over in self.losses)
 
+    def losses_before(self, moment: float) -> int:
+        return sum(began <= moment for began, _ in self.losses)
+
     def name(self, call: Call) -> str:
         """The call as a violation names it."""
         who = f"{self.client(call)} at {self.gateway(call)}"

@@ -106,10 +106,12 @@ def _numbers(evidence: Evidence) -> Iterator[EffectRow]:
     increments = [count for count in history.counts if not count.read]
     acknowledged = {(one.key, one.value): evidence.calls[one.call].began for one in increments if one.value is not None}
     took = [evidence.calls[one.call].ended - one.at for one in increments if one.value is not None]
-    yield _row("state, increments", len(took), took, asked=len(increments), acknowledged=len(acknowledged))
-    told = Counter(
-        (evidence.connections[one.connection].client, one.key, one.value) for one in history.noticed
-    )  # of each trigger
+    yield _row("state, increments", len(took), took, asked=len(increments), acknowledged=len(took))
+    # Of each trigger; numbers begin anew when Redis lost its memory.
+    told = {
+        (evidence.connections[one.connection].client, one.key, one.value, evidence.losses_before(one.at))
+        for one in history.noticed
+    }
     delays = [
         one.at - acknowledged[one.key, one.value]
         for one in history.noticed
