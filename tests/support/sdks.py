@@ -61,17 +61,23 @@ class Program:
 
 def program(generation: Generation) -> Program:
     """Installs the client if that has not happened yet; raises ClientMissing where it cannot run."""
-    install = _install_python if generation.language == "python" else _install_node
-    if generation.language == "node":
-        _require_node()
-    name = f"{generation}-{_platform_tag(generation)}"
-    directory = _installed(name, lambda directory: install(directory, generation.version))
     age = "legacy" if generation.legacy else "modern"
     if generation.language == "python":
-        python = str(directory / "venv" / "bin" / "python")
-        return Program([python, "-m", f"tests.conformance.workers.py_{age}"], {})
-    module = directory / "node_modules" / "iii-sdk" / "dist" / "index.mjs"
+        python = python_with(f"iii-sdk=={generation.version}", name=str(generation))
+        return Program([str(python), "-m", f"tests.conformance.workers.py_{age}"], {})
+    module = npm_package("iii-sdk", generation.version) / "dist" / "index.mjs"
     return Program(["node", str(PROGRAMS / f"node_{age}.mjs")], {"TEST_CLIENT_MODULE": str(module)})
+
+
+def python_with(*packages: str, name: str) -> Path:
+    """The interpreter of a virtual environment with these packages, made once."""
+
+    def install(directory: Path) -> None:
+        _run([sys.executable, "-m", "venv", "--clear", str(directory / "venv")])
+        _run([str(directory / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages])
+
+    tag = f"py{sys.version_info.major}{sys.version_info.minor}"
+    return _installed(f"{name}-{tag}", install) / "venv" / "bin" / "python"
 
 
 def npm_package(name: str, version: str) -> Path:
@@ -110,22 +116,6 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
             install(directory)
             installed.touch()
     return directory
-
-
-def _platform_tag(generation: Generation) -> str:
-    if generation.language == "python":
-        return f"py{sys.version_info.major}{sys.version_info.minor}"
-    return "npm"
-
-
-def _install_python(directory: Path, version: str) -> None:
-    venv = directory / "venv"
-    _run([sys.executable, "-m", "venv", "--clear", str(venv)])
-    _run([str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", f"iii-sdk=={version}"])
-
-
-def _install_node(directory: Path, version: str) -> None:
-    _install_from_npm(directory, f"iii-sdk@{version}")
 
 
 def _install_from_npm(directory: Path, package: str) -> None:
