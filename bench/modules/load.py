@@ -7,10 +7,9 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from time import perf_counter
-from typing import Any
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -132,30 +131,29 @@ class ModuleLoad(Load):
         async with asyncio.timeout(DRAIN):
             await synced.wait()
 
-    async def updates(self, url: str, stream: str, group: str, in_flight: int, seconds: float) -> int:
-        """`stream::set` calls, `in_flight` at a time; returns how many were made."""
+    async def updates(self, url: str, stream: str, group: str, pace: float, seconds: float) -> int:
+        """`stream::set` calls, `pace` per second (0: one after the other); returns how many were made."""
 
         def data(number: int) -> dict[str, object]:
             item = {"id": f"i{number % 100}", "at": time.monotonic_ns()}
             return {"stream_name": stream, "group_id": group, "item_id": f"i{number % 100}", "data": item}
 
-        return await self._lanes(url, "stream::set", data, in_flight, seconds)
+        return await self._one_by_one(url, "stream::set", data, pace, seconds)
 
-    async def _lanes(self, url: str, function: str, data: Any, in_flight: int, seconds: float) -> int:
-        lanes = Lanes()
-        endpoint = await connect(url, lanes.receive)
-        numbers = itertools.count()
-        end = perf_counter() + seconds
-
-        async def lane() -> int:
-            made = 0
-            while perf_counter() < end:
-                await lanes.call(endpoint, function, data(next(numbers)))
+    async def _one_by_one(
+        self, url: str, function: str, data: Callable[[int], object], pace: float, seconds: float
+    ) -> int:
+        calls = Calls()
+        endpoint = await connect(url, calls.receive)
+        made = 0
+        begin = perf_counter()
+        try:
+            while (now := perf_counter() - begin) < seconds:
+                if pace and made / pace > now:
+                    await asyncio.sleep(made / pace - now)
+                await calls.call(endpoint, function, data(made))
                 made += 1
             return made
-
-        try:
-            return sum(await asyncio.gather(*(lane() for _ in range(in_flight))))
         finally:
             endpoint.close()
 
@@ -220,21 +218,21 @@ class ModuleLoad(Load):
             await endpoint.send_many([announcement(f"bench-sub-{first}"), *map(registration, names), *subscriptions])
             self._endpoints.append(endpoint)
 
-    async def publish(self, url: str, topic: str, in_flight: int, seconds: float) -> int:
-        """Returns how many messages were published."""
-        return await self._lanes(
-            url, "publish", lambda _: {"topic": topic, "data": {"at": time.monotonic_ns()}}, in_flight, seconds
+    async def publish(self, url: str, topic: str, pace: float, seconds: float) -> int:
+        """As `updates`, of messages to a topic."""
+        return await self._one_by_one(
+            url, "publish", lambda _: {"topic": topic, "data": {"at": time.monotonic_ns()}}, pace, seconds
         )
 
     async def until_subscribed(self, url: str, topic: str, expected: int) -> None:
         """Publishes until every subscriber gets it."""
-        lanes = Lanes()
-        endpoint = await connect(url, lanes.receive)
+        calls = Calls()
+        endpoint = await connect(url, calls.receive)
         try:
             async with asyncio.timeout(DRAIN):
                 while True:
                     self._seen.clear()
-                    await lanes.call(endpoint, "publish", {"topic": topic, "data": {"at": time.monotonic_ns()}})
+                    await calls.call(endpoint, "publish", {"topic": topic, "data": {"at": time.monotonic_ns()}})
                     await asyncio.sleep(0.2)
                     if len(self._seen) >= expected:
                         break
@@ -296,8 +294,8 @@ def answer(endpoint: Endpoint, message: bytes) -> None:
     )
 
 
-class Lanes:
-    """Calls one after the other, in several lanes over one connection."""
+class Calls:
+    """Calls over one connection, each of them awaited."""
 
     def __init__(self) -> None:
         self._ids = invocation_ids()

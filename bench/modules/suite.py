@@ -19,6 +19,8 @@ IN_FLIGHT = (1, 64)
 VALUE = '{"name":"Ada","count":17}'
 QUEUES = 16
 GROUPS = 100
+STREAM_PACE = 20.0  # updates per second to all clients: a load that leaves room, for the delay
+TOPIC_PACE = 10.0
 OUTSTANDING = 256  # jobs enqueued and not handled yet
 
 # Queues as a deployment would have them: enough handlers at once that they are not what limits.
@@ -78,6 +80,10 @@ def rates(samples: list[Rate]) -> dict[str, float]:
     )
 
 
+def _pace(pace: float, what: str) -> str:
+    return f"{pace:g} {what}/s" if pace else f"{what} one after the other"
+
+
 def state(plan: Plan, cluster: Cluster, valkey: Valkey) -> list[Row]:
     """Calls of a worker, and redis-py's own commands, in turns on one server."""
     keys = [f"k{number}" for number in range(KEYS)]
@@ -134,7 +140,7 @@ def streams(plan: Plan, cluster: Cluster) -> list[Row]:
     with loads() as [updater, clients]:
         urls = [cluster.streams_a, cluster.streams_b]
         clients.run("stream_clients", urls=urls, count=plan.clients, stream="bench", group="g")
-        for in_flight in (1, 8):
+        for pace in (0, STREAM_PACE):
             samples = []
             for _ in range(plan.rounds):
                 made = updater.ask(
@@ -143,11 +149,11 @@ def streams(plan: Plan, cluster: Cluster) -> list[Row]:
                     url=cluster.url_a,
                     stream="bench",
                     group="g",
-                    in_flight=in_flight,
+                    pace=pace,
                     seconds=plan.seconds,
                 )
                 samples.append(clients.ask(Rate, "seen", expected=made * plan.clients))
-            rows.append(Row("streams", f"{plan.clients:,} clients, {in_flight} updates in flight", rates(samples)))
+            rows.append(Row("streams", f"{plan.clients:,} clients, {_pace(pace, 'updates')}", rates(samples)))
         clients.run("close")
     return rows
 
@@ -198,14 +204,12 @@ def pubsub(plan: Plan, cluster: Cluster) -> list[Row]:
         subscribers.run("subscribers", urls=urls, count=plan.subscribers, topic="bench")
         subscribers.run("until_subscribed", url=cluster.url_a, topic="bench", expected=plan.subscribers)
         rows = []
-        for in_flight in (1, 4):
+        for pace in (0, TOPIC_PACE):
             samples = []
             for _ in range(plan.rounds):
-                made = publisher.ask(
-                    int, "publish", url=cluster.url_a, topic="bench", in_flight=in_flight, seconds=plan.seconds
-                )
+                made = publisher.ask(int, "publish", url=cluster.url_a, topic="bench", pace=pace, seconds=plan.seconds)
                 samples.append(subscribers.ask(Rate, "seen", expected=made * plan.subscribers))
-            case = f"{plan.subscribers:,} functions, {in_flight} messages in flight"
+            case = f"{plan.subscribers:,} functions, {_pace(pace, 'messages')}"
             rows.append(Row("pubsub", case, rates(samples)))
         subscribers.run("close")
     return rows
