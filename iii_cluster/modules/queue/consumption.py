@@ -19,7 +19,7 @@ from .delivery import GroupDelivery, NamedDelivery
 from .names import NUDGE_KIND, group_queue, lane_key
 from .subscribers import DURABLE, SHARED, Subscription, by_group
 
-GATHERING = 0.02  # seconds that changes of triggers gather
+GATHERING = 0.02  # seconds from one look at all triggers to the next
 SLOW_TICK = 10.0  # seconds between looks at lanes and groups that nobody told of
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Consumption:
         self._read: dict[str, tuple[Trigger, Subscription | None]] = {}  # by trigger id
         self._groups: set[Group] = set()  # with triggers
         self._gathering: asyncio.TimerHandle | None = None
+        self._looked = 0.0
         self._ended = False
         self._watched = [engine.watch(type, self._triggers_changed) for type in (SHARED, DURABLE)]
         engine.on_nudge(NUDGE_KIND, self._nudged)
@@ -79,7 +80,7 @@ class Consumption:
 
     def _triggers_changed(self) -> None:
         if self._gathering is None and not self._ended:
-            self._gathering = asyncio.get_running_loop().call_later(GATHERING, self._look)
+            self._gathering = asyncio.get_running_loop().call_at(self._looked + GATHERING, self._look)
 
     async def _tick(self) -> None:
         """Lanes of an earlier configuration; groups whose gateway died before it could tell of them."""
@@ -101,6 +102,7 @@ class Consumption:
     def _look(self) -> None:
         """Which groups have triggers now, and how they want to be served."""
         self._gathering = None
+        self._looked = asyncio.get_running_loop().time()
         groups = by_group(self._subscriptions())
         self._groups = {queue.group for queue, _triggers in groups.values() if queue.group is not None}
         for id, (queue, triggers) in groups.items():

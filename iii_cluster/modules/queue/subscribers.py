@@ -38,7 +38,7 @@ def read(trigger: Trigger, timeout: float) -> Subscription | None:
     if not isinstance(config, dict):
         return None
     topic = next((name for key in ("topic", "queue") if isinstance(name := config.get(key), str) and name), "")
-    if not topic or len(topic.encode()) > MAX_NAME:
+    if not topic or len(topic.encode()) > MAX_NAME or not trigger.function:
         return None
     shared = trigger.type == SHARED
     group = Group(topic) if shared else Group(topic, trigger.function, trigger.namespace)

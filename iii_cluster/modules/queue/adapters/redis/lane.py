@@ -130,12 +130,11 @@ class Lane:
 
     def turned(self, taken: Iterable[Taken], waiting: int, due: float | None) -> None:
         """Redis did it: these jobs are ours, `waiting` others could be taken, and later ones when it is `due`."""
-        repeated = any(result.delay is not None for result in self._telling.values())
         self._telling.clear()
         for one in taken:
             self._start(one)
         self._due = due
-        if waiting or repeated:
+        if waiting:
             self._more = True
 
     def lost(self) -> None:
