@@ -144,7 +144,7 @@ async def test_dead_letters_of_a_topic_are_those_of_all_its_groups(valkey: Valke
         flaky = Flaky()
         for function in ("f", "g", "h"):
             on.cluster.register(function, flaky)
-        how = {"queue_config": {"maxRetries": 0}}
+        how: dict[str, Any] = {"queue_config": {"maxRetries": 0}}
         await on.subscribe(subscriber("t1", "a", "f", **how))
         await on.subscribe(subscriber("t2", "a", "g", **how))
         await on.subscribe(consumer("t3", "a", "h", **how))

@@ -224,7 +224,8 @@ async def test_message_groups_keep_their_order_run_beside_each_other_and_wait_fo
 
 async def test_a_message_group_that_is_stuck_does_not_hold_others(valkey: ValkeyServer) -> None:
     async with queues(valkey.url, {"one": FIFO}) as on:
-        stuck, free = Gate(), []
+        stuck = Gate()
+        free: list[Any] = []
         on.cluster.register("stuck", stuck)
         on.cluster.register("free", free.append)
         await on.enqueue("one", "stuck", {"user": "ana"})

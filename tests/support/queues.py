@@ -10,6 +10,7 @@ import msgspec
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
+from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.config.settings import Settings
 from iii_cluster.modules.host import ModuleHost
 from iii_cluster.modules.imports import convert
@@ -51,16 +52,16 @@ class Queues:
             await self.shard()
         return self
 
-    async def shard(self, queues: dict[str, Any] | None = None) -> Node:
-        """Owns every slot from the start; an earlier one had better lose them."""
-        node = await self.node(Role.SHARD, queues)
+    async def shard(self, token: int = 1) -> Node:
+        """Owns every slot; an earlier one had better have lost them, or a lower token."""
+        node = await self.node(Role.SHARD, token)
         self.shards.append(node)
         return node
 
-    async def node(self, role: Role, queues: dict[str, Any] | None = None) -> Node:
-        config = self._config if queues is None else {"queue_configs": queues}
+    async def node(self, role: Role, token: int = 1) -> Node:
         engine = self.cluster.node(self._url, role, self._settings)
-        node = Node(engine, QueueModule(convert(config, Config)))
+        engine.ownership.give(range(SLOTS), token)
+        node = Node(engine, QueueModule(convert(self._config, Config)))
         await node.host.initialize(engine)
         self._nodes.append(node)
         return node
@@ -105,7 +106,7 @@ class Queues:
         """Returns when nothing waits and nothing is in flight."""
 
         async def empty() -> bool:
-            return (await self.stats(name))["depth"] == 0
+            return bool((await self.stats(name))["depth"] == 0)
 
         await eventually(empty)
 
@@ -147,17 +148,15 @@ class Gate:
         entry = (data, event)
         self.waiting.append(entry)
         self.most = max(self.most, len(self.waiting))
-        try:
-            await event.wait()
-        finally:
-            self.waiting.remove(entry)
+        await event.wait()
         return self._answer(data) if self._answer else None
 
     def let_go(self, *which: Any) -> None:
         """These, or all that wait now."""
-        for data, event in list(self.waiting):
-            if not which or data in which:
-                event.set()
+        for entry in list(self.waiting):
+            if not which or entry[0] in which:
+                self.waiting.remove(entry)
+                entry[1].set()
 
     async def holds(self, count: int) -> None:
         await eventually(lambda: len(self.waiting) == count)
