@@ -143,6 +143,15 @@ def test_no_other_fault_excuses_a_change_that_was_left_out(story: Effects, kind:
     assert broken(story) == [counts.TOLD]
 
 
+def test_a_change_from_before_redis_lost_its_memory_may_be_told_after_it(story: Effects) -> None:
+    story.forget(6)
+    story.notice(6.5, 7)
+    story.notice(7, 1)
+    assert broken(story) == []
+    story.notice(20, 1)
+    assert broken(story) == [counts.TOLD_ONCE]
+
+
 def test_a_trigger_that_is_told_nothing_any_more_is_found(story: Effects) -> None:
     for number in range(1, 4):
         story.count(5 + number, number)

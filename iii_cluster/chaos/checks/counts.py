@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from iii_cluster.chaos.effects import Count, Noticed
 from iii_cluster.chaos.history import FOREVER, OPEN, end
+from iii_cluster.chaos.limits import EVENT
 
 from .evidence import Evidence
 from .reach import Reach
@@ -69,7 +70,7 @@ def _noticed(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
         connection = evidence.connections[number]
         values = {change.value for change in changes}
         for before, after in itertools.pairwise(changes):
-            if evidence.forgot(before.at, after.at):
+            if evidence.forgot(before.at - EVENT, after.at):  # it may have been told after the loss, not written
                 continue
             if after.value <= before.value:
                 text = f"{connection.client} was told {key} = {after.value} after {before.value}"
