@@ -33,7 +33,7 @@ class Outlet(Protocol):
 class Subscription:
     """One of a client's. `live`: it gets events; otherwise it waits for a snapshot, or for its turn to ask for one."""
 
-    __slots__ = ("group", "id", "item", "joined", "live", "outlet", "reading", "since", "stream")
+    __slots__ = ("group", "id", "item", "joined", "live", "outlet", "reading", "since", "stream", "synced")
 
     def __init__(self, id: str, stream: str, group: str, item: str | None, outlet: Outlet) -> None:
         self.id = id
@@ -45,6 +45,7 @@ class Subscription:
         self.live = False
         self.reading: Read | None = None
         self.since = 0  # how many events were held when it began to wait
+        self.synced = 0  # timestamp of its snapshot, ms
 
     @property
     def key(self) -> Key:
@@ -94,8 +95,9 @@ class _Group:
 
 
 class Fanout:
-    def __init__(self, effects: Effects) -> None:
+    def __init__(self, effects: Effects, held_bytes: int = HELD_BYTES) -> None:
         self._effects = effects
+        self._held_bytes = held_bytes
         self._groups: dict[Key, _Group] = {}
         self.subscriptions = 0
 
@@ -188,6 +190,7 @@ class Fanout:
             before = [e for e in held[subscription.since :] if e.custom and e.timestamp < timestamp]
             after = [e for e in held if e.timestamp > timestamp]
             self._deliver_all(group, subscription, before)
+            subscription.synced = timestamp
             if subscription.live and not subscription.outlet.send(frame):
                 subscription.live = False
             self._deliver_all(group, subscription, after)
@@ -220,7 +223,7 @@ class Fanout:
     def _hold(self, group: _Group, event: Event) -> None:
         group.held.append(event)
         group.held_bytes += len(event.frame)
-        if group.held_bytes > HELD_BYTES:
+        if group.held_bytes > self._held_bytes:
             group.unhold()
             for read in group.reads.values():
                 read.stale = True
@@ -244,12 +247,12 @@ class Fanout:
                 yield subscription
 
     def _deliver(self, group: _Group, subscriptions: Iterable[Subscription], event: Event) -> None:
-        if not event.frame:
-            for subscription in [one for one in subscriptions if one.live]:
+        """Snapshots may overtake events on their way here: a change that is older than one is contained in it."""
+        wanted = [one for one in subscriptions if one.live and (event.custom or event.timestamp > one.synced)]
+        for subscription in wanted:
+            if not event.frame:
                 self._resync(group, subscription)
-            return
-        for subscription in subscriptions:
-            if subscription.live and not subscription.outlet.send(event.frame):
+            elif not subscription.outlet.send(event.frame):
                 subscription.live = False
 
     def _deliver_all(self, group: _Group, subscription: Subscription, events: Iterable[Event]) -> None:
