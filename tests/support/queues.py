@@ -160,3 +160,9 @@ class Gate:
 
     async def holds(self, count: int) -> None:
         await eventually(lambda: len(self.waiting) == count)
+
+
+def queue_environment(queues: dict[str, Any]) -> dict[str, str]:
+    """For the environment of real processes: these queues."""
+    entry = {"name": "iii-queue", "config": {"queue_configs": queues}}
+    return {"III_CLUSTER_MODULES": json.dumps([entry])}
