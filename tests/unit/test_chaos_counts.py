@@ -148,7 +148,8 @@ def test_a_change_from_before_redis_lost_its_memory_may_be_told_after_it(story: 
     story.notice(6.5, 7)
     story.notice(7, 1)
     assert broken(story) == []
-    story.notice(20, 1)
+    story.notice(20, 2)
+    story.notice(21, 2)
     assert broken(story) == [counts.TOLD_ONCE]
 
 
