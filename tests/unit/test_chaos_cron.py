@@ -85,6 +85,13 @@ def test_ticks_inside_an_outage_of_redis_may_be_missing_others_not(story: Effect
     assert [violation.at for violation in check(story.history)] == [20.25]
 
 
+@pytest.mark.parametrize("kind", ["redis-flush", "redis-deaf"])
+def test_a_redis_that_answers_excuses_no_missing_tick(story: Effects, kind: str) -> None:
+    ticks(story, 9.25)
+    story.fault(kind, 9, 9, "redis")
+    assert broken(story) == [cron.DELIVERED]
+
+
 def test_ticks_may_be_missing_while_half_of_the_shards_are_away(story: Effects) -> None:
     everybody(story)
     ticks(story, 9.25)

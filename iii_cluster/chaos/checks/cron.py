@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from iii_cluster.chaos.effects import CronJob, Tick
 from iii_cluster.chaos.faults.kinds import Action, Target
 from iii_cluster.chaos.history import end
-from iii_cluster.chaos.limits import BARRIER
+from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER
 from iii_cluster.cluster.map import Role
 
 from .evidence import Evidence
@@ -21,6 +21,7 @@ from .violation import Violation
 ONCE = "a tick is delivered once"
 DELIVERED = "every tick is delivered"
 
+REACHABLE = (Action.FLUSH, Action.DEAF)  # faults of a Redis that answers all the time
 ON_ITS_WAY = 1.0  # s a tick may have been under way when its gateway was hit
 
 
@@ -63,7 +64,7 @@ def _could_not_come(evidence: Evidence, reach: Reach, scheduled: float) -> bool:
     for window in reach.windows:
         back = max(end(window.fault.over), end(window.fault.healed)) + evidence.history.lease_ttl + BARRIER
         if window.began - ON_ITS_WAY <= scheduled <= back + evidence.slack(window.began, back):
-            if window.kind.target is Target.REDIS:
+            if window.kind.target is Target.REDIS and window.kind.action not in REACHABLE:
                 return True
             away.update(window.fault.nodes)
     nodes = max((seen.nodes for seen in evidence.history.maps), key=len, default=[])
@@ -81,6 +82,8 @@ def _was_on_its_way(evidence: Evidence, window: Window, job: CronJob, scheduled:
     if window.kind.target is Target.WORKERS:
         served = {evidence.connections[one.connection].client for one in evidence.registrations[job.function]}
         return bool(served & set(fault.victims)) and abs(scheduled - fault.began) <= ON_ITS_WAY
-    # A gateway that drains lets its workers finish.
-    lost = bool(fault.gateways) and window.kind.action is not Action.TERM
-    return lost and fault.began - ON_ITS_WAY <= scheduled <= window.settled
+    if not fault.gateways or window.kind.action is Action.TERM:
+        return False  # a gateway that drains lets its workers finish
+    missed_from = fault.began if window.kind.action is Action.KILL else end(fault.over)
+    until = missed_from + evidence.history.lease_ttl + AFTER_LEASE
+    return fault.began - ON_ITS_WAY <= scheduled <= until + evidence.slack(fault.began, until)
