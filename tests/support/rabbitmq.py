@@ -14,7 +14,8 @@ from tests.support.process import START_TIMEOUT, Process
 
 # Not /usr/sbin/rabbitmq-server: Debian's wrapper changes the user and runs the machine's own broker.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-LOCAL_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
+# Only for this machine, and without busy waiting.
+ERLANG = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 def server() -> Path:
@@ -101,7 +102,7 @@ class RabbitServer:
             "RABBITMQ_CONFIG_FILE": str(directory / "none"),
             "RABBITMQ_CONF_ENV_FILE": str(directory / "none"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": LOCAL_ONLY,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the broker: one pid to end
         }
 
