@@ -144,7 +144,7 @@ def _module(document: Document, entry: Entry, values: dict[str, object], finding
     try:
         make(made)
     except BadConfig as error:
-        place = (*entry.place, "config", error.key) if error.key else entry.place
+        place = (*entry.place, "config", *error.place) if error.place else entry.place
         findings.error(document.line(place), f"{entry.written}: {error.message}", error.hint)
         return
     values["modules"] = (*cast(tuple[ModuleEntry, ...], values.get("modules", ())), made)

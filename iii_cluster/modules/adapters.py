@@ -41,9 +41,9 @@ def load_adapter(module: type[Module], choice: AdapterChoice | None) -> tuple[ty
     path = module.adapters.get(name, name if ":" in name and "::" not in name else "")
     if not path:
         known = ", ".join(sorted(module.adapters))
-        raise BadConfig(f"unknown adapter `{name}`", "adapter", f"one of {known}, or package.module:Class")
+        raise BadConfig(f"unknown adapter `{name}`", "adapter", hint=f"one of {known}, or package.module:Class")
     adapter = imported(path)
     config_type = getattr(adapter, "Config", None)
     if not (isinstance(adapter, type) and isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
         raise BadConfig(f"{path} is no adapter: it has no Config", "adapter")
-    return adapter, convert(choice.config or {}, config_type, "adapter")
+    return adapter, convert(choice.config or {}, config_type, "adapter", "config")

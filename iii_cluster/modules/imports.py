@@ -8,16 +8,17 @@ import msgspec
 
 from iii_cluster.config.errors import did_you_mean
 
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # "package.module:Class"
 
 
 class BadConfig(ValueError):
-    """`key` is the key of the module's config that is wrong, "" for the whole of it."""
+    """`place` are the keys that lead to what is wrong in the module's config."""
 
-    def __init__(self, message: str, key: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *place: str, hint: str = "") -> None:
         super().__init__(message + (f" ({hint})" if hint else ""))
         self.message = message
-        self.key = key
+        self.place = place
         self.hint = hint
 
 
@@ -40,17 +41,28 @@ def imported(path: str) -> Any:
         raise BadConfig(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def convert(config: dict[str, Any], type_: Any, key: str = "") -> Any:
-    """The config as `type_`, a msgspec Struct. `key` is where the config itself was found."""
+def convert(config: dict[str, Any], type_: Any, *place: str) -> Any:
+    """The config as `type_`, a msgspec Struct. `place` is where in the module's config it was found."""
     known = [field.encode_name for field in msgspec.structs.fields(type_)]
     for name in config:
         if name not in known and type_.__struct_config__.forbid_unknown_fields:
-            raise BadConfig(f"unknown key `{name}`", key or name, did_you_mean(name, known))
+            path = ".".join((*place, name))
+            raise BadConfig(f"unknown key `{path}`", *place, name, hint=did_you_mean(name, known))
     try:
         return msgspec.convert(config, type_)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at ")
-        where = path.strip("`").removeprefix("$.")
-        first = re.split(r"[.\[]", where)[0]
-        message = f"`{where}`: {text[:1].lower()}{text[1:]}" if where else text[:1].lower() + text[1:]
-        raise BadConfig(message, key or first) from None
+        text, _, at = str(error).partition(" - at ")
+        inner = _keys(at.strip("`"))
+        unknown = _UNKNOWN.fullmatch(text)
+        if unknown is not None:
+            inner.append(unknown[1])
+            text = "unknown key"
+        path = ".".join((*place, *inner))
+        message = text[:1].lower() + text[1:]
+        message = f"{message} `{path}`" if unknown is not None else f"`{path}`: {message}" if path else message
+        raise BadConfig(message, *place, *inner) from None
+
+
+def _keys(path: str) -> list[str]:
+    """`$.queue_configs[...].type` as far as it names keys."""
+    return [key for key in path.partition("[")[0].split(".")[1:] if key]

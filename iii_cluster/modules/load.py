@@ -1,6 +1,5 @@
 """The modules of a process, made from what the configuration says of them."""
 
-import importlib.util
 from collections.abc import Sequence
 
 from iii_cluster.config.settings import ModuleEntry
@@ -23,15 +22,7 @@ def load_modules(entries: Sequence[ModuleEntry]) -> list[Module]:
     """The built-in modules, then those of users, in the order of the file. Raises BadConfig."""
     configs = {entry.name: entry.config for entry in entries}
     users = [entry.name for entry in entries if entry.name not in BUILTIN]
-    there = [name for name, path in BUILTIN.items() if _exists(path)]
-    return [make(ModuleEntry(name, configs.get(name, {}))) for name in (*there, *users)]
-
-
-def _exists(path: str) -> bool:
-    try:
-        return importlib.util.find_spec(path.partition(":")[0]) is not None
-    except ModuleNotFoundError:
-        return False
+    return [make(ModuleEntry(name, configs.get(name, {}))) for name in (*BUILTIN, *users)]
 
 
 def make(entry: ModuleEntry) -> Module:

@@ -38,7 +38,7 @@ def test_the_environment_beats_the_file_and_flags_beat_both(tmp_path: Path) -> N
 
 
 def test_the_reference_part_and_the_cluster_section_share_a_file(tmp_path: Path) -> None:
-    path = write(tmp_path, "port: 5000\nmodules: [{class: 'modules::cron::CronModule'}]\ncluster: {gateways: 3}\n")
+    path = write(tmp_path, "port: 5000\nmodules: [{class: 'modules::shell::ExecModule'}]\ncluster: {gateways: 3}\n")
     config = load(path, {}, {})
     assert (config.settings.worker_port, config.topology.gateways) == (5000, 3)
     assert [notice.line for notice in config.notices] == [2]

@@ -40,20 +40,34 @@ def test_what_is_known_but_missing_is_a_notice_and_not_an_error() -> None:
         "modules:\n"
         "  - class: modules::api::RestApiModule\n"
         "    config: {port: 3111, host: 0.0.0.0, cors: {allowed_origins: ['*']}}\n"
-        "  - class: modules::state::StateModule\n"
-        "    config:\n"
-        "      adapter: {class: 'modules::state::adapters::KvStore', config: {store_method: in_memory}}\n"
-        "  - name: cron\n"
+        "  - class: modules::shell::ExecModule\n"
         "registration_namespace_grace_ms: 5000\n"
     )
     assert findings.errors == []
     assert [str(notice) for notice in findings.notices] == [
         "config.yaml:2: modules::api::RestApiModule is not supported yet; its triggers are parked",
-        "config.yaml:4: modules::state::StateModule is not supported yet; its functions are unknown and its triggers "
-        "are parked",
-        "config.yaml:7: cron is not supported yet; its triggers are parked",
-        "config.yaml:8: registration_namespace_grace_ms is not supported yet; registrations are not held back",
+        "config.yaml:4: modules::shell::ExecModule is not supported yet; its commands are not run",
+        "config.yaml:5: registration_namespace_grace_ms is not supported yet; registrations are not held back",
     ]
+
+
+def test_modules_of_every_generation_are_settings_under_their_present_names() -> None:
+    result, findings = read(
+        "modules:\n"
+        "  - class: modules::state::StateModule\n"
+        "    config:\n"
+        "      adapter: {class: 'modules::state::adapters::KvStore', config: {store_method: in_memory}}\n"
+        "  - name: queue\n"
+        "    config: {queue_configs: {mail: {concurrency: 2}}}\n"
+        "  - name: iii-stream\n"
+        "    config: {port: 4000}\n"
+    )
+    assert findings.errors == []
+    modules = result["modules"]
+    assert isinstance(modules, tuple)
+    assert [module.name for module in modules] == ["iii-state", "iii-queue", "iii-stream"]
+    assert modules[1].config == {"queue_configs": {"mail": {"concurrency": 2}}}
+    assert result["stream_port"] == 4000
 
 
 @pytest.mark.parametrize(
@@ -91,10 +105,26 @@ def test_what_is_known_but_missing_is_a_notice_and_not_an_error() -> None:
         (
             "workers:\n  - name: iii-state\n    config:\n      adapter:\n        nam: kv\n",
             5,
-            "unknown key `adapter.nam`",
-            "did you mean `name`?",
+            "iii-state: unknown key `adapter.nam`",
+            "",
         ),
-        ("workers:\n  - name: iii-state\n    config:\n      adapter: kv\n", 4, "`adapter` must be a mapping", ""),
+        ("workers:\n  - name: iii-state\n    config:\n      adapter: kv\n", 4, "`adapter`: expected `object | null`", ""),
+        (
+            "workers:\n  - name: iii-state\n    config:\n      adapter: {name: oracle}\n",
+            4,
+            "iii-state: unknown adapter `oracle`",
+            "or package.module:Class",
+        ),
+        (
+            "workers:\n  - name: iii-state\n    config:\n      adapter:\n        name: redis\n"
+            "        config:\n          redis_ur: redis://h\n",
+            7,
+            "unknown key `adapter.config.redis_ur`",
+            "did you mean `redis_url`?",
+        ),
+        ("workers:\n  - name: iii-state\n    config: {max_value_byte: 1}\n", 3, "`max_value_byte`", "did you mean"),
+        ("workers:\n  - name: acme.nothing:Module\n", 2, "there is no module acme", ""),
+        ("workers:\n  - name: json:JSONDecoder\n", 2, "json:JSONDecoder is no module", ""),
         ("workers:\n  - name: iii-http\n  - name: iii-http\n", 3, "iii-http was already given on line 2", ""),
         ("workers:\n  - name: iii-http\n  - name: http\n", 3, "two names of one module", ""),
         (
