@@ -14,7 +14,8 @@ from iii_cluster.redis.commands import Unavailable
 from .engine import Engine
 from .module import Function, Module, Request, TriggerType
 
-SHUTDOWN_TIMEOUT = 2.0  # seconds one module may take
+SHUTDOWN_TIMEOUT = 3.0  # seconds all modules together may take
+SHUTDOWN_SHARE = 0.2  # seconds that each may take at least
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +88,16 @@ class ModuleHost:
 
     async def shutdown(self) -> None:
         """End all that have begun, the latest first. One that fails, or takes too long, does not keep the others."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + SHUTDOWN_TIMEOUT
         while self._running:
             module = self._running.pop()
+            limit = max(deadline - clock(), SHUTDOWN_SHARE)
             try:
-                async with asyncio.timeout(SHUTDOWN_TIMEOUT):
+                async with asyncio.timeout(limit):
                     await module.shutdown()
             except TimeoutError:
-                log.warning("action=module_slow_to_stop module=%s limit_s=%.1f", module.id, SHUTDOWN_TIMEOUT)
+                log.warning("action=module_slow_to_stop module=%s limit_s=%.1f", module.id, limit)
             except Exception:
                 log.exception("action=module_stop_failed module=%s", module.id)
 

@@ -38,7 +38,18 @@ Done = Callable[[bytes, bytes], None]  # (result, error)
 class Call:
     """One call on its way."""
 
-    __slots__ = ("_caller", "done", "error", "invoke", "names_target", "obstacle", "parked_at", "refusals", "target")
+    __slots__ = (
+        "_caller",
+        "asked_gateway",
+        "done",
+        "error",
+        "invoke",
+        "names_target",
+        "obstacle",
+        "parked_at",
+        "refusals",
+        "target",
+    )
 
     def __init__(self, caller: "Caller", invoke: Invoke, done: Done | None, names_target: bool) -> None:
         self._caller = caller
@@ -47,6 +58,7 @@ class Call:
         self.names_target = names_target
         self.target: Target | None = None  # set while it is in flight
         self.refusals = 0  # how often it reached no worker
+        self.asked_gateway = False  # whether it has the function itself; it has not
         self.parked_at: float | None = None  # when it began to wait for its target
         self.obstacle = ""  # why that is, if it cannot wait for long
         self.error = b""
@@ -66,7 +78,8 @@ class Caller:
     """All calls of one node. `on_idle` is told when the last one that could not be sent yet is on its way or failed."""
 
     def __init__(self, node: str, links: Links, module_functions: Container[str] = ()) -> None:
-        """`module_functions` are those that every gateway answers itself."""
+        """`module_functions` are those that every gateway answers itself; others it has are asked for when no worker
+        serves them."""
         self.on_idle: Callable[[], None] | None = None
         self.waiting = 0  # calls that cannot be sent yet
         self._waiting_bytes = 0
@@ -133,11 +146,7 @@ class Caller:
     def _start(self, call: Call) -> None:
         invoke = call.invoke
         if invoke.namespace == MODULE_NAMESPACE and invoke.function in self._module_functions:
-            door = self._doors.choose()
-            if door is None:
-                self._park(call, "", "there is no gateway")
-            else:
-                self._send(call, door)
+            self._send_to_gateway(call)
             return
         route = self._routes.ready(invoke.namespace, invoke.function)
         if route is not None:
@@ -152,13 +161,22 @@ class Caller:
             self._maybe_idle()
 
     def _dispatch(self, call: Call, route: Route) -> None:
-        target = _named(call.invoke.once, route) if call.names_target else route.choose()
+        target = _named(call.invoke.once, (*route.local, *route.remote)) if call.names_target else route.choose()
         if target is not None:
             self._send(call, target)
         elif route.disowned and not route.unanswered:
             self._try_again(call)
+        elif call.invoke.namespace == MODULE_NAMESPACE and not (call.asked_gateway or route.unanswered):
+            self._send_to_gateway(call)
         else:
             self._end(call, b"", unserved(route))
+
+    def _send_to_gateway(self, call: Call) -> None:
+        door = _named(call.invoke.once, self._doors.open) if call.names_target else self._doors.choose()
+        if door is None:
+            self._park(call, "", "there is no gateway")
+        else:
+            self._send(call, door)
 
     def _send(self, call: Call, target: Target) -> None:
         if target.avoided:
@@ -278,6 +296,7 @@ class Caller:
             return
         self._is_back(call)
         call.invoke = invoke
+        call.asked_gateway = call.asked_gateway or not invoke.conn
         route = self._routes.get(invoke.namespace, invoke.function)
         target = self._routes.target(node, invoke.conn)
         if route is not None and target is not None:
@@ -367,9 +386,9 @@ def _both(first: Done | None, second: Done) -> Done:
     return done
 
 
-def _named(name: str, route: Route) -> Target | None:
-    """One of the owners, the same for everybody who knows the same ones, in whatever order."""
-    return max((*route.local, *route.remote), key=lambda target: _weight(name, target), default=None)
+def _named(name: str, targets: Iterable[Target]) -> Target | None:
+    """One of the targets, the same for everybody who knows the same ones, in whatever order."""
+    return max(targets, key=lambda target: _weight(name, target), default=None)
 
 
 def _weight(name: str, target: Target) -> bytes:

@@ -10,7 +10,7 @@ class Doors:
 
     def __init__(self) -> None:
         self._doors: dict[str, Target] = {}
-        self._open: list[Target] = []
+        self.open: list[Target] = []  # where calls may go
         self._avoided: set[str] = set()  # nodes
         self._turn = 0
 
@@ -19,7 +19,7 @@ class Doors:
         self._avoided &= new.nodes.keys()
         self._doors = {node: self._doors.get(node) or self._door(node) for node in gateways}
         staying = [node for node in gateways if not new.nodes[node].draining]
-        self._open = [self._doors[node] for node in staying or gateways]
+        self.open = [self._doors[node] for node in staying or gateways]
 
     def set_avoided(self, node: str, on: bool) -> None:
         """Whether nobody listens at a node."""
@@ -32,10 +32,10 @@ class Doors:
 
     def choose(self) -> Target | None:
         """Where the next call goes, None without gateways."""
-        if not self._open:
+        if not self.open:
             return None
         self._turn += 1
-        return least(self._open, self._turn)
+        return least(self.open, self._turn)
 
     def _door(self, node: str) -> Target:
         door = Target(node, 0, "")

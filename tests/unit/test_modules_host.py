@@ -229,10 +229,29 @@ async def test_a_module_that_does_not_end_is_left(
             await asyncio.Event().wait()
 
     monkeypatch.setattr(hosts, "SHUTDOWN_TIMEOUT", 0.01)
-    host = ModuleHost([Stuck("stuck")])
+    monkeypatch.setattr(hosts, "SHUTDOWN_SHARE", 0.01)
+    first = Sample("first")
+    host = ModuleHost([first, Stuck("second"), Stuck("third")])
     await host.initialize(ENGINE)
     await host.shutdown()
-    assert "module_slow_to_stop module=stuck" in caplog.text
+    assert "module_slow_to_stop module=third" in caplog.text
+    assert "module_slow_to_stop module=second" in caplog.text
+    assert first.log == ["begun", "ended"]
+
+
+async def test_a_module_whose_beginning_is_given_up_is_ended() -> None:
+    class Slow(Sample):
+        async def initialize(self, engine: Engine) -> None:
+            await asyncio.Event().wait()
+
+    module = Slow("slow")
+    host = ModuleHost([module])
+    beginning = asyncio.create_task(host.initialize(ENGINE))
+    await asyncio.sleep(0)
+    beginning.cancel()
+    await asyncio.wait([beginning])
+    await host.shutdown()
+    assert module.log == ["ended"]
 
 
 async def test_numbers_are_told_by_module_while_it_runs() -> None:

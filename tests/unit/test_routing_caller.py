@@ -127,6 +127,11 @@ def test_an_error_is_passed_on_as_it_is() -> None:
 def test_a_function_nobody_serves_is_told_with_where_else_it_is() -> None:
     lab = Lab()
     lab.call()
+    lab.owners()
+    node, invoke = lab.taken_one()
+    assert invoke.conn == 0
+    lab.get(node, Refused(invoke))
+    assert lab.sent == [(SHARD, Watch(1, [KEY]))]
     lab.owners(elsewhere=("shop",))
     assert lab.error()["code"] == "function_not_found"
     assert "namespace(s): shop" in lab.error()["message"]
@@ -452,6 +457,35 @@ def test_functions_of_modules_are_called_at_all_gateways_in_turn() -> None:
     assert {invoke.conn for _, invoke in sent} == {0}
     lab.get(A, Result(next(invoke.id for node, invoke in sent if node == A), b"1"))
     assert sum(ends == [(b"1", b"")] for ends in lab.ends.values()) == 1
+
+
+def test_a_function_that_no_worker_has_may_be_a_gateways() -> None:
+    lab = Lab()
+    lab.call(data=b"7")
+    lab.owners()
+    node, invoke = lab.taken_one()
+    assert (node in (A, B), invoke.conn, invoke.data) == (True, 0, b"7")
+    lab.get(node, Result(invoke.id, b"1"))
+    assert lab.ends["call"] == [(b"1", b"")]
+
+
+def test_a_function_of_another_namespace_is_no_gateways() -> None:
+    lab = Lab()
+    lab.call(namespace="shop")
+    lab.get(SHARD, FunctionOwners("function:shop/f", 1, []))
+    assert lab.error()["code"] == "function_not_found"
+
+
+def test_what_is_named_is_asked_of_the_same_gateway_whoever_does() -> None:
+    nodes = []
+    for gateways in ((A, B), (B, A)):
+        lab = Lab(*gateways)
+        for number in range(20):
+            lab.call(function=f"f{number}", once=f"gone:{number}", names_target=True)
+            lab.get(SHARD, FunctionOwners(f"function:default/f{number}", 1, []))
+        nodes.append([node for node, _ in lab.taken()])
+    assert nodes[0] == nodes[1]
+    assert set(nodes[0]) == {A, B}
 
 
 def test_a_function_of_another_namespace_is_not_the_modules() -> None:
