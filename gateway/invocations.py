@@ -54,6 +54,7 @@ class Invocations:
         self._parked = Parked(routes, backpressure)
         self._lost = LostConnections(lambda: routes.map, outbox)
         self.deliveries = Deliveries(node, self._serving, self._tell)
+        self._named = self.deliveries.under_way  # by invocation id
         self.serve_self: Callable[[str, Invoke], bool] = lambda _node, _invoke: False  # calls of no connection
         self.handover = Handover(
             node, self._pending, self._serving, workers, self._lost, self.deliveries, routes, self._complete
@@ -242,7 +243,7 @@ class Invocations:
             self._forward(invocation_id, result, error)
             return
         origin = server.serving.pop(invocation_id)
-        if invocation_id in self.deliveries.under_way:
+        if invocation_id in self._named:
             self.deliveries.end(invocation_id, result, error)
         if origin == self._node:
             self._complete(invocation_id, result, error)
@@ -254,7 +255,7 @@ class Invocations:
         server = self._serving.pop(said.id, None)
         if server is not None:  # our worker was called, but answered through another gateway
             server.serving.pop(said.id, None)
-            if said.id in self.deliveries.under_way:
+            if said.id in self._named:
                 self.deliveries.end(said.id, said.result, said.error)
         self._complete(said.id, said.result, said.error)
 
@@ -268,7 +269,7 @@ class Invocations:
 
     def served(self, origin: str, invocation_id: str, result: bytes, error: bytes) -> None:
         """A call that was served here has ended; `origin` is the node that sent it, "" if that is lost."""
-        if invocation_id in self.deliveries.under_way:
+        if invocation_id in self._named:
             self.deliveries.end(invocation_id, result, error)
         if origin:
             self._tell(origin, invocation_id, result, error)

@@ -32,12 +32,9 @@ class ModuleFunctions:
 
     async def _run(self, call: Call, done: Done) -> None:
         size = call.size
-        trace, baggage = call.trace
-        caller = call.caller.id if call.caller is not None else ""
         result, error = b"", b""
         try:
-            request = Request(call.function, call.data, caller, trace, baggage, call.metadata)
-            result = await self._host.run(call.function, request) or b""
+            result = await self._host.run(call.function, _request(call)) or b""
         except EngineError as failed:
             error = failed.body()
         except asyncio.CancelledError:
@@ -54,3 +51,15 @@ class ModuleFunctions:
         """The modules are gone: end what still runs."""
         for task in self._running:
             task.cancel()
+
+
+def _request(call: Call) -> Request:
+    traceparent, baggage = call.trace
+    return Request(
+        call.function,
+        call.data,
+        call.caller.id if call.caller is not None else "",
+        traceparent if traceparent[:1] == b'"' else b"",
+        baggage if baggage[:1] == b'"' else b"",
+        call.metadata if call.metadata != b"null" else b"",
+    )
