@@ -48,9 +48,12 @@ async def gateway_of(valkey: ValkeyServer) -> AsyncIterator[Make]:
         await stage.close()
 
 
-@pytest.fixture(params=["redis", "memory"])
-async def state(request: pytest.FixtureRequest, gateway_of: Make) -> StateGateway:
-    return await gateway_of({"adapter": {"name": request.param}})
+@pytest.fixture(params=["redis", "memory", "postgres"])
+async def state(request: pytest.FixtureRequest, gateway_of: Make, unique: str) -> StateGateway:
+    config = {}
+    if request.param == "postgres":
+        config = {"url": request.getfixturevalue("postgres").url, "table": unique}
+    return await gateway_of({"adapter": {"name": request.param, "config": config}})
 
 
 async def fails(call: Awaitable[Any]) -> EngineError:
