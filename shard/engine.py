@@ -40,8 +40,8 @@ class ShardEngine(NodeEngine):
         node.asker.answer(MOVED, lambda _src, body: self._caller.moved(body["calls"], body["node"], body["conn"]))
         node.membership.subscribe(lambda _old, new: self.on_map(new))
         node.membership.subscribe_lease(self._owned.tell)
+        self._tick()  # before anything waits: how long it has is counted from the clock it moves
         self.on_map(node.membership.map)
-        self._timer = self._loop.call_later(TICK, self._tick)
 
     # -- the caller's links ------------------------------------------------------------------------
 
