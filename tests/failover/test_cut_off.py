@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests.support import admin
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.eventually import eventually
+from tests.support.gateway_module import ENVIRONMENT, EVENT
 from tests.support.proxy import Proxy
 from tests.support.raw import RawWorker, echo, known, raw_worker
 
@@ -62,6 +63,35 @@ async def test_a_gateway_that_was_cut_off_comes_back_with_its_sockets(own_cluste
         await callee.register("kept::new", echo)
         await known(caller, "kept::new")
         await _calls(caller, "kept::new")
+
+
+async def test_modules_of_a_gateway_that_was_cut_off_go_on(make_cluster: Callable[..., Cluster]) -> None:
+    cluster = make_cluster(env=ENVIRONMENT)
+    here, there = cluster.gateways
+    async with raw_worker(here.url) as worker, raw_worker(there.url) as asking:
+
+        async def fires(*triggers: str) -> None:
+            async def fired() -> bool:
+                return bool(await asking.call("probe::fire", {}, within=20) == list(triggers))
+
+            await eventually(fired)
+
+        async def trigger(name: str) -> None:
+            await worker.send("registertrigger", id=name, trigger_type=EVENT, function_id="f", config={"topic": "a"})
+
+        await trigger("kept")
+        await fires("kept")
+        assert await asking.call("probe::serves", {"function": "new::f"}) is False
+        await _cut_off(there, here)
+        await trigger("new")
+        await fires("kept", "new")
+        await worker.register("new::f")
+
+        async def served() -> bool:
+            return bool(await asking.call("probe::serves", {"function": "new::f"}, within=20))
+
+        await eventually(served)
+        assert await asking.call("probe::count", {"names": ["n"]}) == [1]
 
 
 async def test_calls_to_a_gateway_that_is_cut_off_end(own_cluster: Cluster) -> None:
