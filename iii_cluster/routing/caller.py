@@ -13,65 +13,26 @@ from iii_cluster.bus.envelopes import Congested, Envelope, FunctionOwners, Invok
 from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap
 
+from .call import Call, Done
 from .doors import Doors
 from .early import EarlyEnds
 from .failures import not_found, stopped, unserved
 from .ids import Ids
 from .route import Route, Target
 from .table import RouteTable
+from .waiting import Waiting
 
 MODULE_NAMESPACE = "default"  # that the functions of modules are in
 PATIENCE = 10.0  # seconds a call waits for a shard's answer, or for somebody to listen where it should go
 MAX_REFUSALS = 100  # of one call: its shard names owners that do not have the function
-MAX_WAITING = 100_000  # calls that cannot be sent yet
-MAX_WAITING_BYTES = 64 * 2**20  # of their payloads
 MAX_UNAWAITED = 1_000  # calls in flight whose end nobody waits for: kept in case they are refused
 
 # The question to a caller's node where its calls are served now; asked by the gateway that handed them over.
 MOVED = "moved"
 
+TOO_MANY = stopped("too many calls wait to be sent")
+
 log = logging.getLogger(__name__)
-
-Done = Callable[[bytes, bytes], None]  # (result, error)
-
-
-class Call:
-    """One call on its way."""
-
-    __slots__ = (
-        "_caller",
-        "asked_gateway",
-        "done",
-        "error",
-        "invoke",
-        "names_target",
-        "obstacle",
-        "parked_at",
-        "refusals",
-        "target",
-    )
-
-    def __init__(self, caller: "Caller", invoke: Invoke, done: Done | None, names_target: bool) -> None:
-        self._caller = caller
-        self.invoke = invoke  # without its payload once it is sent
-        self.done = done
-        self.names_target = names_target
-        self.target: Target | None = None  # set while it is in flight
-        self.refusals = 0  # how often it reached no worker
-        self.asked_gateway = False  # whether it has the function itself; it has not
-        self.parked_at: float | None = None  # when it began to wait for its target
-        self.obstacle = ""  # why that is, if it cannot wait for long
-        self.error = b""
-
-    @property
-    def size(self) -> int:
-        """Bytes of its payload."""
-        return len(self.invoke.data) + len(self.invoke.metadata)
-
-    def forget(self) -> None:
-        """Nobody waits for its end any more: `done` will not be called. It goes on."""
-        self.done = None
-        self._caller.unawaited(self)
 
 
 class Caller:
@@ -81,8 +42,6 @@ class Caller:
         """`module_functions` are those that every gateway answers itself; others it has are asked for when no worker
         serves them."""
         self.on_idle: Callable[[], None] | None = None
-        self.waiting = 0  # calls that cannot be sent yet
-        self._waiting_bytes = 0
         self.early = EarlyEnds()
         self._links = links
         self._ids = Ids(node)
@@ -91,7 +50,7 @@ class Caller:
         self._module_functions = module_functions
         self._calls: dict[str, Call] = {}  # by id, from their start to their end
         self._unawaited: dict[str, None] = {}  # ids, oldest first
-        self._parked: dict[str, list[Call]] = {}  # by the gateway they wait for, "" for any
+        self._waiting = Waiting()
         self._rejected: list[Call] = []  # at once; told with the next look at the clock
         self._now = 0.0  # seconds, moved by expire()
         self.handlers: Mapping[type[Envelope], Callable[[str, Any], None]] = {
@@ -103,6 +62,11 @@ class Caller:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that cannot be sent yet."""
+        return len(self._waiting)
 
     @property
     def routes(self) -> int:
@@ -130,12 +94,12 @@ class Caller:
         """
         id = self._ids.new()
         invoke = Invoke(id, 0, function, data, namespace, traceparent, baggage, metadata, once)
-        call = Call(self, invoke, done, names_target)
+        call = Call(invoke, done, names_target, self._unawait)
         self._calls[id] = call
         self._start(call)
         return call
 
-    def unawaited(self, call: Call) -> None:
+    def _unawait(self, call: Call) -> None:
         """Nobody waits for the end of a call: if it is in flight, it is not followed for ever."""
         if call.target is None:
             return
@@ -151,12 +115,14 @@ class Caller:
         route = self._routes.ready(invoke.namespace, invoke.function)
         if route is not None:
             self._dispatch(call, route)
-        elif self._admit(call):
+        elif self._waiting.enter(call):
             self._routes.lookup(invoke.namespace, invoke.function, lambda found: self._looked_up(call, found))
+        else:
+            self._reject(call, TOO_MANY)
 
     def _looked_up(self, call: Call, route: Route) -> None:
         if call.invoke.id in self._calls:
-            self._leave(call)
+            self._waiting.leave(call)
             self._dispatch(call, route)
             self._maybe_idle()
 
@@ -195,7 +161,7 @@ class Caller:
         target.outstanding += 1
         call.target = target
         if call.done is None:
-            self.unawaited(call)
+            self._unawait(call)
 
     def _is_back(self, call: Call) -> None:
         """It is with no target any more."""
@@ -206,36 +172,24 @@ class Caller:
 
     # -- calls that wait ---------------------------------------------------------------------------
 
-    def _admit(self, call: Call) -> bool:
-        """Whether it may wait. If not, it fails; later, for whoever made it does not expect that at once."""
-        if self.waiting >= MAX_WAITING or self._waiting_bytes + call.size > MAX_WAITING_BYTES:
-            self._reject(call, stopped("too many calls wait to be sent"))
-            return False
-        self.waiting += 1
-        self._waiting_bytes += call.size
-        return True
+    def _park(self, call: Call, node: str, obstacle: str) -> None:
+        """Until its gateway, "" for any, can be sent to. With an obstacle it does not wait for long."""
+        call.obstacle = obstacle
+        if call.parked_at is None:
+            call.parked_at = self._now
+        if not self._waiting.park(call, node):
+            self._reject(call, TOO_MANY)
 
     def _reject(self, call: Call, error: bytes) -> None:
+        """It fails; later, for whoever made it does not expect that at once."""
         call.error = error
         call.invoke.data = call.invoke.metadata = b""
         self._rejected.append(call)
 
-    def _leave(self, call: Call) -> None:
-        self.waiting -= 1
-        self._waiting_bytes -= call.size
-
-    def _park(self, call: Call, node: str, obstacle: str) -> None:
-        if self._admit(call):
-            call.obstacle = obstacle
-            if call.parked_at is None:
-                call.parked_at = self._now
-            self._parked.setdefault(node, []).append(call)
-
-    def _try_parked(self, nodes: Iterable[str]) -> None:
-        """Look again at calls that wait for these nodes."""
-        taken = [call for node in list(nodes) for call in self._parked.pop(node, ())]
+    def _try_parked(self, nodes: Iterable[str] | None = None) -> None:
+        """Look again at calls that wait for these nodes, or for any."""
+        taken = self._waiting.take(nodes)
         for call in taken:
-            self._leave(call)
             if call.obstacle and call.parked_at is not None and self._now - call.parked_at > PATIENCE:
                 self._end(call, b"", stopped(call.obstacle))
             else:
@@ -244,14 +198,14 @@ class Caller:
             self._maybe_idle()
 
     def _maybe_idle(self) -> None:
-        if not self.waiting and self.on_idle is not None:
+        if not self._waiting and self.on_idle is not None:
             self.on_idle()
 
     def expire(self, now: float) -> None:
         """Move the clock, a few times per second: fail what waited for too long, send what can be sent elsewhere."""
         self._now = now
         self._routes.expire(now, PATIENCE)
-        self._try_parked(self._parked)
+        self._try_parked()
         rejected, self._rejected = self._rejected, []
         for call in rejected:
             self._end(call, b"", call.error)
@@ -269,7 +223,7 @@ class Caller:
         """Wait for the end of a call that another node made and `node` serves; or this one did, for somebody else."""
         call = self._calls.get(id)
         if call is None:
-            call = self._calls[id] = Call(self, Invoke(id, 0, "", b""), done, False)
+            call = self._calls[id] = Call(Invoke(id, 0, "", b""), done, False, self._unawait)
             if self._routes.departed(node):
                 self._reject(call, stopped(f"gateway {node} was lost"))
             else:
@@ -325,8 +279,7 @@ class Caller:
 
     def close(self, why: str) -> None:
         """This node ends before its calls do."""
-        self._parked.clear()
-        self.waiting = self._waiting_bytes = 0
+        self._waiting.clear()
         for call in list(self._calls.values()):
             self._end(call, b"", stopped(why))
 

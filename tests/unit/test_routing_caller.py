@@ -9,7 +9,9 @@ from iii_cluster.bus.envelopes import Congested, Envelope, FunctionOwners, Invok
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.routing import caller as callers
-from iii_cluster.routing.caller import MAX_REFUSALS, PATIENCE, Call, Caller
+from iii_cluster.routing import waiting
+from iii_cluster.routing.call import Call
+from iii_cluster.routing.caller import MAX_REFUSALS, PATIENCE, Caller
 from iii_cluster.routing.ids import maker_of
 
 ME = "shard-0000000a"
@@ -414,11 +416,11 @@ def test_waiting_calls_keep_their_order() -> None:
     assert [invoke.data for _, invoke in lab.taken()] == [b"0", b"1", b"2", b"3", b"4"]
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING", 2), ("MAX_WAITING_BYTES", 25)])
+@pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING", 2), ("MAX_BYTES", 25)])
 def test_too_many_calls_that_wait_fail_but_not_before_their_maker_knows_them(
     monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(callers, limit, value)
+    monkeypatch.setattr(waiting, limit, value)
     lab = Lab()
     for number in range(4):
         lab.call(str(number), data=b"0123456789")
@@ -431,6 +433,21 @@ def test_too_many_calls_that_wait_fail_but_not_before_their_maker_knows_them(
     lab.call("later", function="g", data=b"0123456789")
     lab.caller.expire(100.4)
     assert lab.ends["later"] == []
+
+
+def test_too_many_calls_that_wait_for_a_gateway_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_PARKED", 1)
+    lab = Lab().known(owner(A))
+    lab.full.add(A)
+    lab.call("one")
+    lab.call("two")
+    lab.caller.expire(100.2)
+    assert lab.ends["one"] == []
+    assert "too many calls" in lab.error("two")["message"]
+    lab.full.clear()
+    lab.caller.on_congestion(A, False)
+    assert len(lab.taken()) == 1
+    assert lab.caller.waiting == 0
 
 
 def test_whoever_asks_hears_when_nothing_waits_any_more() -> None:

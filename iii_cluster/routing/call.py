@@ -1,0 +1,50 @@
+"""One call that a node without workers makes. Pure."""
+
+from collections.abc import Callable
+
+from iii_cluster.bus.envelopes import Invoke
+
+from .route import Target
+
+Done = Callable[[bytes, bytes], None]  # (result, error)
+
+
+class Call:
+    """One call on its way."""
+
+    __slots__ = (
+        "_forgotten",
+        "asked_gateway",
+        "done",
+        "error",
+        "invoke",
+        "names_target",
+        "obstacle",
+        "parked_at",
+        "refusals",
+        "target",
+    )
+
+    def __init__(
+        self, invoke: Invoke, done: Done | None, names_target: bool, forgotten: Callable[["Call"], None]
+    ) -> None:
+        self._forgotten = forgotten
+        self.invoke = invoke  # without its payload once it is sent
+        self.done = done
+        self.names_target = names_target
+        self.target: Target | None = None  # set while it is in flight
+        self.refusals = 0  # how often it reached no worker
+        self.asked_gateway = False  # whether it has the function itself; it has not
+        self.parked_at: float | None = None  # when it began to wait for its target
+        self.obstacle = ""  # why that is, if it cannot wait for long
+        self.error = b""  # with which it is to fail
+
+    @property
+    def size(self) -> int:
+        """Bytes of its payload."""
+        return len(self.invoke.data) + len(self.invoke.metadata)
+
+    def forget(self) -> None:
+        """Nobody waits for its end any more: `done` will not be called. It goes on."""
+        self.done = None
+        self._forgotten(self)
