@@ -68,17 +68,21 @@ def test_a_short_run_is_clean_and_leaves_its_report(chaos: Callable[..., Chaos])
     assert report["violations"] == []
     assert {fault["kind"] for fault in report["faults"] if not fault["skipped"]} == set(faults.split(","))
     assert next(row for row in report["load"] if row["kind"] == "all")["ok"] > 0
+    effects = {row["what"].split()[0]: row["effects"] for row in report["effects"]}
+    assert effects.keys() == {"queue", "topic,", "cron", "state,", "stream,", "pub/sub,"}
+    assert all(effects.values())
     drawn = ElementTree.parse(run.output / "timeline.svg").getroot()
     assert drawn.tag.endswith("svg")
     kinds = {json.loads(line)["type"] for line in (run.output / "history.jsonl").read_text().splitlines()}
     assert {"call", "connection", "execution", "fault", "final", "map", "registration", "told"} <= kinds
+    assert {"attempt", "tick", "count", "total", "noticed", "change", "shown", "view", "heard"} <= kinds
     assert {"gateway-1.log", "gateway-2.log", "shard-3.log", "coordinator-2.log"} <= set(
         os.listdir(run.output / "logs")
     )
 
 
 def test_a_function_that_vanishes_is_a_violation_with_the_seed_to_repeat_it(chaos: Callable[..., Chaos]) -> None:
-    faults = ("--duration", "5", "--faults", "shard-pause", "--shards", "1", "--coordinators", "1")
+    faults = ("--duration", "5", "--faults", "shard-pause", "--shards", "1", "--coordinators", "1", "--load", "calls")
     status, printed = chaos("--seed", "4711", *faults, module="tests.support.chaos_saboteur").end()
     assert status == 1, printed
     assert "violations, seed 4711" in printed

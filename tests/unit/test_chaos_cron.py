@@ -2,6 +2,7 @@ import pytest
 
 from iii_cluster.chaos.checks import check, cron
 from iii_cluster.chaos.effects import OPEN
+from iii_cluster.chaos.report.effects import effect_rows
 from tests.support.chaos_effects import Effects
 
 FIRST, LAST = 5.25, 25.25
@@ -58,6 +59,13 @@ def test_a_tick_may_still_come_while_the_run_goes_on(story: Effects) -> None:
     ticks(story, 9.25)
     story.history.ended = OPEN
     assert broken(story) == []
+
+
+def test_nothing_is_missing_of_a_job_that_was_interrupted(story: Effects) -> None:
+    story.cron(FIRST, OPEN)
+    story.history.cron_jobs.pop(0)
+    assert broken(story) == []
+    assert effect_rows(story.history) == []
 
 
 def test_a_job_that_never_fired_is_found(story: Effects) -> None:

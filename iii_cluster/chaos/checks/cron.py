@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from iii_cluster.chaos.effects import CronJob, Tick
 from iii_cluster.chaos.faults.kinds import Action, Target
-from iii_cluster.chaos.history import end
+from iii_cluster.chaos.history import OPEN, end
 from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER
 from iii_cluster.cluster.map import Role
 
@@ -46,9 +46,11 @@ def check(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
 
 
 def missing(evidence: Evidence, job: CronJob) -> list[float]:
-    """When ticks were due that nobody got."""
+    """When ticks were due that nobody got, of a job that came to its end."""
+    if job.until == OPEN:
+        return []
     got = {round(tick.scheduled - job.at) for tick in evidence.history.ticks if tick.function == job.function}
-    due = round(max(0.0, end(job.until) - job.at)) + 1
+    due = round(max(0.0, job.until - job.at)) + 1
     return [job.at + number for number in range(due) if number not in got]
 
 
