@@ -102,13 +102,19 @@ class Channels(Connection):
     def received(self, wire: Wire, replies: list[Reply]) -> None:
         for reply in replies:
             if not isinstance(reply, list) or len(reply) != 3:
-                wire.answered(reply) if wire.awaited else None
+                self._answered(wire, reply)
             elif reply[0] == b"message":
                 self._message(reply[1], reply[2])
             elif wire.awaited:
                 wire.answered(reply)
             elif reply[0] == b"subscribe":
                 self._confirmed(reply[1])
+
+    def _answered(self, wire: Wire, reply: Reply) -> None:
+        if wire.awaited:
+            wire.answered(reply)
+        else:
+            log.error("action=subscription_refused server=%s error=%r", self.endpoint.name, reply)
 
     def _message(self, channel: bytes, body: bytes) -> None:
         if channel == self._probe_channel:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+import msgspec
+
 from iii_cluster.bus.endpoint import Endpoint
 from iii_cluster.modules.stream.follow import Following, decode, sync
 from iii_cluster.protocol.errors import EngineError
@@ -86,7 +88,11 @@ class Clients:
         key = self._keys.get(channel)
         if key is None:
             return
-        message = decode(body)
+        try:
+            message = decode(body)
+        except msgspec.MsgspecError as error:  # of somebody else: scripts publish what can be read
+            log.warning("action=stream_message_unreadable stream=%s error=%s", key[0], error)
+            return
         frame = b"" if message.large else text_frames(body)
         self.fanout.event(key, Event(message.timestamp, message.id, message.custom, frame))
 

@@ -208,6 +208,30 @@ async def test_a_large_value_comes_as_a_fresh_beginning(here: StreamGateway, the
         assert await client.changes(1) == [("update", {"id": "m1"})]
 
 
+async def test_a_group_of_many_thousand_items_is_read_in_pages(here: StreamGateway) -> None:
+    await asyncio.gather(*(here.set("chat", "room", f"m{n}", n) for n in range(10_500)))
+    async with stream_client(here.port) as client:
+        assert sorted(await client.follow("chat", "room")) == list(range(10_500))
+
+
+async def test_a_group_that_is_too_large_for_a_message_has_no_beginning(cluster: StreamCluster) -> None:
+    here = await cluster.gateway(max_message_bytes=1000)
+    await here.set("chat", "room", "m1", "x" * 2000)
+    async with stream_client(here.port) as client:
+        await client.join("chat", "room")
+        await here.set("chat", "room", "m2", 2)
+        assert await client.changes(1) == [("create", 2)]
+
+
+async def test_what_strangers_publish_does_no_harm(here: StreamGateway, valkey: ValkeyServer) -> None:
+    async with stream_client(here.port) as client:
+        await client.follow("chat", "room")
+        for text in ("", "{", '{"timestamp":"x"}', "[]"):
+            assert valkey.execute("PUBLISH", "{iii}:stream-events:chat:room", text) == 1
+        await here.set("chat", "room", "m2", 2)
+        assert await client.changes(1) == [("create", 2)]
+
+
 async def test_large_messages_are_fragmented(here: StreamGateway) -> None:
     for n in range(5):
         await here.set("chat", "room", f"m{n}", "x" * 4_000_000)

@@ -75,7 +75,7 @@ async def test_hooks_of_one_gateway_guard_clients_of_another(shared_cluster: Clu
         async def guarded() -> bool:
             async with stream_client(two) as client:
                 await client.join(unique, "secret")
-                return (await client.next())["event"]["type"] == "unauthorized"
+                return bool((await client.next())["event"]["type"] == "unauthorized")
 
         await eventually(guarded)
         joins.clear()

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from iii_cluster.modules.engine import Engine
+from iii_cluster.protocol.errors import EngineError
 
 from .publisher import Notice, Publisher
 
@@ -90,3 +91,8 @@ class StreamAdapter:
 
 def array(values: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(values) + b"]"
+
+
+def too_large(limit: int) -> EngineError:
+    """Of the items of a group, together."""
+    return EngineError("STREAM_GET_GROUP_ERROR", f"the items have more than {limit} bytes together")

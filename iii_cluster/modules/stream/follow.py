@@ -10,7 +10,7 @@ from iii_cluster.modules.engine import Engine
 from iii_cluster.redis.commands import Commands
 
 from . import names
-from .adapter import Snapshot, StreamAdapter
+from .adapter import Snapshot, StreamAdapter, too_large
 from .provided import Provided
 
 _encode = msgspec.json.Encoder().encode
@@ -68,7 +68,11 @@ class Following:
     async def snapshot(self, stream: str, group: str, item: str | None, after: int) -> Snapshot:
         """Raises EngineError when a provider fails, and what the adapter raises."""
         provided = await self._provided.snapshot(stream, group, item, after)
-        return provided or await self._adapter.snapshot(stream, group, item, after)
+        snapshot = provided or await self._adapter.snapshot(stream, group, item, after)
+        limit = self._engine.settings.max_message_bytes
+        if len(snapshot.data) > limit:
+            raise too_large(limit)
+        return snapshot
 
 
 def sync(stream: str, group: str, item: str | None, snapshot: Snapshot) -> bytes:

@@ -11,7 +11,7 @@ from iii_cluster.modules.updates.turns import Turns
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
-from .adapter import StreamAdapter, array
+from .adapter import StreamAdapter, array, too_large
 from .inputs import (
     All,
     Changed,
@@ -133,7 +133,7 @@ class Store:
                 values += page
                 size += sum(map(len, page)) + len(page)
                 if size > self._max_message:
-                    raise ValueError(f"the items have more than {self._max_message} bytes together")
+                    raise too_large(self._max_message)
         except Exception as error:
             raise failed("STREAM_GET_GROUP_ERROR", error) from error
         return Raw(array(values))

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from iii_cluster.modules.engine import Engine
 from iii_cluster.modules.stream import names
-from iii_cluster.modules.stream.adapter import Snapshot, StreamAdapter, array
+from iii_cluster.modules.stream.adapter import Snapshot, StreamAdapter, array, too_large
 from iii_cluster.modules.stream.adoption import adopt
 from iii_cluster.modules.stream.publisher import Notice, Publisher
 from iii_cluster.modules.stream.scripts import DELETE, SET, SNAPSHOT, SWAP
@@ -95,10 +95,19 @@ class RedisStreams(StreamAdapter):
         reply = await self._commands.run(SNAPSHOT, keys, (after, MAX_AT_ONCE, *what), again=True)
         if item is not None:
             return Snapshot(reply[0], reply[1] if len(reply) > 1 and reply[1] is not None else b"null")
-        values = reply[1]
-        if not isinstance(values, list):
-            values = [value async for page in self.values(stream, group) for value in page]
+        values = reply[1] if isinstance(reply[1], list) else await self._many(stream, group)
         return Snapshot(reply[0], array(values))
+
+    async def _many(self, stream: str, group: str) -> list[bytes]:
+        limit = self._engine.settings.max_message_bytes
+        values: list[bytes] = []
+        size = 0
+        async for page in self.values(stream, group):
+            values += page
+            size += sum(map(len, page))
+            if size > limit:
+                raise too_large(limit)
+        return values
 
     async def groups(self, stream: str) -> Sequence[str]:
         found = await self._commands.execute(b"SMEMBERS", self._keys.groups(stream), again=True)
