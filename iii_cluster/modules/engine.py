@@ -96,8 +96,9 @@ class Engine(Protocol):
         """Call any function of the cluster, a module's too. `done` is called exactly once, unless forgotten; never
         before this returns. There is no time limit.
 
-        `once` names a delivery that another node may repeat after this one is lost: gateways that know the name pass
-        on how it ended, or will end, instead of calling the worker again.
+        `once` names a delivery that another node may take over after this one is lost: the gateway that serves it
+        remembers the name and how it ended. Who takes over asks `adopt` before it repeats anything: the repetition may
+        go to another gateway.
         """
 
     async def adopt(self, names: Collection[str], done: Callable[[str, bytes], None]) -> Adopted:
