@@ -191,12 +191,12 @@ class StreamListener:
             self._refuse_draining(connection)
 
     def _accept(self, connection: StreamConnection, context: bytes) -> None:
-        hooks, clients = self._module.hooks, self._clients
-        if hooks is None or clients is None or not connection.accept():
+        hooks, presence, clients = self._module.hooks, self._module.presence, self._clients
+        if hooks is None or presence is None or clients is None or not connection.accept():
             return
         self._handshaking.pop(connection, None)
         limit = self._module.config.max_subscriptions
-        session = self._sessions[connection] = Session(connection, clients.fanout, hooks, context, limit)
+        session = self._sessions[connection] = Session(connection, clients.fanout, hooks, presence, context, limit)
         connection.on_text = session.on_text
 
     def _refuse_draining(self, connection: StreamConnection) -> None:
@@ -206,6 +206,13 @@ class StreamListener:
     def _keep(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _prolong(self) -> None:
+        """Hooks were told that all clients left: so they do, and join again."""
+        presence = self._module.presence
+        if presence is not None and not await presence.prolong():
+            for connection in list(self._sessions):
+                connection.close(SERVICE_RESTART, "service restart")
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -224,6 +231,7 @@ class StreamListener:
         self.now = now
         if self._clients is not None:
             self._clients.check(now)
+            self._keep(self._loop.create_task(self._prolong()))
         for connection in [c for c, deadline in (*self._handshaking.items(), *self._closing.items()) if now > deadline]:
             connection.abort()
         for connection in [c for c in self._congested if c.stalled(now, self.settings.stall_timeout)]:

@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from iii_cluster.modules.stream.follow import unauthorized
 from iii_cluster.modules.stream.hooks import Hooks, HooksUnknown, Membership
+from iii_cluster.modules.stream.presence import Presence
 
 from .fanout import Fanout, Outlet, Subscription
 from .frames import text_frames
@@ -62,12 +63,16 @@ def read(payload: bytes) -> _Message | None:
 
 
 class Session:
-    def __init__(self, socket: Socket, fanout: Fanout, hooks: Hooks, context: bytes, max_subscriptions: int) -> None:
+    def __init__(
+        self, socket: Socket, fanout: Fanout, hooks: Hooks, presence: Presence, context: bytes, max_subscriptions: int
+    ) -> None:
         """`context`: what the auth function said of the client, JSON."""
         self.subscriptions: dict[str, Subscription] = {}
         self._socket = socket
         self._fanout = fanout
         self._hooks = hooks
+        self._presence = presence
+        self._departures: dict[str, str] = {}  # names of recorded ones, by subscription id
         self._context = Raw(context)
         self._max_subscriptions = max_subscriptions
         self._waiting: deque[_Message] = deque()
@@ -99,6 +104,8 @@ class Session:
         for subscription in left:
             self._fanout.leave(subscription)
         if not left or not tell or self._hooks.idle():
+            for subscription in left:
+                self._unrecord(subscription.id)
             return []
         return [asyncio.get_running_loop().create_task(self._tell_left(left))]
 
@@ -121,7 +128,7 @@ class Session:
     async def _ask_and_do(self, message: _Message) -> None:
         membership = self._membership(message.asked)
         if message.type == "leave":
-            await self._hooks.left(membership)
+            await self._hooks.left(membership, self._departures.get(membership.subscription_id, ""))
         elif not await self._hooks.may_join(membership, HOOKS_LIMIT):
             self._refuse(message.asked)
             return
@@ -132,19 +139,29 @@ class Session:
         if self._closed:
             return
         if message.type == "leave":
-            known = self.subscriptions.pop(asked.subscription_id, None)
-            if known is not None:
-                self._fanout.leave(known)
+            self._forget(asked.subscription_id)
             return
-        replaced = self.subscriptions.pop(asked.subscription_id, None)
-        if replaced is not None:
-            self._fanout.leave(replaced)
+        self._forget(asked.subscription_id)
         if len(self.subscriptions) >= self._max_subscriptions:
             self._refuse_more(asked)
             return
         subscription = Subscription(asked.subscription_id, asked.stream_name, asked.group_id, asked.id, self._socket)
         self.subscriptions[asked.subscription_id] = subscription
+        membership = self._membership(subscription)
+        if self._hooks.told_of_leaving(membership):
+            self._departures[subscription.id] = self._presence.joined(membership)
         self._fanout.join(subscription)
+
+    def _forget(self, id: str) -> None:
+        known = self.subscriptions.pop(id, None)
+        if known is not None:
+            self._fanout.leave(known)
+            self._unrecord(id)
+
+    def _unrecord(self, id: str) -> None:
+        departure = self._departures.pop(id, None)
+        if departure is not None:
+            self._presence.left(departure)
 
     def _refuse(self, asked: _Asked) -> None:
         self._socket.send(text_frames(unauthorized(asked.stream_name, asked.group_id, asked.id)))
@@ -166,4 +183,5 @@ class Session:
 
     async def _tell_left(self, subscriptions: list[Subscription]) -> None:
         for subscription in subscriptions:
-            await self._hooks.left(self._membership(subscription))
+            await self._hooks.left(self._membership(subscription), self._departures.get(subscription.id, ""))
+            self._unrecord(subscription.id)

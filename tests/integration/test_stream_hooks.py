@@ -222,6 +222,69 @@ class TestJoining:
         assert len(cluster.cluster.called("hook::stream:leave")) == 1
 
 
+class TestDeadGateways:
+    async def dead(self, cluster: StreamCluster, valkey: ValkeyServer) -> None:
+        """All leases have ended."""
+        for name in valkey.execute("ZRANGE", "{iii}:stream-gateways", 0, -1):
+            valkey.execute("ZADD", "{iii}:stream-gateways", 1, name)
+
+    async def test_hooks_are_told_of_the_clients_of_a_gateway_that_died(
+        self, cluster: StreamCluster, valkey: ValkeyServer
+    ) -> None:
+        hook(cluster, "stream:leave", None)
+        here = await cluster.gateway()
+        await cluster.shard()
+        async with stream_client(here.port) as client:
+            for n in range(3):
+                await client.follow("chat", "room", id=str(n))
+            await client.leave("chat", "room", id="0")
+            await eventually(lambda: valkey.execute("KEYS", "{iii}:stream-present:*"))
+            await self.dead(cluster, valkey)
+            await eventually(lambda: len(cluster.cluster.called("hook::stream:leave")) == 3)
+            left = [data["subscription_id"] for data in cluster.cluster.called("hook::stream:leave")]
+            assert left[0] == "0"
+            assert sorted(left) == ["0", "1", "2"]
+            assert not valkey.execute("KEYS", "{iii}:stream-present:*")
+            here.listener.tick(here.listener.now + 1)
+            assert await client.closed() == 1012
+        await eventually(lambda: len(here.listener) == 0)
+        assert len(cluster.cluster.called("hook::stream:leave")) == 3
+
+    async def test_what_a_living_gateway_tells_is_told_once_and_leaves_no_record(
+        self, cluster: StreamCluster, here: StreamGateway, valkey: ValkeyServer
+    ) -> None:
+        hook(cluster, "stream:leave", None)
+        async with stream_client(here.port) as client:
+            await client.follow("chat", "room", id="a")
+            await client.follow("chat", "room", id="b")
+            await client.leave("chat", "room", id="a")
+            await client.follow("chat", "room", id="c")
+            here.listener.tick(here.listener.now + 1)
+        await eventually(lambda: len(cluster.cluster.called("hook::stream:leave")) == 3)
+        await eventually(lambda: not valkey.execute("KEYS", "{iii}:stream-present:*"))
+
+    async def test_records_are_made_again_when_redis_has_lost_its_memory(
+        self, cluster: StreamCluster, here: StreamGateway, valkey: ValkeyServer
+    ) -> None:
+        hook(cluster, "stream:leave", None)
+        async with stream_client(here.port) as client:
+            await client.follow("chat", "room")
+            await eventually(lambda: valkey.execute("KEYS", "{iii}:stream-present:*"))
+            valkey.execute("FLUSHALL")
+            here.listener.tick(here.listener.now + 1)
+            await eventually(lambda: valkey.execute("KEYS", "{iii}:stream-present:*"))
+            await client.silent()
+        await eventually(lambda: len(cluster.cluster.called("hook::stream:leave")) == 1)
+
+    async def test_without_leave_hooks_nothing_is_recorded(
+        self, cluster: StreamCluster, here: StreamGateway, valkey: ValkeyServer
+    ) -> None:
+        hook(cluster, "stream:join", None)
+        async with stream_client(here.port) as client:
+            await client.follow("chat", "room")
+            assert not valkey.execute("KEYS", "{iii}:stream-present:*")
+
+
 class TestChangeTriggers:
     async def test_triggers_get_the_messages_that_clients_get(
         self, cluster: StreamCluster, here: StreamGateway

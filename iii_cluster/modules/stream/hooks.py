@@ -104,18 +104,28 @@ class Hooks:
                 return False
         return True
 
-    async def left(self, membership: Membership) -> None:
+    def told_of_leaving(self, membership: Membership) -> bool:
+        """Whether some hook wants to know when this one leaves."""
+        return any(True for _ in _of(self._leave, membership))
+
+    async def left(self, membership: Membership, departure: str = "") -> None:
+        """`departure` names what another process may tell of, too: a hook hears of it once."""
         data = _encode(membership)
         for trigger in _of(self._leave, membership):
-            await self._ask(trigger, data)
+            await self._ask(trigger, data, f"{departure}:{trigger.id}" if departure else "")
 
-    async def _ask(self, trigger: Trigger, data: bytes) -> bytes:
+    async def _ask(self, trigger: Trigger, data: bytes, once: str = "") -> bytes:
         """What a hook says, b"" if it fails: that refuses nothing."""
         if not await self._conditions.allow(trigger, data):
             return b""
         try:
             answer = await call(
-                self._engine, trigger.function, data, namespace=trigger.namespace, metadata=trigger.metadata
+                self._engine,
+                trigger.function,
+                data,
+                namespace=trigger.namespace,
+                metadata=trigger.metadata,
+                once=once,
             )
         except EngineError as error:
             self._failed(trigger.id, error)

@@ -15,9 +15,11 @@ from iii_cluster.modules.events.writer import EventWriter
 from iii_cluster.modules.module import Function, Module, Request, TriggerType
 
 from .adapter import StreamAdapter
+from .departures import Departures
 from .follow import Following
 from .hooks import Hooks
 from .inputs import Group, Item, Nothing, Send, SetItem, Stream, UpdateItem
+from .presence import Presence
 from .provided import Provided
 from .providers import Providers
 from .publisher import Publisher
@@ -66,9 +68,11 @@ class StreamModule(Module):
         self.config: StreamConfig = config
         self.hooks: Hooks | None = None  # in gateways, once begun
         self.following: Following | None = None  # likewise
+        self.presence: Presence | None = None  # likewise
         self._store: Store | None = None
         self._events: EventWriter | None = None
         self._dispatcher: Dispatcher | None = None
+        self._departures: Departures | None = None
 
     def functions(self) -> Mapping[str, Function[Any]]:
         functions: dict[str, Function[Any]] = {}
@@ -118,6 +122,8 @@ class StreamModule(Module):
         if engine.role is Role.SHARD:
             self._dispatcher = Dispatcher(engine, KIND, commands)
             await self._dispatcher.start()
+            self._departures = Departures(engine, commands, Hooks(engine, "", False))
+            self._departures.start()
             return
         settings = engine.settings
         self._events = EventWriter(engine, KIND, commands)
@@ -128,11 +134,17 @@ class StreamModule(Module):
         self._store = Store(adapter, publisher, provided, settings.max_message_bytes, settings.redis_outage_limit)
         self.hooks = Hooks(engine, self.config.auth_function or "", self.config.refuse_on_auth_error)
         self.following = Following(engine, commands, adapter, provided)
+        self.presence = Presence(engine, commands)
 
     async def shutdown(self) -> None:
+        if self._departures is not None:
+            await self._departures.stop()
+            self._departures = None
         if self._dispatcher is not None:
             await self._dispatcher.stop()
             self._dispatcher = None
+        if self.presence is not None:
+            await self.presence.close()
         if self._store is not None:
             await self._store.close()
 

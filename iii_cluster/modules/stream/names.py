@@ -47,3 +47,23 @@ def probe(prefix: str, node: str) -> str:
 def turn(prefix: str, stream: str, group: str, item: str) -> str:
     """Whose turn it is to write an item of a provider."""
     return f"{prefix}:stream-turn:{len(group.encode())}:{place(stream, group)}:{item}"
+
+
+def present(prefix: str, gateway: str) -> str:
+    """A hash: number of a subscription -> who has joined at a gateway."""
+    return f"{prefix}:stream-present:{gateway}"
+
+
+def gateways(prefix: str) -> str:
+    """Gateways whose clients are recorded."""
+    return f"{prefix}:stream-gateways"
+
+
+def dead(prefix: str) -> str:
+    """Those of them that have died."""
+    return f"{prefix}:stream-gateways-dead"
+
+
+def untold(prefix: str) -> str:
+    """Those of the dead whose clients' hooks are still to be told."""
+    return f"{prefix}:stream-gateways-untold"
