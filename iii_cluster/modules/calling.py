@@ -21,6 +21,10 @@ class HandlerError(EngineError):
         super().__init__(body.code, body.message)
         self.raw = raw
 
+    def body(self) -> bytes:
+        """Passed on as it came."""
+        return self.raw
+
 
 async def call(
     engine: Engine,
