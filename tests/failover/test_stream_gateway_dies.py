@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.cluster import Cluster
-from tests.support.raw import raw_worker
+from tests.support.eventually import eventually
+from tests.support.raw import Frame, known, raw_worker
 from tests.support.stream_client import stream_client
 
 PLACE = {"stream_name": "chat", "group_id": "room", "item_id": "m1"}
@@ -22,6 +23,26 @@ async def test_a_client_whose_gateway_was_killed_goes_on_at_another(own_cluster:
             assert await client.follow("chat", "room", "m1") == 1
             await worker.call("stream::set", {**PLACE, "data": 2})
             assert await client.changes(1) == [("update", 2)]
+
+
+async def test_leave_hooks_hear_of_the_clients_of_a_killed_gateway(own_cluster: Cluster) -> None:
+    one, two = own_cluster.gateways[:2]
+    left: list[Frame] = []
+    async with raw_worker(two.url) as worker:
+        await worker.register("left", left.append)
+        await known(worker, "left")
+        await worker.send("registertrigger", id="t", trigger_type="stream:leave", function_id="left", config={})
+
+        async def told() -> bool:
+            async with stream_client(one.ports["stream"]) as client:
+                await client.follow("chat", "room", id="probe")
+            return bool(left)
+
+        await eventually(told)
+        async with stream_client(one.ports["stream"]) as client:
+            await client.follow("chat", "room", id="last")
+            one.kill()
+            await eventually(lambda: left[-1]["data"]["subscription_id"] == "last", within=60)
 
 
 async def test_a_gateway_that_stops_sends_its_stream_clients_elsewhere(own_cluster: Cluster) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
-from tests.support.raw import Frame, RawWorker, known, raw_worker
+from tests.support.raw import CallFailed, Frame, RawWorker, known, raw_worker
 from tests.support.stream_client import stream_client
 
 
@@ -122,6 +124,19 @@ async def test_a_provider_on_one_gateway_serves_the_other(shared_cluster: Cluste
         await asyncio.gather(*calls)
         assert data == {"m1": {"n": 21}}
         assert [change for _type, change in await client.changes(20)] == [{"n": n} for n in range(2, 22)]
+
+
+async def test_an_error_of_a_provider_reaches_the_reader_as_it_is(shared_cluster: Cluster, unique: str) -> None:
+    error = {"code": "MINE", "message": "no", "stacktrace": "at line 1"}
+    async with (
+        raw_worker(shared_cluster.gateways[0].url) as provider,
+        raw_worker(shared_cluster.gateways[1].url) as caller,
+    ):
+        await provider.register(f"stream::get({unique})", lambda _frame: CallFailed(error))
+        await known(caller, f"stream::get({unique})")
+        with pytest.raises(CallFailed) as failed:
+            await caller.call("stream::get", place(unique))
+    assert failed.value.error == error
 
 
 async def test_a_provider_that_goes_leaves_the_stream_to_the_engine(shared_cluster: Cluster, unique: str) -> None:
