@@ -205,6 +205,7 @@ async def test_values_are_kept_as_they_were_written_but_for_whitespace(state: St
         ("clear", b"{}", "scope"),
         ("set", b'{"scope":"s","key":"k","value":1e999}', "value"),
         ("set", b'{"scope":"s","key":"k","value":[{"a":-1.5E+400}]}', "value"),
+        ("set", b'{"scope":"s","key":"k","value":1%s.5}' % (b"0" * 400), "value"),
         ("set", b'{"scope":"s","key":"k","value":NaN}', "malformed"),
         ("set", b'{"scope":"s","key":"\\ud800","value":1}', "state::set"),
     ],
@@ -217,6 +218,12 @@ async def test_bad_input_names_the_function_and_the_field(
     assert f"state::{function}" in error.message
     assert field in error.message
     assert await state.call("list_groups") == {"groups": []}
+
+
+@pytest.mark.parametrize("value", ["1e99", "1e-400", "0e999", '"1e999"', '"e0001"', "1" * 300, '"' + "1" * 300 + '"'])
+async def test_numbers_that_can_be_held_are_taken_however_they_look(state: StateGateway, value: str) -> None:
+    await state.raw("state::set", b'{"scope":"s","key":"k","value":%s}' % value.encode())
+    assert await state.raw("state::get", b'{"scope":"s","key":"k"}') == value.encode()
 
 
 async def test_names_have_a_limit(state: StateGateway) -> None:
@@ -261,7 +268,7 @@ async def test_an_updated_value_that_is_too_large_is_an_error(gateway_of: Make) 
 async def test_a_million_elements_can_be_listed(valkey: ValkeyServer, gateway_of: Make) -> None:
     state = await gateway_of()
     script = "for i = 1, 1000000 do redis.call('HSET', KEYS[1], 'key-' .. i, i) end"
-    await state.engine.commands.execute("EVAL", script, 1, "{iii}:state:s")
+    valkey.execute("EVAL", script, 1, "{iii}:state:s")
     turns = 0
 
     async def count() -> None:

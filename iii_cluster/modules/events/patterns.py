@@ -24,7 +24,9 @@ class Patterns:
         by_pattern: dict[Pattern, list[str]] = {}
         for trigger in triggers:
             old = before.get(trigger.id)
-            pattern = old[1] if old is not None and old[0] == trigger else self._kind.pattern(trigger)
+            pattern = (
+                old[1] if old is not None and (old[0] is trigger or old[0] == trigger) else self._kind.pattern(trigger)
+            )
             self._known[trigger.id] = trigger, pattern
             if pattern is not None:
                 by_pattern.setdefault(pattern, []).append(trigger.id)

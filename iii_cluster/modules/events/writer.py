@@ -1,5 +1,6 @@
 """The writing end of the outboxes, in gateways."""
 
+import math
 import time
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ class EventWriter:
         self._patterns = Patterns(kind)
         self._local: dict[str, tuple[Trigger, float]] = {}  # registered here a moment ago
         self._stale = True
+        self._until = math.inf  # when the first of these is to be forgotten
         self._watched: Watched = engine.watch(kind.name, self._changed)
 
     def registered(self, trigger: Trigger) -> None:
@@ -56,7 +58,7 @@ class EventWriter:
 
     def target(self, *parts: str) -> Target | None:
         """None when no trigger asks for events of these parts."""
-        if self._stale:
+        if self._stale or (self._local and time.monotonic() >= self._until):
             self._load()
         ids = self._patterns.matching(parts)
         if not ids and self._watched.known:
@@ -88,4 +90,5 @@ class EventWriter:
         }
         triggers |= {id: trigger for id, (trigger, _end) in self._local.items()}
         self._patterns.load(triggers.values())
-        self._stale = bool(self._local)
+        self._until = min((end for _trigger, end in self._local.values()), default=math.inf)
+        self._stale = False
