@@ -296,3 +296,33 @@ async def test_slots_that_move_to_and_fro_under_load_lose_and_repeat_nothing(val
         await on.emptied("q")
         for user in range(10):
             assert [data["n"] for data in seen if data["user"] == user] == list(range(100))
+
+
+async def test_a_lane_that_redis_refuses_goes_on_when_it_is_repaired(valkey: ValkeyServer) -> None:
+    async with queues(valkey.url, {"q": {"concurrency": 1}}) as on:
+        gate = Gate()
+        on.cluster.register("f", gate)
+        await on.enqueue("q", "f", 1)
+        await gate.holds(1)
+        key = "{iii}:queue:fn:q#0:delayed"
+        valkey.execute("SET", key, "no sorted set")
+        gate.let_go()
+        await on.enqueue("q", "f", 2)
+        await asyncio.sleep(0.1)
+        assert gate.seen == [1]
+        valkey.execute("DEL", key)
+        await gate.holds(1)
+        assert gate.seen == [1, 2]
+        gate.let_go()
+        await on.emptied("q")
+
+
+async def test_big_jobs_are_taken_a_few_at_a_time(valkey: ValkeyServer) -> None:
+    async with queues(valkey.url, {"q": {"concurrency": 20}, "one": {**FIFO, "concurrency": 20}}) as on:
+        sizes: list[int] = []
+        on.cluster.register("f", lambda data: sizes.append(len(data["text"])))
+        for queue in ("q", "one"):
+            for number in range(10):
+                await on.enqueue(queue, "f", {"user": number, "text": "x" * 2_000_000})
+            await on.emptied(queue)
+        assert sizes == [2_000_000] * 20

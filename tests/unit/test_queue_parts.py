@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iii_cluster.bus.envelopes import Trigger
-from iii_cluster.modules.imports import BadConfig, convert
+from iii_cluster.modules.imports import BadConfig
 from iii_cluster.modules.queue import retries
 from iii_cluster.modules.queue.adapter import Group, Job, Queue
 from iii_cluster.modules.queue.adapters.redis import partitions
 from iii_cluster.modules.queue.adapters.redis.keys import LaneKeys
-from iii_cluster.modules.queue.config import DEFAULT_QUEUE, Config, QueueConfig, queue_of
+from iii_cluster.modules.queue.config import DEFAULT_QUEUE, Config, QueueConfig, all_queues, queue_of
 from iii_cluster.modules.queue.names import group_queue, named_queue
 from iii_cluster.modules.queue.putting import message_group
 from iii_cluster.modules.queue.subscribers import DURABLE, SHARED, by_group, read
@@ -70,7 +70,7 @@ def test_lanes_of_a_topic_are_told_from_those_of_topics_with_similar_names() -> 
 @given(st.integers(1, 64), st.integers(0, 200))
 def test_the_lanes_of_a_queue_share_its_concurrency(parts: int, concurrency: int) -> None:
     queue = Queue(id=named_queue("q"), name="q", partitions=parts, concurrency=concurrency)
-    shares = [partitions.share(queue, lane) for lane in partitions.lanes_of(queue, ())]
+    shares = [partitions.share(queue, lane) for lane in partitions.lanes_of(queue, {})]
     assert sum(shares) == concurrency
     assert max(shares) - min(shares) <= 1
 
@@ -87,7 +87,7 @@ def test_jobs_of_a_message_group_have_one_lane() -> None:
 def test_lanes_of_an_earlier_configuration_are_served_until_they_are_empty() -> None:
     queue = Queue(id=named_queue("q", fifo=True), name="q", fifo=True, partitions=1, concurrency=4)
     known = ["fn:q#0", "fifo:q#0", "fifo:q#3", "fn:other#0", "topic:q#0", "fn:q"]
-    assert partitions.lanes_of(queue, known) == ["fifo:q#0", "fifo:q#3", "fn:q#0"]
+    assert partitions.lanes_of(queue, partitions.by_queue(known)) == ["fifo:q#0", "fifo:q#3", "fn:q#0"]
     assert [partitions.share(queue, lane) for lane in ("fifo:q#0", "fifo:q#3", "fn:q#0")] == [4, 1, 1]
 
 
@@ -126,9 +126,9 @@ def test_waiting_times_saturate_instead_of_overflowing() -> None:
 
 
 def test_the_default_queue_is_always_there_and_can_be_configured() -> None:
-    assert Config().all_queues() == {DEFAULT_QUEUE: QueueConfig()}
-    configured = Config(queue_configs={DEFAULT_QUEUE: QueueConfig(concurrency=1)})
-    assert configured.all_queues()[DEFAULT_QUEUE].concurrency == 1
+    assert all_queues(Config()) == {DEFAULT_QUEUE: QueueConfig()}
+    assert all_queues(Config(queue_configs={DEFAULT_QUEUE: {"concurrency": 1}}))[DEFAULT_QUEUE].concurrency == 1
+    assert all_queues(Config(queue_configs={"q": None}))["q"] == QueueConfig()
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,15 @@ def test_the_default_queue_is_always_there_and_can_be_configured() -> None:
     ],
 )
 def test_queues_that_make_no_sense_are_refused(queue: dict[str, object], said: str) -> None:
-    with pytest.raises(BadConfig, match=said):
-        convert({"queue_configs": {"q": queue}}, Config)
+    with pytest.raises(BadConfig, match=said) as refused:
+        all_queues(Config(queue_configs={"q": queue}))
+    assert refused.value.place[:2] == ("queue_configs", "q")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 1025])
+def test_queues_need_a_name_that_can_be_stored(name: str) -> None:
+    with pytest.raises(BadConfig, match="name of a queue"):
+        all_queues(Config(queue_configs={name: {}}))
 
 
 def test_every_documented_key_of_a_queue_is_known() -> None:
@@ -164,7 +171,7 @@ def test_every_documented_key_of_a_queue_is_known() -> None:
         "timeout_ms": 1500,
         "delay_ms": 30,
     }
-    config = convert({"queue_configs": {"q": everything}}, Config).all_queues()["q"]
+    config = all_queues(Config(queue_configs={"q": everything}))["q"]
     queue = queue_of("q", config, 300.0)
     assert (queue.fifo, queue.max_retries, queue.concurrency, queue.partitions) == (True, 5, 4, 2)
     assert (queue.timeout, queue.backoff_ms, queue.max_priority, queue.priority_field) == (1.5, 10, 9, "p")

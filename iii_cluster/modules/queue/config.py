@@ -1,10 +1,11 @@
 """`config:` of the queue module."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from iii_cluster.modules.adapters import AdapterChoice
+from iii_cluster.modules.imports import BadConfig, convert
 
 from .adapter import Queue
 from .names import named_queue
@@ -42,17 +43,20 @@ class QueueConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """`queue_configs` by name; see `all_queues`."""
+
     adapter: AdapterChoice | None = None
-    queue_configs: dict[str, QueueConfig] = field(default_factory=dict)
+    queue_configs: dict[str, dict[str, Any] | None] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for name in self.queue_configs:
-            if not name or len(name.encode()) > MAX_NAME:
-                raise ValueError(f"the name of a queue has 1 to {MAX_NAME} bytes")
 
-    def all_queues(self) -> dict[str, QueueConfig]:
-        """With the one that is always there."""
-        return {DEFAULT_QUEUE: QueueConfig(), **self.queue_configs}
+def all_queues(config: Config) -> dict[str, QueueConfig]:
+    """The named queues, with the one that is always there. Raises BadConfig, which says where."""
+    queues = {DEFAULT_QUEUE: QueueConfig()}
+    for name, said in config.queue_configs.items():
+        if not name or len(name.encode()) > MAX_NAME:
+            raise BadConfig(f"the name of a queue has 1 to {MAX_NAME} bytes", "queue_configs", name)
+        queues[name] = convert(said or {}, QueueConfig, "queue_configs", name)
+    return queues
 
 
 def queue_of(name: str, config: QueueConfig, handler_timeout: float) -> Queue:

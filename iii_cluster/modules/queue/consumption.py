@@ -19,7 +19,7 @@ from .delivery import GroupDelivery, NamedDelivery
 from .names import NUDGE_KIND, group_queue, lane_key
 from .subscribers import DURABLE, SHARED, Subscription, by_group
 
-GATHERING = 0.02  # seconds from one look at all triggers to the next
+SHARE = 0.1  # of the time that looking at all triggers may take
 SLOW_TICK = 10.0  # seconds between looks at lanes and groups that nobody told of
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Consumption:
         self._read: dict[str, tuple[Trigger, Subscription | None]] = {}  # by trigger id
         self._groups: set[Group] = set()  # with triggers
         self._gathering: asyncio.TimerHandle | None = None
-        self._looked = 0.0
+        self._look_again = 0.0  # not before then
         self._ended = False
         self._watched = [engine.watch(type, self._triggers_changed) for type in (SHARED, DURABLE)]
         engine.on_nudge(NUDGE_KIND, self._nudged)
@@ -80,7 +80,7 @@ class Consumption:
 
     def _triggers_changed(self) -> None:
         if self._gathering is None and not self._ended:
-            self._gathering = asyncio.get_running_loop().call_at(self._looked + GATHERING, self._look)
+            self._gathering = asyncio.get_running_loop().call_at(self._look_again, self._look)
 
     async def _tick(self) -> None:
         """Lanes of an earlier configuration; groups whose gateway died before it could tell of them."""
@@ -102,7 +102,7 @@ class Consumption:
     def _look(self) -> None:
         """Which groups have triggers now, and how they want to be served."""
         self._gathering = None
-        self._looked = asyncio.get_running_loop().time()
+        began = asyncio.get_running_loop().time()
         groups = by_group(self._subscriptions())
         self._groups = {queue.group for queue, _triggers in groups.values() if queue.group is not None}
         for id, (queue, triggers) in groups.items():
@@ -116,6 +116,8 @@ class Consumption:
             if queue.group is not None and id not in groups:
                 self._pause(id, queue)
         self._reconcile()
+        ended = asyncio.get_running_loop().time()
+        self._look_again = ended + (ended - began) / SHARE
 
     def _pause(self, id: str, queue: Queue) -> None:
         """Its jobs wait until somebody is there again; a consumer stays for those under way."""

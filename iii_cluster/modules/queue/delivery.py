@@ -14,7 +14,7 @@ from .adapter import Ended, Job
 class Attempt:
     """Under way from the moment it is made. `condition` "" is none; `metadata` is the trigger's."""
 
-    __slots__ = ("_arguments", "_ended", "_engine", "_invocation", "_timer")
+    __slots__ = ("_arguments", "_ended", "_engine", "_function", "_invocation", "_timer")
 
     def __init__(
         self,
@@ -31,7 +31,8 @@ class Attempt:
     ) -> None:
         self._engine = engine
         self._ended = ended
-        self._arguments = (job, name, function, namespace, metadata)
+        self._function = function
+        self._arguments: tuple[Job, str, str, bytes] | None = (job, name, namespace, metadata)  # of the call to come
         self._timer = asyncio.get_running_loop().call_later(timeout, self._late, timeout)
         if condition:
             self._invocation: Invocation = engine.invoke(condition, job.data, self._decided, namespace=namespace)
@@ -43,9 +44,11 @@ class Attempt:
         self._invocation.forget()
 
     def _call(self) -> None:
-        job, name, function, namespace, metadata = self._arguments
+        assert self._arguments is not None
+        job, name, namespace, metadata = self._arguments
+        self._arguments = None
         self._invocation = self._engine.invoke(
-            function,
+            self._function,
             job.data,
             self._done,
             namespace=namespace,
@@ -68,8 +71,7 @@ class Attempt:
 
     def _late(self, timeout: float) -> None:
         self._invocation.forget()
-        function = self._arguments[2]
-        self._ended(errors.error_body(errors.TIMEOUT, f"{function} did not answer within {timeout:g} s"))
+        self._ended(errors.error_body(errors.TIMEOUT, f"{self._function} did not answer within {timeout:g} s"))
 
 
 class NamedDelivery:

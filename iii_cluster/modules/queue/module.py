@@ -15,7 +15,7 @@ from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
 from .adapter import Adapter
-from .config import MAX_NAME, Config, QueueConfig, queue_of
+from .config import MAX_NAME, Config, all_queues, queue_of
 from .consumption import Consumption
 from .groups import Groups
 from .management import Management
@@ -38,6 +38,7 @@ class QueueModule(Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self._configs = all_queues(config)
         self._putting = Putting()
         self._management = Management()
         self._adapter: Adapter | None = None
@@ -66,15 +67,14 @@ class QueueModule(Module):
     async def initialize(self, engine: Engine) -> None:
         kind, config = load_adapter(type(self), self.config.adapter)
         adapter: Adapter = kind(config, engine)
-        configs: dict[str, QueueConfig] = self.config.all_queues()
-        queues = {name: queue_of(name, of, engine.settings.handler_timeout) for name, of in configs.items()}
+        queues = {name: queue_of(name, of, engine.settings.handler_timeout) for name, of in self._configs.items()}
         await adapter.start()
         self._adapter = adapter
         if engine.role is Role.SHARD:
             self._consumption = Consumption(engine, adapter, queues)
             return
         self._groups = Groups(engine, adapter)
-        self._putting.begin(adapter, configs, queues)
+        self._putting.begin(adapter, self._configs, queues)
         self._management.begin(adapter, queues, self._groups)
 
     async def shutdown(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
+from redis.exceptions import RedisError
 
 from iii_cluster.cluster.map import Role
 from iii_cluster.modules.engine import Engine
@@ -42,14 +43,14 @@ class RedisAdapter:
         self._engine = engine
         self._commands = engine.commands_of(config.redis_url) if config.redis_url else engine.commands
         self._prefix = engine.prefix
-        self._known: set[str] = set()  # lanes, as of the last look
+        self._known: dict[str, list[str]] = {}  # lanes by queue id, as of the last look
         self._indexer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         if self._engine.role is Role.SHARD:
             try:
-                self._known = await self._lanes()
-            except Unavailable as error:
+                self._known = partitions.by_queue(await self._lanes())
+            except (Unavailable, RedisError) as error:
                 logger.warning("action=lanes_unknown error=%s", error)
             self._indexer = asyncio.get_running_loop().create_task(self._follow_lanes())
 
@@ -62,8 +63,8 @@ class RedisAdapter:
         while True:
             await asyncio.sleep(INDEX_POLL)
             try:
-                self._known = await self._lanes()
-            except Unavailable:
+                self._known = partitions.by_queue(await self._lanes())
+            except (Unavailable, RedisError):
                 continue
 
     async def _lanes(self) -> set[str]:
@@ -138,7 +139,9 @@ class RedisAdapter:
 
     async def _lanes_of(self, of: Of) -> list[str]:
         known = await self._lanes()
-        return partitions.topic_lanes(of, known) if isinstance(of, str) else partitions.lanes_of(of, known)
+        if isinstance(of, str):
+            return partitions.topic_lanes(of, known)
+        return partitions.lanes_of(of, partitions.by_queue(known))
 
     async def stats(self, of: Of) -> Stats:
         depth = delayed = dead = 0

@@ -23,6 +23,7 @@ from .lane import LEASE, Lane, Result, Taken, Turn
 from .partitions import is_fifo, share
 
 POLL = 5.0  # seconds until an idle lane is looked at though nobody said that there is anything
+MAX_POLL = 15.0  # seconds, of a lane that has been idle for long
 ADOPTION = 1.0  # seconds between questions after deliveries that some gateway did not answer for
 RETRY = 0.5  # seconds between attempts to read a lane that Redis refuses
 
@@ -59,12 +60,14 @@ class RedisConsumer:
         self._number = 0  # of the last turn
         self._loop = asyncio.get_running_loop()
         self._wakeup = asyncio.Event()
+        self._poll = POLL
         self._deliveries: dict[str, Delivery] = {}  # by job id
         self._outage = Outage(logger, "queue_lane")
         self._core = Lane(self, self._limit(), self._loop.time())
         self._tasks = [self._loop.create_task(self._run())]
 
     def wake(self) -> None:
+        self._poll = POLL
         self._core.woken()
         self._wakeup.set()
 
@@ -113,32 +116,40 @@ class RedisConsumer:
                 turn = self._core.turn(self._loop.time())
                 if turn is None:
                     await self._rest()
-                else:
-                    await self._exchange(turn)
+                elif not await self._exchange(turn):
+                    self._core.lost()
+                    self._core.found([taken for taken, _lease in await self._load()])
         except Fenced:
             logger.info("action=lane_fenced lane=%r token=%d", self._lane, self._token)
+        except Exception:
+            logger.exception("action=lane_failed lane=%r", self._lane)
+            raise
 
     async def _rest(self) -> None:
         """Until something happens, or the core wants to be asked again."""
         now = self._loop.time()
-        poll = now + POLL * random.uniform(0.8, 1.2)
+        poll = now + self._poll * random.uniform(0.8, 1.2)
         wakes = self._core.wakes()
         try:
             async with asyncio.timeout_at(poll if wakes is None else min(poll, wakes)):
                 await self._wakeup.wait()
         except TimeoutError:
             if self._loop.time() >= poll:
+                self._poll = min(self._poll * 1.5, MAX_POLL)
                 self._core.woken()
 
-    async def _exchange(self, turn: Turn) -> None:
+    async def _exchange(self, turn: Turn) -> bool:
+        """Whether Redis is known to have done it."""
         try:
             reply = await self._send(turn)
-        except (Unavailable, RedisError) as error:
+        except Unavailable as error:
+            self._outage.failed(self._loop.time(), error)
+            return False
+        except RedisError as error:
             _check_fence(error)
             self._outage.failed(self._loop.time(), error)
-            self._core.lost()
-            self._core.found([taken for taken, _lease in await self._load()])
-            return
+            await asyncio.sleep(RETRY)
+            return False
         self._outage.worked(self._loop.time())
         due_in, waiting = int(reply[0]), int(reply[1])
         due = None if due_in < 0 else self._loop.time() + due_in / 1000
@@ -146,6 +157,7 @@ class RedisConsumer:
         for result in turn.results:
             if result.error and result.delay is None:
                 self._log_dead(result)
+        return True
 
     def _send(self, turn: Turn) -> "asyncio.Future[Any]":
         done: list[Argument] = []
@@ -179,7 +191,6 @@ class RedisConsumer:
                 self._outage.failed(self._loop.time(), error)
                 await asyncio.sleep(RETRY)
                 continue
-            self._outage.worked(self._loop.time())
             self._number = int(reply[0])
             now = self._loop.time()
             leases = {reply[at]: now + int(reply[at + 3]) / 1000 for at in range(1, len(reply), 4)}

@@ -7,7 +7,7 @@ results gather for the next. A turn whose reply was lost is made good by reading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from iii_cluster.modules.queue.adapter import Job
 
@@ -28,6 +28,10 @@ class Taken(Struct, frozen=True):
     def attempt(self) -> str:
         """Names the attempt under way, among all the job ever had."""
         return f"{self.redriven}.{self.failures + 1}" if self.redriven else str(self.failures + 1)
+
+    def delivered(self) -> "Taken":
+        """Without the payload, which others hold now."""
+        return Taken(structs.replace(self.job, data=b""), self.failures, self.redriven)
 
 
 class Result(Struct, frozen=True):
@@ -152,7 +156,7 @@ class Lane:
                 self._start(taken)
 
     def _start(self, taken: Taken) -> None:
-        self._running[taken.job.id] = taken
+        self._running[taken.job.id] = taken.delivered()
         self._effects.deliver(taken)
 
     # Taking over
@@ -168,7 +172,7 @@ class Lane:
         """
         for id in serving:
             if id in self._unclear:
-                self._running[id] = self._unclear.pop(id)[0]
+                self._running[id] = self._unclear.pop(id)[0].delivered()
         for id, error in ended.items():
             if id in self._unclear:
                 self._results[id] = self._result(self._unclear.pop(id)[0], error)

@@ -1,6 +1,6 @@
 """How a queue is divided into lanes, and its jobs and its concurrency among them. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from zlib import crc32
 
 from iii_cluster.modules.queue.adapter import Group, Job, Queue
@@ -39,13 +39,24 @@ def lane_of(queue: Queue, job: Job) -> str:
     return lane_id(queue.id, crc32(key.encode()) % queue.partitions)
 
 
-def lanes_of(queue: Queue, known: Collection[str]) -> list[str]:
-    """All lanes that may have jobs of a queue: those it has now, and known ones from when it was divided otherwise."""
+def by_queue(lanes: Collection[str]) -> dict[str, list[str]]:
+    """Lanes by the id of their queue."""
+    found: dict[str, list[str]] = {}
+    for lane in sorted(lanes):
+        found.setdefault(parted(lane)[0], []).append(lane)
+    return found
+
+
+def lanes_of(queue: Queue, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """All lanes that may have jobs of a queue: those it has now, and known ones from when it was divided otherwise.
+
+    `known` is what `by_queue` returned.
+    """
     if queue.group is not None:
         return [lane_id(queue.id)]
     lanes = [lane_id(queue.id, number) for number in range(queue.partitions)]
-    ids = {named_queue(queue.name, fifo=fifo) for fifo in (False, True)}
-    return lanes + sorted(lane for lane in known if parted(lane)[0] in ids and lane not in lanes)
+    ids = [named_queue(queue.name, fifo=fifo) for fifo in (True, False)]
+    return lanes + [lane for id in ids for lane in known.get(id, ()) if lane not in lanes]
 
 
 def topic_lanes(topic: str, known: Collection[str]) -> list[str]:

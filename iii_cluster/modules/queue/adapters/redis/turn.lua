@@ -9,6 +9,7 @@
 -- Reply {ms until the next delayed job is due or -1, jobs left in waiting, id, job, tries or false, id, ...}
 -- Jobs that are not active any more are left alone. Error FENCED: there is an owner with a higher token,
 -- or the owner has given this turn up.
+local MAX_BYTES = 4 * 1024 * 1024 -- of the jobs of one turn
 local token, number = string.match(redis.call('GET', KEYS[1]) or '0 0', '(%d+) (%d+)')
 token, number = tonumber(token), tonumber(number)
 if tonumber(ARGV[1]) < token or (tonumber(ARGV[1]) == token and tonumber(ARGV[4]) <= number) then
@@ -67,15 +68,19 @@ local want = tonumber(ARGV[3])
 if ARGV[6] == '1' and (redis.call('ZCARD', KEYS[6]) > 0 or redis.call('ZCARD', KEYS[5]) > 0) then
   want = 0
 end
-if want > 0 then
-  for _, id in ipairs(redis.call('LPOP', KEYS[4], want) or {}) do
-    local job = redis.call('HGET', KEYS[2], id)
-    if job then
-      redis.call('ZADD', KEYS[6], lease, id)
-      reply[#reply + 1] = id
-      reply[#reply + 1] = job
-      reply[#reply + 1] = redis.call('HGET', KEYS[3], id)
-    end
+local bytes = 0
+while want > 0 and bytes < MAX_BYTES do
+  local id = redis.call('LPOP', KEYS[4])
+  if not id then
+    break
+  end
+  local job = redis.call('HGET', KEYS[2], id)
+  if job then
+    redis.call('ZADD', KEYS[6], lease, id)
+    reply[#reply + 1] = id
+    reply[#reply + 1] = job
+    reply[#reply + 1] = redis.call('HGET', KEYS[3], id)
+    want, bytes = want - 1, bytes + #job
   end
 end
 local next = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')

@@ -9,6 +9,7 @@
 -- Reply {ms until the next delayed group is due or -1, groups left, id, job, tries or false, id, ...}
 -- Jobs that are not active any more are left alone. Error FENCED: there is an owner with a higher token,
 -- or the owner has given this turn up.
+local MAX_BYTES = 4 * 1024 * 1024 -- of the jobs of one turn
 local token, number = string.match(redis.call('GET', KEYS[1]) or '0 0', '(%d+) (%d+)')
 token, number = tonumber(token), tonumber(number)
 if tonumber(ARGV[1]) < token or (tonumber(ARGV[1]) == token and tonumber(ARGV[4]) <= number) then
@@ -75,20 +76,23 @@ end
 
 local reply = {-1, 0}
 local want = tonumber(ARGV[3])
-if want > 0 then
-  local ready = redis.call('ZPOPMIN', KEYS[4], want)
-  for i = 1, #ready, 2 do
-    local id = redis.call('LINDEX', KEYS[11] .. ready[i], 0)
-    local job = id and redis.call('HGET', KEYS[2], id)
-    if job then
-      redis.call('ZADD', KEYS[6], lease, id)
-      redis.call('HDEL', KEYS[10], id)
-      reply[#reply + 1] = id
-      reply[#reply + 1] = job
-      reply[#reply + 1] = redis.call('HGET', KEYS[3], id)
-    elseif id then
-      advance(ready[i], id)
-    end
+local bytes = 0
+while want > 0 and bytes < MAX_BYTES do
+  local group = redis.call('ZPOPMIN', KEYS[4])[1]
+  if not group then
+    break
+  end
+  local id = redis.call('LINDEX', KEYS[11] .. group, 0)
+  local job = id and redis.call('HGET', KEYS[2], id)
+  if job then
+    redis.call('ZADD', KEYS[6], lease, id)
+    redis.call('HDEL', KEYS[10], id)
+    reply[#reply + 1] = id
+    reply[#reply + 1] = job
+    reply[#reply + 1] = redis.call('HGET', KEYS[3], id)
+    want, bytes = want - 1, bytes + #job
+  elseif id then
+    advance(group, id)
   end
 end
 local next = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
