@@ -20,15 +20,13 @@ class ModuleFunctions:
     def __init__(self, core: GatewayCore, host: ModuleHost) -> None:
         self._backpressure = core.backpressure
         self._host = host
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[Call, asyncio.Task[None]] = {}
         for name in host.functions:
             core.builtins[name] = self._start
 
     def _start(self, call: Call, done: Done) -> None:
         self._backpressure.to_module(call.feeder, call.size)
-        task = asyncio.create_task(self._run(call, done))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[call] = asyncio.create_task(self._run(call, done))
 
     async def _run(self, call: Call, done: Done) -> None:
         size = call.size
@@ -44,12 +42,13 @@ class ModuleFunctions:
             log.exception("action=module_function_failed function=%s", call.function)
             error = errors.error_body(errors.INTERNAL_ERROR, f"{call.function} failed, see the gateway's log")
         finally:
+            del self._running[call]
             self._backpressure.module_done(size)
             done(result, error)
 
     def cancel(self) -> None:
         """The modules are gone: end what still runs."""
-        for task in self._running:
+        for task in self._running.values():
             task.cancel()
 
 
