@@ -105,13 +105,6 @@ class Deliveries:
             del self._by_name[delivery.name]
         return delivery
 
-    # -- nodes
-
-    def node_lost(self, node: str) -> None:
-        """Nobody waits there any more."""
-        for delivery in self.under_way.values():
-            delivery.askers = [asker for asker in delivery.askers if asker[0] != node]
-
     def reincarnate(self, old: str, new: str) -> None:
         """This gateway goes on under a new node id; others count what they sent to the old one as lost."""
         self._node = new
