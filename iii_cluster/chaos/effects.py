@@ -122,14 +122,14 @@ class Viewing(Struct, tag="viewing", kw_only=True):
 
 
 class Shown(Struct, tag="shown", kw_only=True):
-    """A message as a stream client had it; of a `sync` of several items each one is noted."""
+    """A message as a stream client had it; of a `sync` each item is noted that is in it, or was there before."""
 
     viewing: int
     at: float
     item: str
     event: str  # "sync", "create", "update", "delete"
     timestamp: int
-    v: int | None  # None where there was no item
+    v: int | None  # None where there is none
 
 
 class View(Struct, tag="view", kw_only=True):

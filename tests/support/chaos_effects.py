@@ -105,7 +105,7 @@ class Effects(Story):
     def show(
         self,
         at: float,
-        v: int,
+        v: int | None,
         event: str = "update",
         *,
         timestamp: int = 0,

@@ -118,27 +118,44 @@ def test_a_change_told_twice_on_a_connection_is_found(story: Effects) -> None:
 
 def test_changes_told_in_the_wrong_order_are_found(story: Effects) -> None:
     for at, value in ((5, 1), (6, 3), (7, 2)):
+        story.count(4 + value / 10, value, took=0.01)
         story.notice(at, value)
     assert broken(story) == [counts.TOLD_ONCE]
 
 
+def left_out(story: Effects, at: float = 5.5) -> None:
+    """The second of three changes, made at that time."""
+    story.count(5, 1)
+    story.notice(5.1, 1)
+    story.count(at, 2)
+    story.count(9, 3)
+    story.notice(9.1, 3)
+
+
 def test_a_change_that_was_left_out_is_found(story: Effects) -> None:
-    story.notice(5, 1)
-    story.notice(6, 3)
-    assert broken(story) == [counts.TOLD]
+    left_out(story)
+    found = check(story.history)
+    assert [violation.check for violation in found] == [counts.TOLD]
+    assert found[0].text == "owner-1 was never told k = 2, but 3 at 9.10 s"
 
 
 def test_a_change_may_be_left_out_at_a_gateway_that_was_hit(story: Effects) -> None:
-    story.notice(5, 1)
-    story.notice(9, 3)
+    left_out(story)
     story.fault("network-cut", 6, 8, "gateway-1")
     assert broken(story) == []
 
 
+def test_a_change_made_before_the_trigger_was_known_may_be_left_out(story: Effects) -> None:
+    story.history.registrations[0].confirmed = 4.0
+    left_out(story, at=5.9)
+    assert broken(story) == []
+    story.history.registrations[0].confirmed = 3.8
+    assert broken(story) == [counts.TOLD]
+
+
 @pytest.mark.parametrize("kind", ["shard-kill", "leader-freeze", "redis-kill"])
 def test_no_other_fault_excuses_a_change_that_was_left_out(story: Effects, kind: str) -> None:
-    story.notice(5, 1)
-    story.notice(9, 3)
+    left_out(story)
     story.fault(kind, 6, 8, "victim")
     assert broken(story) == [counts.TOLD]
 

@@ -1,9 +1,15 @@
 import asyncio
 import random
+from typing import Any
+
+import pytest
 
 from iii_cluster.chaos.history import OK, OPEN, UNANSWERED, Call
 from iii_cluster.chaos.limits import GIVE_UP
+from iii_cluster.chaos.load import churn
+from iii_cluster.chaos.load.churn import Visitor
 from iii_cluster.chaos.load.door import Backoff
+from iii_cluster.chaos.load.names import Names
 from iii_cluster.chaos.load.pending import Pending
 
 
@@ -72,3 +78,33 @@ def test_workers_come_back_after_about_a_second_and_then_more_slowly() -> None:
         assert 1.4 <= backoff.wait() <= 2.6
         backoff.reset()
         assert 0.7 <= backoff.wait() <= 1.3
+
+
+class Guest:
+    """A client that leaves slowly."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, Any] = {}
+        self.triggers: dict[str, Any] = {}
+        self.leaving = asyncio.Event()
+        self.ended = False
+
+    async def run(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+    async def leave(self, *, abruptly: bool) -> None:
+        self.leaving.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_visitor_whose_leaving_is_cut_short_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(churn, "KEEP", (0.0, 0.0))
+    guest: Any = Guest()
+    visiting = asyncio.create_task(Visitor(lambda _name: guest, Names(1), 0, random.Random(1), "type").run())
+    await guest.leaving.wait()
+    visiting.cancel()
+    await asyncio.gather(visiting, return_exceptions=True)
+    assert guest.ended

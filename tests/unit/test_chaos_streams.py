@@ -97,6 +97,15 @@ def test_a_sync_makes_up_for_what_was_left_out(story: Effects) -> None:
     assert broken(story) == []
 
 
+def test_a_sync_without_the_item_makes_up_for_it_too(story: Effects) -> None:
+    for v in (1, 2, 3):
+        story.change(4 + v, v)
+    story.show(5.1, 1)
+    story.show(6.5, None, "sync")
+    story.show(7.1, 3)
+    assert broken(story) == []
+
+
 def test_changes_may_be_left_out_between_two_connections_and_at_a_gateway_that_was_hit(story: Effects) -> None:
     for v in range(1, 8):
         story.change(4 + v, v)
@@ -164,6 +173,7 @@ def test_a_client_forgets_what_is_not_in_a_sync(viewer: Viewer) -> None:
     viewer.received(sync(1, ("a/1", 1), ("a/2", 5)))
     viewer.received(sync(2, ("a/2", 6)))
     assert viewer.items == {"a/2": 6}
+    assert [(one.item, one.v) for one in viewer._recorder.history.shown[2:]] == [("a/1", None), ("a/2", 6)]
 
 
 # Messages

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from iii_cluster.chaos.effects import Count, Noticed
-from iii_cluster.chaos.history import FOREVER, OPEN, end
-from iii_cluster.chaos.limits import EVENT
+from iii_cluster.chaos.history import OPEN, Connection, end
+from iii_cluster.chaos.limits import BARRIER, EVENT
 
 from .evidence import Evidence
 from .reach import Reach
@@ -68,24 +68,38 @@ def _noticed(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
         told[one.connection, one.key].append(one)
     for (number, key), changes in told.items():
         connection = evidence.connections[number]
-        values = {change.value for change in changes}
-        for before, after in itertools.pairwise(changes):
-            if evidence.forgot(before.at - EVENT, after.at):  # it may have been told after the loss, not written
-                continue
-            if after.value <= before.value:
-                text = f"{connection.client} was told {key} = {after.value} after {before.value}"
-                yield Violation(check=TOLD_ONCE, at=after.at, text=text)
-                continue
-            missing = next((value for value in range(before.value + 1, after.value) if value not in values), None)
-            if missing is not None and not reach.disturbed(connection, before.at, after.at):
-                text = f"{connection.client} was told {key} = {after.value} after {before.value}, and never {missing}"
-                yield Violation(check=TOLD, at=after.at, text=text)
-        last = changes[-1]
-        finals = [one.value for one in evidence.history.totals if one.key == key and one.value is not None]
-        untold = finals and connection.closed == OPEN and last.value < min(finals)
-        if untold and not reach.disturbed(connection, last.at, FOREVER) and not evidence.forgot(last.at, FOREVER):
-            text = f"{connection.client} was told {key} = {last.value} and nothing later, up to {min(finals)}"
-            yield Violation(check=TOLD, at=last.at, text=text)
+        yield from _in_order(evidence, connection, key, changes)
+        yield from _all(evidence, reach, connection, key, changes)
+
+
+def _in_order(evidence: Evidence, connection: Connection, key: str, changes: Sequence[Noticed]) -> Iterator[Violation]:
+    for before, after in itertools.pairwise(changes):
+        if evidence.forgot(before.at - EVENT, after.at):  # it may have been told after the loss, not written
+            continue
+        if after.value <= before.value:
+            text = f"{connection.client} was told {key} = {after.value} after {before.value}"
+            yield Violation(check=TOLD_ONCE, at=after.at, text=text)
+
+
+def _all(
+    evidence: Evidence, reach: Reach, connection: Connection, key: str, changes: Sequence[Noticed]
+) -> Iterator[Violation]:
+    """Every change that was made while the trigger was surely known, before one that was told, or before the end."""
+    known = [one.confirmed for one in evidence.history.registrations if one.connection == connection.id]
+    since = end(min(known, default=OPEN)) + BARRIER
+    values = {change.value for change in changes}
+    to_the_end = evidence.ended and connection.closed == OPEN
+    for count in evidence.history.counts:
+        if count.key != key or count.read or count.value is None or count.at < since or count.value in values:
+            continue
+        later = [change for change in changes if change.at > count.at and change.value > count.value]
+        if not later and not to_the_end:
+            continue
+        until = later[0].at if later else evidence.history.ended
+        if not reach.disturbed(connection, count.at, until) and not evidence.forgot(count.at - EVENT, until):
+            instead = f"but {later[0].value} at {until:.2f} s" if later else "nor anything later"
+            text = f"{connection.client} was never told {key} = {count.value}, {instead}"
+            yield Violation(check=TOLD, at=count.at, text=text)
 
 
 def _ended(evidence: Evidence, count: Count) -> float:

@@ -84,7 +84,9 @@ class Visitor:
         try:
             await asyncio.sleep(self._rng.uniform(*KEEP))
         finally:
-            await client.leave(abruptly=self._rng.random() < 0.5)
-            staying.cancel()
-            with suppress(asyncio.CancelledError):
-                await staying
+            try:
+                await client.leave(abruptly=self._rng.random() < 0.5)
+            finally:  # the closing handshake may be cut short, and it would be back a second later
+                staying.cancel()
+                with suppress(asyncio.CancelledError):
+                    await staying

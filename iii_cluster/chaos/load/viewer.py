@@ -53,6 +53,7 @@ class Viewer:
         self._rng = rng
         self._stream = stream
         self._groups = groups
+        self._seen: set[str] = set()
         self._newest: dict[str, int] = {}  # timestamps, by item
         self._newest_of_group: dict[str, int] = {}
         self._viewing: Viewing | None = None
@@ -114,12 +115,14 @@ class Viewer:
     def _synced(self, group: str, timestamp: int, data: Any) -> None:
         values = ([data] if data is not None else []) if self.item else data
         found = {str(value["id"]): int(value["v"]) for value in values}
-        kept = {item: v for item, v in self.items.items() if group_of(item) != group}
-        self.items = found if self.item else kept | found
-        for item, v in found.items():
-            self._note(item, "sync", timestamp, v)
+        others = {item: v for item, v in self.items.items() if group_of(item) != group}
+        self.items = others | found
+        self._seen |= found.keys()
+        for item in sorted(item for item in self._seen if group_of(item) == group):
+            self._note(item, "sync", timestamp, found.get(item))
 
     def _changed(self, event: str, item: str, timestamp: int, data: Message) -> None:
+        self._seen.add(item)
         self._note(item, event, timestamp, int(data["v"]))
         if timestamp <= self._newest.get(item, 0):
             return
@@ -129,7 +132,7 @@ class Viewer:
         else:
             self.items[item] = int(data["v"])
 
-    def _note(self, item: str, event: str, timestamp: int, v: int) -> None:
+    def _note(self, item: str, event: str, timestamp: int, v: int | None) -> None:
         assert self._viewing is not None
         shown = Shown(
             viewing=self._viewing.id, at=self._recorder.now(), item=item, event=event, timestamp=timestamp, v=v
