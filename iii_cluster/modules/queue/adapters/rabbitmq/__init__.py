@@ -12,3 +12,8 @@ dead.py        what was given up
 topics.py      which groups a topic has, as RabbitMQ does not tell
 adapter.py     all of it as the queue module sees it
 """
+
+from importlib.util import find_spec
+
+if find_spec("aio_pika") is None:
+    raise ImportError("queues in RabbitMQ need the extra `rabbitmq`: pip install 'iii-cluster[rabbitmq]'")

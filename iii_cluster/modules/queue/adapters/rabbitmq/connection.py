@@ -7,18 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError, ChannelClosed
+from yarl import URL
+
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Unavailable
-
-try:
-    import aio_pika
-    from aio_pika.abc import AbstractChannel, AbstractConnection
-    from aio_pika.exceptions import AMQPError, ChannelClosed
-    from yarl import URL
-except ModuleNotFoundError:
-    raise ImportError("queues in RabbitMQ need the extra `rabbitmq`: pip install 'iii-cluster[rabbitmq]'") from None
 
 RETRY_DELAY = 0.2  # seconds between attempts to reach the broker
 CONNECT_TIMEOUT = 5.0  # seconds
