@@ -98,9 +98,9 @@ def test_a_role_without_redis_says_how_to_give_one(started: list[tuple[Any, ...]
 
 def test_all_errors_and_notices_go_to_stderr(started: list[tuple[Any, ...]], tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("workers: [{name: iii-cron}]\n")
+    path.write_text("workers: [{name: iii-exec}]\n")
     result = run("shard", "-c", str(path), "--redis-url", "redis://h", *FREE_PORTS)
-    assert result.stderr == f"notice: {path}:1: iii-cron is not supported yet; its triggers are parked\n"
+    assert result.stderr == f"notice: {path}:1: iii-exec is not supported yet; its commands are not run\n"
     result = run("shard", "--redis-url", "h", "--worker-port", "70000", env={"III_CLUSTER_BARRIER": "soon"})
     assert result.exit_code == 2
     assert [line.partition(": ")[2].partition(": expected")[0] for line in result.stderr.splitlines()] == [
