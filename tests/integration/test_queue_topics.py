@@ -285,3 +285,18 @@ async def test_a_group_that_no_gateway_told_of_is_found_by_its_shard(
         on.cluster.put(subscriber("t1", "a", "f"))  # its gateway died right after
         await on.publish("a", 1)
         await eventually(lambda: seen["f"] == [1])
+
+
+async def test_a_trigger_that_was_taken_back_and_came_again_elsewhere_counts_as_any_other(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iii_cluster.modules.queue.groups.PATIENCE", 0.05)
+    async with queues(valkey.url) as on:
+        record(on, "f")
+        trigger = subscriber("t1", "a", "f")
+        await on.subscribe(trigger)
+        on.gateway.host.types[trigger.type].unregistered(trigger)  # type: ignore[misc]  # and at once registered again
+        await asyncio.sleep(0.1)
+        on.cluster.drop("t1")  # much later its connection is lost
+        await asyncio.sleep(0.1)
+        assert valkey.execute("SCARD", "{iii}:queues:subscribers:a") == 1

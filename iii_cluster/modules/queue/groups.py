@@ -15,6 +15,7 @@ from .adapter import Adapter, Group
 from .subscribers import DURABLE, SHARED, Subscription
 
 RETRY = 1.0  # seconds between attempts to tell the broker
+PATIENCE = 10.0  # seconds until the watch must have said that a trigger is gone; else it is back on another connection
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class Groups:
         self._engine = engine
         self._adapter = adapter
         self._watched = {type: engine.watch(type, self._changed) for type in (SHARED, DURABLE)}
-        self._dropped: dict[str, Group] = {}  # by the id of a trigger taken back, until the watch has said so, too
+        self._dropped: dict[str, tuple[Group, float]] = {}  # triggers taken back, by id, and until when they count
         self._tasks: dict[Group, asyncio.Task[None]] = {}
 
     async def stop(self) -> None:
@@ -56,7 +57,7 @@ class Groups:
     def unregistered(self, trigger: Trigger) -> None:
         subscription = self._read(trigger)
         if subscription is not None:
-            self._dropped[trigger.id] = subscription.group
+            self._dropped[trigger.id] = subscription.group, asyncio.get_running_loop().time() + PATIENCE
             self._changed()
 
     def _changed(self) -> None:
@@ -66,12 +67,13 @@ class Groups:
             return
         live = self._subscriptions()
         ids = {subscription.trigger.id for subscription in live}
-        gone = {id: group for id, group in self._dropped.items() if id not in ids}
-        groups = {subscription.group for subscription in live} if gone else set()
-        for id, group in gone.items():
-            del self._dropped[id]
-            if group not in groups:
-                self._tell(group, subscribed=False)
+        groups = {subscription.group for subscription in live}
+        now = asyncio.get_running_loop().time()
+        for id, (group, until) in list(self._dropped.items()):
+            if id not in ids or now >= until:
+                del self._dropped[id]
+                if group not in groups and now < until:
+                    self._tell(group, subscribed=False)
 
     def _tell(self, group: Group, *, subscribed: bool) -> None:
         """Until the broker knows, or something else is to be told."""

@@ -25,6 +25,7 @@ from .partitions import is_fifo, share
 POLL = 5.0  # seconds until an idle lane is looked at though nobody said that there is anything
 MAX_POLL = 15.0  # seconds, of a lane that has been idle for long
 ADOPTION = 1.0  # seconds between questions after deliveries that some gateway did not answer for
+LOG_INTERVAL = 1.0  # seconds between lines about dead jobs of one lane
 RETRY = 0.5  # seconds between attempts to read a lane that Redis refuses
 
 decode_job = msgspec.msgpack.Decoder(Job).decode
@@ -63,6 +64,8 @@ class RedisConsumer:
         self._poll = POLL
         self._deliveries: dict[str, Delivery] = {}  # by job id
         self._outage = Outage(logger, "queue_lane")
+        self._died = 0  # jobs, since the last line of the log about them
+        self._log_again = 0.0
         self._core = Lane(self, self._limit(), self._loop.time())
         self._tasks = [self._loop.create_task(self._run())]
 
@@ -154,9 +157,7 @@ class RedisConsumer:
         due_in, waiting = int(reply[0]), int(reply[1])
         due = None if due_in < 0 else self._loop.time() + due_in / 1000
         self._core.turned(self._decoded(reply, 2, 3), waiting, due)
-        for result in turn.results:
-            if result.error and result.delay is None:
-                self._log_dead(result)
+        self._log_dead([result for result in turn.results if result.error and result.delay is None])
         return True
 
     def _send(self, turn: Turn) -> "asyncio.Future[Any]":
@@ -216,9 +217,15 @@ class RedisConsumer:
         if turn is not None:
             self._send(turn).add_done_callback(lambda told: told.cancelled() or told.exception())
 
-    def _log_dead(self, result: Result) -> None:
-        job = result.taken.job
-        logger.warning("action=job_dead queue=%r job=%s attempts=%d", self._queue.id, job.id, result.taken.failures)
+    def _log_dead(self, dead: Sequence[Result]) -> None:
+        """The last of those that died since the line before, once in a while."""
+        self._died += len(dead)
+        now = self._loop.time()
+        if dead and now >= self._log_again:
+            last = dead[-1].taken
+            line = "action=job_dead queue=%r count=%d last=%s attempts=%d"
+            logger.warning(line, self._queue.id, self._died, last.job.id, last.failures)
+            self._died, self._log_again = 0, now + LOG_INTERVAL
 
     # Taking over
 
