@@ -138,7 +138,7 @@ class RabbitMQAdapter:
 
     async def _hand_over(self, group: Group) -> None:
         names = names_of_group(group)
-        async with walk(self._in, backlog(group.topic).queue, self._patience) as found:
+        async with walk(self._in, backlog(group.topic).queue, self._patience, taking=True) as found:
             async for message in found:
                 tried = messages.read(messages.IncomingMessage(message.body, message.message_id, message.headers))
                 kept = messages.message_of(tried, topic=True, priority=message.priority)

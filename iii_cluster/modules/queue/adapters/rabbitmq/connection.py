@@ -75,31 +75,26 @@ class Broker:
         self._patience = patience
         self._connecting = asyncio.Lock()
         self._connection: AbstractConnection | None = None
+        self._failure = ""  # of the last attempt to connect
         self._outage = Outage(logger, f"rabbitmq_{purpose}")
         self._closed = False
 
-    async def connection(self) -> AbstractConnection:
+    async def connection(self, deadline: float | None = None) -> AbstractConnection:
         """Open as far as known. Raises Unavailable."""
-        deadline = time.monotonic() + self._patience
+        if deadline is None:
+            deadline = time.monotonic() + self._patience
         async with self._connecting:
             while self._connection is None or not self._connection.connected.is_set():
                 if self._closed:
                     raise Unavailable("the process stops", maybe=False)
-                if self._connection is not None:
-                    await close(self._connection)
-                try:
-                    self._connection = await self._connect()
-                except LOST as error:
-                    self._outage.failed(time.monotonic(), error)
-                    if time.monotonic() >= deadline:
-                        raise Unavailable(f"RabbitMQ cannot be reached: {said(error)}", maybe=False) from None
-                    await asyncio.sleep(RETRY_DELAY)
-            self._outage.worked(time.monotonic())
+                if self._failure and time.monotonic() >= deadline:
+                    raise Unavailable(f"RabbitMQ cannot be reached: {self._failure}", maybe=False)
+                await self._try()
             return self._connection
 
-    async def open(self, *, confirms: bool = False) -> AbstractChannel:
+    async def open(self, deadline: float | None = None, *, confirms: bool = False) -> AbstractChannel:
         """A channel of one's own, to be closed: what was taken and not acknowledged goes back then."""
-        connection = await self.connection()
+        connection = await self.connection(deadline)
         if connection.transport is None:
             raise ConnectionError("the connection is being closed")
         return await answered(connection.channel(publisher_confirms=confirms, on_return_raises=confirms))
@@ -117,10 +112,19 @@ class Broker:
         if self._connection is not None:
             await close(self._connection)
 
-    async def _connect(self) -> AbstractConnection:
-        return await answered(
-            aio_pika.connect(self._url, timeout=CONNECT_TIMEOUT, client_properties=dict(self._properties))
-        )
+    async def _try(self) -> None:
+        if self._connection is not None:
+            await close(self._connection)
+        connecting = aio_pika.connect(self._url, timeout=CONNECT_TIMEOUT, client_properties=dict(self._properties))
+        try:
+            self._connection = await answered(connecting)
+        except LOST as error:
+            self._failure = said(error)
+            self._outage.failed(time.monotonic(), error)
+            await asyncio.sleep(RETRY_DELAY)
+        else:
+            self._failure = ""
+            self._outage.worked(time.monotonic())
 
 
 async def close(what: AbstractChannel | AbstractConnection) -> None:

@@ -22,7 +22,6 @@ from iii_cluster.redis.commands import Unavailable
 
 from . import messages
 from .connection import LOST, REFUSED, RETRY_DELAY, Broker, answered
-from .messages import Tried
 from .names import names_of
 from .publisher import Publisher
 from .schedule import Schedule
@@ -198,23 +197,24 @@ class RabbitConsumer:
             self._settle.clear()
             ended, self._ended = self._ended, []
             failed = [taken for tag in ended if (taken := self._taken[tag]).error]
-            await asyncio.gather(*(self._move(taken.tried, taken.error) for taken in failed))
+            await asyncio.gather(*(self._move(taken) for taken in failed))
             for tag in ended:
                 await answered(self._taken.pop(tag).message.ack())
                 self._schedule.end(tag)
             self._start()
 
-    async def _move(self, tried: Tried, error: bytes) -> None:
+    async def _move(self, taken: _Taken) -> None:
         """A failed job goes where it waits for its next attempt, or to the dead ones."""
+        tried, priority = taken.tried, taken.message.priority
         queue, names = self._queue, self._names
         total = self._attempts(queue)
         topic = queue.group is not None
         if tried.failures < total:
-            message = messages.message_of(tried, topic=topic, total=total, ttl_ms=max(1, queue.backoff_ms))
+            message = messages.message_of(tried, topic=topic, total=total, priority=priority, ttl_ms=queue.backoff_ms)
             exchange, key = names.retry_exchange, names.retry_key
         else:
-            dead = Dead(tried.job, error, messages.now_ms(), tried.failures)
-            message = messages.message_of(tried, topic=topic, total=total, dead=dead)
+            dead = Dead(tried.job, taken.error, messages.now_ms(), tried.failures)
+            message = messages.message_of(tried, topic=topic, total=total, priority=priority, dead=dead)
             exchange, key = names.dead_exchange, names.dead_key
             logger.info("action=job_dead queue=%s job=%s attempts=%d", queue.name, tried.job.id, tried.failures)
         if not await self._publisher.send(exchange, key, message):

@@ -34,12 +34,14 @@ class DeadJobs:
     async def redrive(self, names: Names, topic: bool, id: str | None = None) -> int:
         """One, or all; how many."""
         done = 0
-        async with walk(self._broker, names.dead_queue, self._patience) as found:
+        taking = id is None
+        async with walk(self._broker, names.dead_queue, self._patience, taking=taking) as found:
             async for message in found:
                 dead, redriven = _read(message)
                 if id is not None and dead.job.id != id:
                     continue
-                fresh = messages.message_of(Tried(dead.job, 0, redriven + 1), topic=topic)
+                again = Tried(dead.job, 0, redriven + 1)
+                fresh = messages.message_of(again, topic=topic, priority=message.priority)
                 if not await self._publisher.send(names.exchange, names.key, fresh):
                     break  # there is no queue to go back to
                 await answered(message.ack())

@@ -32,6 +32,7 @@ class IncomingMessage(NamedTuple):
     body: bytes
     message_id: str | None
     headers: Mapping[str, Any]
+    priority: int | None = None
 
 
 def message_of(

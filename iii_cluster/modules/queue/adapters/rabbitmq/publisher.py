@@ -28,7 +28,7 @@ class Publisher:
         maybe = False
         while True:
             try:
-                channel = await self._open()
+                channel = await self._open(deadline)
                 target = (
                     await answered(channel.get_exchange(exchange, ensure=False))
                     if exchange
@@ -48,10 +48,10 @@ class Publisher:
                     raise Unavailable(f"RabbitMQ did not confirm a message: {said(error)}", maybe=maybe) from None
                 await asyncio.sleep(RETRY_DELAY)
 
-    async def _open(self) -> AbstractChannel:
+    async def _open(self, deadline: float) -> AbstractChannel:
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
-                self._channel = await self._broker.open(confirms=True)
+                self._channel = await self._broker.open(deadline, confirms=True)
             return self._channel
 
     async def _send(self, channel: AbstractChannel, exchange: str, key: str, message: Message) -> None:
