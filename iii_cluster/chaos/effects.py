@@ -29,6 +29,7 @@ class Job(Struct, tag="job", kw_only=True):
     group: str = ""
     fails: int = 0  # attempts of each function that fail, before one succeeds
     doomed: bool = False  # every attempt fails
+    wait: float = 0.0  # s an attempt takes
 
 
 class Attempt(Struct, tag="attempt", kw_only=True):

@@ -140,18 +140,18 @@ def _too_many(
         if stop > attempt.began:
             moments += [(attempt.began, 1, attempt), (stop, -1, attempt)]
     running: dict[int, Attempt] = {}
-    told = False
+    worst: tuple[float, list[Attempt]] = (0.0, [])
     for at, step, attempt in sorted(moments, key=lambda moment: moment[:2]):
         if step < 0:
             del running[id(attempt)]
-            told = told and len(running) > limit
             continue
         running[id(attempt)] = attempt
-        if len(running) > limit and not told:
-            told = True
-            who = ", ".join(f"{one.job} ({evidence.connections[one.connection].client})" for one in running.values())
-            text = f"{len(running)} jobs of {where} at once, {limit} allowed: {who}"
-            yield Violation(check=LIMIT, at=at, text=text)
+        if len(running) > max(limit, len(worst[1])):
+            worst = (at, list(running.values()))
+    at, together = worst
+    if together:
+        who = ", ".join(f"{one.job} ({evidence.connections[one.connection].client})" for one in together)
+        yield Violation(check=LIMIT, at=at, text=f"{len(together)} jobs of {where} at once, {limit} allowed: {who}")
 
 
 def _counted_until(evidence: Evidence, reach: Reach, attempt: Attempt) -> float:

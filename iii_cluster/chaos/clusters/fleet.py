@@ -72,6 +72,7 @@ class Fleet:
             url = f"redis://{self._hosts.hub}:{valkey.port}"
         await self._children.start([spec], START_TIMEOUT)
         self.redis = OwnRedis(self._children, HOST, valkey.port)
+        await self.redis.flush()  # of an earlier run with the same directory
         given = self._config.settings
         settings = msgspec.structs.replace(
             given, redis_urls=(url,), host=HOST, admin_host=HOST, admin_port=0, modules=with_queues(given.modules)

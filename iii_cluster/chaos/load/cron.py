@@ -15,7 +15,7 @@ from .triggers import trigger
 CRON = "cron"
 EVERY_SECOND = "* * * * * *"
 WARM = 2.0  # s after which the first tick is due
-WORK = 0.02  # s a handler takes
+LONGEST_WORK = 0.5  # s a handler takes
 LOOK_INTERVAL = 0.1  # s
 
 
@@ -44,7 +44,7 @@ class Cron:
         )
         self._recorder.history.ticks.append(tick)
         self._seen.add((tick.function, round(due)))
-        client.spawn_answer(frame, None, WORK)
+        client.spawn_answer(frame, None, client.rng.uniform(0.0, LONGEST_WORK))
 
     def start(self) -> None:
         first = math.ceil(self._recorder.wall(self._recorder.now() + WARM))

@@ -17,6 +17,8 @@ FAILING = 0.1  # of the jobs fail at first,
 MOST_FAILURES = 2  # so often
 DOOMED = 0.02  # of the jobs fail whenever they are tried
 LONGEST_WORK = 0.1  # s
+LONG = 0.02  # of the jobs take longer than a lease: whoever owns their queue may change meanwhile
+LONG_WORK = (1.2, 2.0)  # leases
 LOOK_INTERVAL = 0.5  # s between two looks at the dead letters
 PAGE = 100  # dead letters asked for at once
 FAILURE = {"code": "chaos_failure", "message": "this attempt was to fail"}
@@ -52,9 +54,9 @@ class Jobs:
             group=group,
             fails=rng.randint(1, MOST_FAILURES) if fails else 0,
             doomed=doomed,
+            wait=round(self._work_time(), 3),
         )
-        data: dict[str, Any] = {"job": job.n, "wait": round(rng.uniform(0.0, LONGEST_WORK), 3)}
-        data |= {"fails": job.fails, "doomed": doomed}
+        data: dict[str, Any] = {"job": job.n, "wait": job.wait, "fails": job.fails, "doomed": doomed}
         if group:
             data["group"] = group
         made = await client.invoke(self._kind, function, data if action else {"topic": queue, "data": data}, action)
@@ -64,6 +66,11 @@ class Jobs:
         self._jobs.append(job)
         self._recorder.history.jobs.append(job)
         return made[1]
+
+    def _work_time(self) -> float:
+        if self._rng.random() < LONG:
+            return self._recorder.history.lease_ttl * self._rng.uniform(*LONG_WORK)
+        return self._rng.uniform(0.0, LONGEST_WORK)
 
     # Doing
 

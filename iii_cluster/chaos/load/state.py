@@ -17,6 +17,8 @@ WATCHED = "watched"
 KEYS = (WATCHED, "plain", "a:b {c} *")
 CALLERS = 3  # of each worker: each waits for its answer
 READS = 0.4  # of the operations
+SLOW = 0.03  # of the changes: their handlers take a while, and the next change waits
+LONGEST_WORK = 0.8  # s
 LOOK_INTERVAL = 0.1  # s
 
 
@@ -47,7 +49,8 @@ class State:
         noticed = Noticed(key=data["key"], connection=client.connection.id, at=self._recorder.now(), value=value)
         self._recorder.history.noticed.append(noticed)
         self._noticed[client.name] = value
-        client.spawn_answer(frame, None)
+        slow = client.rng.random() < SLOW
+        client.spawn_answer(frame, None, client.rng.uniform(0.0, LONGEST_WORK) if slow else 0.0)
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._count(client)) for client in self._clients for _ in range(CALLERS)]

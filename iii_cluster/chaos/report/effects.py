@@ -79,7 +79,7 @@ def _queue(evidence: Evidence, what: str, queue: Queue, attempts: Mapping[int, S
     return _row(
         what,
         sum(at != FOREVER for at in done.values()),
-        [done[job.n] - job.at for job in jobs if done[job.n] != FOREVER and not job.fails],
+        [done[job.n] - job.at - job.wait for job in jobs if done[job.n] != FOREVER and not job.fails],
         asked=len(jobs),
         acknowledged=len(acknowledged),
         repeated=sum(max(0, sum(one.ok for one in attempts.get(job.n, ())) - 1) for job in jobs),
