@@ -29,6 +29,7 @@ from .script import Script
 Argument = str | bytes | int | float
 
 MAX_BATCH = 512  # commands of one pipeline: others wait while its replies are parsed
+IDLE = 0.5  # seconds after which the connection is looked at before it is used
 RETRY_DELAY = 0.05  # seconds between attempts to reach the server
 CONNECT_TIMEOUT = 2.0  # seconds
 REPLY_TIMEOUT = 5.0  # seconds for a whole pipeline
@@ -83,6 +84,7 @@ class Commands:
         self._sender: asyncio.Task[None] | None = None
         self._outage = Outage(logger, "commands")
         self._closed = False
+        self._used = 0.0  # seconds of the loop's clock
 
     async def execute(self, *arguments: Argument, again: bool = False) -> Any:
         """The reply of one command, bytes as they are. `again`: doing it twice does no harm.
@@ -143,9 +145,13 @@ class Commands:
     async def _send(self, batch: list[_Command]) -> list[_Command]:
         """One round trip; returns what is to be sent once more."""
         try:
+            if self._loop.time() - self._used > IDLE:
+                await self._leave_if_closed()
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             return self._after_loss(batch, error)
+        finally:
+            self._used = self._loop.time()
         replies: list[Any] = []
         try:
             async with asyncio.timeout(REPLY_TIMEOUT):
@@ -167,6 +173,16 @@ class Commands:
         else:
             self._outage.worked(time.monotonic())
         return left
+
+    async def _leave_if_closed(self) -> None:
+        """A server that restarted while nobody asked it anything: nothing was sent, so nothing is in doubt."""
+        if self._connection.is_connected:
+            try:
+                closed = await self._connection.can_read()  # nothing is due: this is the end
+            except (RedisError, OSError):
+                closed = True
+            if closed:
+                await self._connection.disconnect()
 
     async def _ask(self, commands: list[tuple[Argument, ...]], replies: list[Any]) -> None:
         connection = self._connection
