@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidMessage
 
 from tests.support.eventually import eventually
 from tests.support.stream_client import stream_client
-from tests.support.streams import StreamCluster, StreamGateway, streams
+from tests.support.streams import StreamCluster, StreamGateway, followed, streams
 from tests.support.valkey import ValkeyServer
 
 
@@ -212,11 +212,14 @@ async def test_a_group_of_many_thousand_items_is_read_in_pages(here: StreamGatew
         assert sorted(await client.follow("chat", "room")) == list(range(10_500))
 
 
-async def test_a_group_that_is_too_large_for_a_message_has_no_beginning(cluster: StreamCluster) -> None:
+async def test_a_group_that_is_too_large_for_a_message_has_no_beginning(
+    cluster: StreamCluster, valkey: ValkeyServer
+) -> None:
     here = await cluster.gateway(max_message_bytes=1000)
     await here.set("chat", "room", "m1", "x" * 2000)
     async with stream_client(here.port) as client:
         await client.join("chat", "room")
+        await followed(valkey, "chat", "room")
         await here.set("chat", "room", "m2", 2)
         assert await client.changes(1) == [("create", 2)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from iii_cluster.protocol.errors import EngineError
 from tests.support.stream_client import stream_client
-from tests.support.streams import StreamCluster, StreamGateway, streams
+from tests.support.streams import StreamCluster, StreamGateway, followed, streams
 from tests.support.valkey import ValkeyServer
 
 ITEM = {"stream_name": "todos", "group_id": "g", "item_id": "i"}
@@ -158,13 +158,16 @@ async def test_reads_that_fail_at_the_provider_fail_with_its_error(
     assert (raised.value.code, raised.value.message) == ("MINE", "no")
 
 
-async def test_a_failed_snapshot_is_no_beginning_but_changes_come(cluster: StreamCluster, here: StreamGateway) -> None:
+async def test_a_failed_snapshot_is_no_beginning_but_changes_come(
+    cluster: StreamCluster, here: StreamGateway, valkey: ValkeyServer
+) -> None:
     def handler(_input: Any) -> Any:
         raise EngineError("MINE", "no")
 
     cluster.cluster.register("stream::list(todos)", handler)
     async with stream_client(here.port) as client:
         await client.join("todos", "g")
+        await followed(valkey, "todos", "g")
         await here.send("todos", "g", "t", 1)
         assert (await client.next())["event"] == {"type": "event", "event": {"type": "t", "data": 1}}
         await client.silent()

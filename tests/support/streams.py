@@ -13,6 +13,8 @@ from iii_cluster.modules.load import make
 from iii_cluster.modules.module import Request
 from iii_cluster.modules.stream.module import StreamModule
 from tests.support.engine import FakeCluster, FakeEngine
+from tests.support.eventually import eventually
+from tests.support.valkey import ValkeyServer
 
 SETTINGS = {"host": "127.0.0.1", "stream_port": 0, "redis_outage_limit": 10.0}
 
@@ -78,6 +80,12 @@ class StreamCluster:
         for stop in reversed(self._stops):
             await stop()
         await self.cluster.close()
+
+
+async def followed(valkey: ValkeyServer, stream: str, group: str) -> None:
+    """Returns when a gateway hears what is told of a group."""
+    channel = f"{{iii}}:stream-events:{stream}:{group}"
+    await eventually(lambda: valkey.execute("PUBSUB", "NUMSUB", channel)[1])
 
 
 @asynccontextmanager
