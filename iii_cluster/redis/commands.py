@@ -20,7 +20,6 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
-from redis.exceptions import TimeoutError as RedisTimeout
 
 from iii_cluster.cluster.outage import Outage
 
@@ -32,7 +31,7 @@ MAX_BATCH = 512  # commands of one pipeline: others wait while its replies are p
 IDLE = 0.5  # seconds after which the connection is looked at before it is used
 RETRY_DELAY = 0.05  # seconds between attempts to reach the server
 CONNECT_TIMEOUT = 2.0  # seconds
-REPLY_TIMEOUT = 5.0  # seconds for a whole pipeline
+REPLY_TIMEOUT = 5.0  # seconds without any reply
 # Nothing was done: the server is not (or no longer) in charge, or lost its scripts meanwhile.
 NOT_NOW = (BusyLoadingError, ReadOnlyError, NoScriptError)
 
@@ -154,10 +153,13 @@ class Commands:
             self._used = self._loop.time()
         replies: list[Any] = []
         try:
-            async with asyncio.timeout(REPLY_TIMEOUT):
-                await self._ask([command.arguments for command in batch], replies)
-                await self._load_missing(batch, replies)
-        except (ConnectionError, RedisTimeout, OSError) as error:  # asyncio's TimeoutError is an OSError
+            packed = self._connection.pack_commands([command.arguments for command in batch])
+        except Exception:
+            return self._sendable(batch)
+        try:
+            await self._ask(packed, len(batch), replies)
+            await self._load_missing(batch, replies)
+        except (RedisError, OSError) as error:  # asyncio's TimeoutError is an OSError
             await self._connection.disconnect()
             for command in batch[len(replies) :]:
                 command.maybe = True
@@ -184,14 +186,33 @@ class Commands:
             if closed:
                 await self._connection.disconnect()
 
-    async def _ask(self, commands: list[tuple[Argument, ...]], replies: list[Any]) -> None:
-        connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands))
-        for _ in commands:
+    def _sendable(self, batch: list[_Command]) -> list[_Command]:
+        """What no server could be told fails, the others do not."""
+        left = []
+        for command in batch:
             try:
-                replies.append(await connection.read_response())
-            except (ResponseError, BusyLoadingError) as error:  # the latter is a ConnectionError
-                replies.append(error)
+                self._connection.pack_commands([command.arguments])
+            except Exception as error:
+                if not command.ended.done():
+                    command.ended.set_exception(error)
+            else:
+                left.append(command)
+        return left
+
+    async def _ask(self, packed: list[bytes], count: int, replies: list[Any]) -> None:
+        """Many big values take their time: it is a reply that must not be long in coming."""
+        connection, clock = self._connection, self._loop.time
+        async with asyncio.timeout(REPLY_TIMEOUT) as limit:
+            heard = clock()
+            await connection.send_packed_command(packed)
+            for _ in range(count):
+                try:
+                    replies.append(await connection.read_response())
+                except (ResponseError, BusyLoadingError) as error:  # the latter is a ConnectionError
+                    replies.append(error)
+                if (now := clock()) - heard > REPLY_TIMEOUT / 10:
+                    limit.reschedule(now + REPLY_TIMEOUT)
+                    heard = now
 
     async def _load_missing(self, batch: list[_Command], replies: list[Any]) -> None:
         """The server does not know a script (any more): load it, and run what needed it."""
@@ -200,11 +221,12 @@ class Commands:
             return
         sources = {command.script.source for at in missing if (command := batch[at]).script is not None}
         answers: list[Any] = []
-        await self._ask([(b"SCRIPT LOAD", source) for source in sources], answers)
+        pack = self._connection.pack_commands
+        await self._ask(pack([(b"SCRIPT LOAD", source) for source in sources]), len(sources), answers)
         answers.clear()
         for at in missing:
             batch[at].maybe = True
-        await self._ask([batch[at].arguments for at in missing], answers)
+        await self._ask(pack([batch[at].arguments for at in missing]), len(missing), answers)
         for at, answer in zip(missing, answers, strict=True):
             batch[at].maybe = False
             replies[at] = answer

@@ -6,7 +6,7 @@ from hashlib import sha1
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from iii_cluster.redis.commands import MAX_BATCH, Commands, Unavailable
 from iii_cluster.redis.script import Script
@@ -75,6 +75,21 @@ async def test_a_refused_command_does_not_concern_its_neighbours(commands: Comma
     assert (set_, get) == (b"OK", b"v")
     assert all(isinstance(error, ResponseError) for error in (incr, fail, nonsense))
     assert str(fail).startswith("NOPE")
+
+
+async def test_what_cannot_be_sent_does_not_concern_its_neighbours(commands: Commands) -> None:
+    given = [
+        commands.execute("SET", "k", "v"),
+        commands.execute("SET", "k", None),  # type: ignore[arg-type]
+        commands.execute("SET", "k", "\ud800"),
+        commands.execute("GET", "k"),
+    ]
+    async with asyncio.timeout(10):
+        set_, nothing, surrogate, get = await asyncio.gather(*given, return_exceptions=True)
+        assert (set_, get) == (b"OK", b"v")
+        assert isinstance(nothing, DataError)
+        assert isinstance(surrogate, UnicodeEncodeError)
+        assert await commands.execute("GET", "k") == b"v"
 
 
 async def test_commands_are_executed_in_the_order_in_which_they_are_given(commands: Commands) -> None:
@@ -203,6 +218,32 @@ async def test_a_server_that_hangs_does_not_hang_its_users(make: Make, valkey: V
     finally:
         valkey.resume()
     assert await commands.execute("PING", again=True) == b"PONG"
+
+
+async def test_a_server_that_keeps_answering_has_all_the_time_it_needs(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iii_cluster.redis.commands.REPLY_TIMEOUT", 1.0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                words = []
+                for _ in range(int(line[1:])):
+                    size = int((await reader.readline())[1:])
+                    words.append((await reader.readexactly(size + 2))[:-2])
+                if words[0] == b"GET":
+                    await asyncio.sleep(0.3)
+                writer.write(b":1\r\n" if words[0] == b"GET" else b"+OK\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        commands = make(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?protocol=2", patience=10.0)
+        assert await asyncio.gather(*(commands.execute("GET", "big") for _ in range(5))) == [1] * 5
+        await commands.close()
 
 
 # -- a server that is not in charge
