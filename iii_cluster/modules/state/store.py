@@ -7,31 +7,21 @@ from msgspec import Raw
 
 from iii_cluster.config.settings import Settings
 from iii_cluster.modules.events.writer import EventWriter
+from iii_cluster.modules.failures import failed
 from iii_cluster.modules.module import Request
 from iii_cluster.modules.updates.turns import Turns
+from iii_cluster.modules.values import NotFinite, compact
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
-from iii_cluster.redis.commands import Unavailable
 
 from .adapter import Notice, StateAdapter
 from .event import EventText
 from .inputs import KeyInput, ScopeInput, SetInput, Updated, UpdatedInPart, UpdateInput
-from .values import NotFinite, compact
 
 MAX_NAME = 65_536  # characters of a scope or a key
 DELETES_AT_ONCE = 256  # of a scope that is cleared
 
 _NULL = Raw(b"null")
-
-
-def failed(code: str, error: Exception) -> EngineError:
-    """What the caller gets for anything that an adapter raised."""
-    if isinstance(error, EngineError):
-        return error
-    text = str(error) or type(error).__name__
-    if isinstance(error, Unavailable) and error.maybe:
-        text = text.rstrip(".") + "; it may have been done all the same"
-    return EngineError(code, text)
 
 
 class _Stored:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
+from iii_cluster.modules.failures import failed
 from iii_cluster.modules.module import Request
-from iii_cluster.modules.state.store import failed
-from iii_cluster.modules.state.values import NotFinite, compact
 from iii_cluster.modules.updates.turns import Turns
+from iii_cluster.modules.values import NotFinite, compact
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
