@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -24,7 +24,10 @@ UPKEEP = 5.0  # seconds
 LONGEST_SLEEP = 60.0  # seconds; the clock may be corrected meanwhile
 BEAT = 0.25  # seconds
 STALL = 0.5  # seconds that a beat comes late when the process stood still
+LAST_WRITES = 0.5  # seconds they may take at the end
 ADOPT_AGAIN = 1.0  # seconds until gateways that did not answer are asked again
+
+Step = Callable[..., Coroutine[Any, Any, None]]  # (job, numbers)
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +65,14 @@ class CronService:
         for handle in (self._timer, self._updating):
             if handle is not None:
                 handle.cancel()
-        tasks = [self._upkeep, *self._tasks.values(), *self._writes]
+        tasks = [self._upkeep, *self._tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        if self._writes:
+            _, late = await asyncio.wait(self._writes, timeout=LAST_WRITES)
+            for write in late:
+                write.cancel()
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -79,23 +86,23 @@ class CronService:
     # -- effects of the core
 
     def take(self, job: str, token: int) -> None:
-        self._spawn(job, self._take(job, token))
+        self._spawn(self._take, job, token)
 
     def adopt(self, job: str, token: int, tick: int, started: int) -> None:
-        self._spawn(job, self._adopt(job, tick, started))
+        self._spawn(self._adopt, job, tick, started)
 
     def claim(self, job: str, token: int, tick: int) -> None:
-        self._spawn(job, self._claim(job, token, tick))
+        self._spawn(self._claim, job, token, tick)
 
     def run(self, job: str, token: int, tick: int, now: int) -> None:
-        self._spawn(job, self._run(job, token, tick, now))
+        self._spawn(self._run, job, token, tick, now)
 
     def finish(self, job: str, token: int, tick: int, skipped: int) -> None:
-        self._write(self._records.finish(job, token, tick, skipped))
+        self._write(self._records.finish, job, token, tick, skipped)
 
     def leave(self, job: str, token: int) -> None:
         self._failing.discard(job)
-        self._write(self._records.leave(job, token))
+        self._write(self._records.leave, job, token)
 
     def drop(self, job: str) -> None:
         task = self._tasks.pop(job, None)
@@ -243,15 +250,15 @@ class CronService:
 
     # -- tasks
 
-    def _spawn(self, job: str, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(self._guard(job, coroutine))
+    def _spawn(self, step: Step, job: str, *arguments: int) -> None:
+        task = self._loop.create_task(self._guard(step, job, *arguments))
         self._tasks[job] = task
         task.add_done_callback(lambda task: self._tasks.pop(job) if self._tasks.get(job) is task else None)
 
-    async def _guard(self, job: str, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, step: Step, job: str, *arguments: int) -> None:
         """Whatever goes wrong, the job goes on: its record tells where."""
         try:
-            await coroutine
+            await step(job, *arguments)
         except (Unavailable, Fenced, ResponseError) as error:
             logger.debug("action=cron_record_unavailable job=%s error=%s", job, error)
             self._core.failed(job, self._now())
@@ -260,17 +267,17 @@ class CronService:
             self._core.failed(job, self._now())
         self._arm()
 
-    def _write(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(self._quietly(coroutine))
+    def _write(self, write: Step, job: str, *arguments: int) -> None:
+        task = self._loop.create_task(self._quietly(write, job, *arguments))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _quietly(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _quietly(self, write: Step, job: str, *arguments: int) -> None:
         """What cannot be written now is found out by whoever owns the job next."""
         try:
-            await coroutine
+            await write(job, *arguments)
         except (Unavailable, Fenced, ResponseError) as error:
-            logger.debug("action=cron_write_failed error=%s", error)
+            logger.debug("action=cron_write_failed job=%s error=%s", job, error)
 
 
 def _name(job: str, tick: int) -> str:
