@@ -12,7 +12,7 @@ from iii_cluster.protocol import errors
 
 from .worker import Worker
 
-MAX_NAMES = 20_000  # that are remembered after their end
+MAX_NAMES = 100_000  # that are remembered after their end: more than are delivered while a queue changes hands
 MAX_ERROR = 4096  # bytes of an error that is remembered as it is
 
 Reply = Callable[[str, str, bytes, bytes], None]  # (node, invocation id there, result, error)
