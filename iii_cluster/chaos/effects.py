@@ -68,6 +68,7 @@ class Tick(Struct, tag="tick", kw_only=True):
     connection: int
     at: float
     scheduled: float
+    ended: float = OPEN  # when the handler was done
 
 
 class Count(Struct, tag="count", kw_only=True):

@@ -77,9 +77,9 @@ class Effects(Story):
     def cron(self, at: float, until: float) -> None:
         self.history.cron_jobs.append(CronJob(function="f", at=at, until=until))
 
-    def tick(self, scheduled: float, at: float = 0.0, by: Connection | None = None) -> None:
-        connection = (by or self.first).id
-        tick = Tick(function="f", connection=connection, at=at or scheduled + 0.01, scheduled=scheduled)
+    def tick(self, scheduled: float, at: float = 0.0, took: float = 0.1, by: Connection | None = None) -> None:
+        connection, began = (by or self.first).id, at or scheduled + 0.01
+        tick = Tick(function="f", connection=connection, at=began, scheduled=scheduled, ended=began + took)
         self.history.ticks.append(tick)
 
     # Numbers

@@ -55,6 +55,13 @@ def test_a_tick_nobody_got_is_found(story: Effects) -> None:
     assert broken(story) == [cron.DELIVERED]
 
 
+def test_a_tick_may_be_left_out_while_the_job_runs(story: Effects) -> None:
+    ticks(story, 9.25, 10.25, 11.25)
+    busy = next(tick for tick in story.history.ticks if tick.scheduled == 8.25)
+    busy.ended = 10.3
+    assert [violation.at for violation in check(story.history)] == [11.25]
+
+
 def test_a_tick_may_still_come_while_the_run_goes_on(story: Effects) -> None:
     ticks(story, 9.25)
     story.history.ended = OPEN

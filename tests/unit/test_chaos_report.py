@@ -117,3 +117,13 @@ def test_logs_that_can_not_be_written_are_told_once(tmp_path: Path) -> None:
     logs.write("shard-2", 1.0, "line")
     logs.close()
     assert said == ["logs can not be written: No such file or directory"]
+
+
+def test_a_rule_that_is_broken_often_does_not_hide_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    often = [Violation(check="often", at=float(n), text=f"number {n}") for n in range(9)]
+    rare = Violation(check="rare", at=20.0, text="once")
+    finish(*made(tmp_path, *often, rare), Screen(10))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines() if " s  " in line]
+    assert [line[-1] for line in shown] == ["0", "1", "2", "3", "once"]

@@ -3,6 +3,8 @@
 Not judged are ticks that could not come: while Redis was away, or half of the shards, or every coordinator; and ticks
 that were on their way to a worker whose connection was reset, or whose gateway died, stood still or was cut off: nobody
 knows whether such a tick was delivered, and it is not repeated.
+
+A job never runs beside itself: ticks that are due while a handler of it is busy are left out.
 """
 
 from collections import defaultdict
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from iii_cluster.chaos.effects import CronJob, Tick
 from iii_cluster.chaos.faults.kinds import Action, Target
 from iii_cluster.chaos.history import OPEN, end
-from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER
+from iii_cluster.chaos.limits import AFTER_LEASE, BARRIER, EDGE
 from iii_cluster.cluster.map import Role
 
 from .evidence import Evidence
@@ -55,9 +57,17 @@ def missing(evidence: Evidence, job: CronJob) -> list[float]:
 
 
 def excused(evidence: Evidence, reach: Reach, job: CronJob, scheduled: float) -> bool:
-    return _could_not_come(evidence, reach, scheduled) or any(
-        _was_on_its_way(evidence, window, job, scheduled) for window in reach.windows
+    return (
+        _could_not_come(evidence, reach, scheduled)
+        or any(_was_on_its_way(evidence, window, job, scheduled) for window in reach.windows)
+        or any(_busy(evidence, tick, scheduled) for tick in evidence.history.ticks if tick.function == job.function)
     )
+
+
+def _busy(evidence: Evidence, tick: Tick, scheduled: float) -> bool:
+    """The handler of an earlier tick was under way then."""
+    done = min(end(tick.ended), end(evidence.connections[tick.connection].closed)) + EDGE
+    return tick.scheduled < scheduled <= done + evidence.slack(tick.at, done)
 
 
 def _could_not_come(evidence: Evidence, reach: Reach, scheduled: float) -> bool:

@@ -44,7 +44,12 @@ class Cron:
         )
         self._recorder.history.ticks.append(tick)
         self._seen.add((tick.function, round(due)))
-        client.spawn_answer(frame, None, client.rng.uniform(0.0, LONGEST_WORK))
+        client.spawn(self._work(client, frame, tick))
+
+    async def _work(self, client: Client, frame: Frame, tick: Tick) -> None:
+        await asyncio.sleep(client.rng.uniform(0.0, LONGEST_WORK))
+        tick.ended = self._recorder.now()
+        await client.answer(frame, None)
 
     def start(self) -> None:
         first = math.ceil(self._recorder.wall(self._recorder.now() + WARM))

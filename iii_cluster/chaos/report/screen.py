@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from iii_cluster.chaos.checks import Violation
 from iii_cluster.chaos.checks.failures import may_be_expected
 from iii_cluster.chaos.history import ENGINE, OK, History
 
@@ -111,7 +112,7 @@ class Screen:
             return
         count = len(report.violations)
         self._out.print(Text(f"{count} violations, seed {report.options.seed}", style="bold red"))
-        for violation in report.violations[:SHOWN]:
+        for violation in _most_telling(report.violations):
             faults = f" [during {', '.join(violation.faults)}]" if violation.faults else ""
             self._out.print(
                 Text(f"  {violation.at:7.2f} s  {violation.check}: {violation.text}{faults}"), soft_wrap=True
@@ -119,6 +120,15 @@ class Screen:
         if count > SHOWN:
             self._out.print(Text(f"  and {count - SHOWN} more in report.json"))
         self._out.print(Text(f"repeat with: {report.command}"), soft_wrap=True)
+
+
+def _most_telling(violations: Sequence[Violation]) -> list[Violation]:
+    """The first of each rule, and then others, by time: one rule may be broken a hundred times."""
+    first: dict[str, int] = {}
+    for index, violation in enumerate(violations):
+        first.setdefault(violation.check, index)
+    others = [index for index in range(len(violations)) if index not in first.values()]
+    return [violations[index] for index in sorted([*first.values(), *others][:SHOWN])]
 
 
 def _clean(report: Report) -> Text:
