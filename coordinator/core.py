@@ -50,11 +50,17 @@ class MapKeeper:
         self.reachability = Reachability(ttl, interval)
         self._node = node
         self._patience = ttl + interval
+        self._first = 0  # epoch that no map of this term is below
         self._missing_since: dict[str, float] = {}
 
-    def lead(self, term: int, stored: ClusterMap) -> None:
-        """Start from `stored` in `term`; also after a refused write."""
+    def lead(self, term: int, stored: ClusterMap, clock: int = 0) -> None:
+        """Start from `stored` in `term`; also after a refused write. `clock` is Redis', in ms.
+
+        Fencing tokens are epochs, and some are stored where more is remembered than in the cluster's own Redis. So a
+        new leader's begin at the time of day, beyond whatever an earlier map had that nobody knows any more.
+        """
         self.term = term
+        self._first = clock
         self.current = stored
         self._missing_since.clear()
 
@@ -104,7 +110,7 @@ class MapKeeper:
         current = self.current
         nodes = {node: info for node, info in (current.nodes | told).items() if node not in dead}
         shards = _takers(nodes.values(), current.slots)
-        epoch = current.epoch + 1
+        epoch = max(current.epoch + 1, self._first)
         return msgspec.structs.replace(
             current,
             term=self.term,

@@ -184,7 +184,7 @@ class CoordinatorService:
         if stored.version < known.version:
             await self._scripts.restore_map(known)
             stored = known
-        self._keeper.lead(term, stored)
+        self._keeper.lead(term, stored, await self._scripts.clock())
 
     async def _keep_map(self, term: int) -> None:
         """One scan and what follows from it."""
@@ -199,7 +199,7 @@ class CoordinatorService:
         self._server = scan.server
         plan = keeper.plan(scan, now)
         if plan.map is not None:
-            if not await self._scripts.write_map(plan.map):
+            if not await self._scripts.write_map(plan.map, keeper.current.epoch):
                 logger.warning("action=map_refused term=%d epoch=%d", plan.map.term, plan.map.epoch)
                 await self._reload_map(term)
                 return

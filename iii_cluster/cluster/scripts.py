@@ -119,9 +119,13 @@ class Scripts:
     async def release_leadership(self, node: str) -> bool:
         return bool(await self._leader_release(keys=[self._keys.leader], args=[node]))
 
-    async def write_map(self, new: ClusterMap) -> bool:
-        """Compare-and-set on (term, epoch). False: the term is over or the epoch is not the next one."""
-        return bool(await self._map_write(keys=self._map_keys, args=[new.term, new.epoch, encode_map(new)]))
+    async def write_map(self, new: ClusterMap, after: int | None = None) -> bool:
+        """Compare-and-set on (term, epoch): `after` is the epoch of the map it replaces, one less when not given.
+
+        False: the term is over or another map is stored.
+        """
+        before = new.epoch - 1 if after is None else after
+        return bool(await self._map_write(keys=self._map_keys, args=[new.term, new.epoch, encode_map(new), before]))
 
     async def restore_map(self, known: ClusterMap) -> bool:
         """Put `known` back if Redis has none or an older one. False: what is stored is at least as new."""
@@ -130,6 +134,11 @@ class Scripts:
     async def read_map(self) -> bytes | None:
         body: bytes | None = await self._redis.hget(self._keys.map, "body")  # type: ignore[assignment]
         return body
+
+    async def clock(self) -> int:
+        """ms since 1970."""
+        seconds, micros = await self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def write_records(self, term: int, stored: Mapping[str, bytes], erased: Collection[str]) -> bool:
         """Store and erase worker records, bodies by worker id, as the leader of `term`. False: that term is over."""

@@ -99,6 +99,9 @@ class Shard:
         node.asker.answer("registry.digest", self._digest)
         node.asker.answer("functions.list", self._list)
 
+    def has_slots(self) -> bool:
+        return self.node.membership.map.slots[0].node == self.node.info.id
+
     def _on_cleanup(self, leader: str, cleanup: Cleanup) -> None:
         self.log.append(cleanup_text(cleanup))
         self.node.bus.send(leader, CleanupDone(cleanup.job, cleanup.step))
@@ -313,3 +316,20 @@ async def test_records_and_digest_of_a_former_term_are_not_written(lab: Lab) -> 
     assert await scripts.write_records(term, {}, ["erased"])
     assert set(await records(leader)) == {"kept"}
     assert await leader.redis.get(leader.keys.functions_digest) == b"1:a"
+
+
+async def test_a_cluster_that_begins_anew_has_higher_fencing_tokens_than_the_one_before(
+    lab: Lab, valkey: ValkeyServer
+) -> None:
+    """Adapters may have stored these on a server that remembers when the cluster's own has forgotten."""
+    tokens = []
+    for number in (1, 2):
+        node, service = await lab.coordinator(number)
+        shard = await lab.shard(number)
+        await eventually(shard.has_slots)
+        tokens.append(node.membership.map.slots[0].since)
+        await service.stop(0)
+        await shard.node.stop()
+        await node.stop()
+        valkey.execute("FLUSHALL")
+    assert tokens[0] < tokens[1]

@@ -61,6 +61,18 @@ def test_the_first_leader_writes_the_first_map_with_itself() -> None:
     assert set(plan.map.nodes) == {ME}
 
 
+def test_a_new_term_begins_beyond_all_epochs_that_may_have_been_forgotten() -> None:
+    """Fencing tokens are epochs; who stores them may remember more than the stored map says."""
+    leader = Leader()
+    leader.keeper.lead(2, ClusterMap(term=1, epoch=7), 1000)
+    epochs = [plan.map.epoch for nodes in ([ME], [ME, "shard-1"]) if (plan := leader.scan(scan(nodes))).map]
+    assert epochs == [1000, 1001]
+    leader.keeper.lead(3, leader.keeper.current, 999)  # the clock of Redis was set back
+    plan = leader.scan(scan([ME, "shard-1"]))
+    assert plan.map is not None
+    assert plan.map.epoch == 1002
+
+
 def test_nothing_new_makes_no_map() -> None:
     leader = Leader()
     leader.scan(scan([ME]))
