@@ -15,6 +15,11 @@ from .worker import Worker
 MAX_NAMES = 100_000  # that are remembered after their end: more than are delivered while a queue changes hands
 MAX_ERROR = 4096  # bytes of an error that is remembered as it is
 
+
+class Leaving(Exception):
+    """Some of the deliveries are about to be another gateway's."""
+
+
 Reply = Callable[[str, str, bytes, bytes], None]  # (node, invocation id there, result, error)
 
 
@@ -39,6 +44,7 @@ class Deliveries:
         self._reply = reply
         self._by_name: dict[str, Delivery] = {}
         self._ended: dict[str, bytes] = {}  # name -> error, oldest first
+        self._leaving: set[str] = set()  # invocation ids
 
     def again(self, node: str, invoke: Invoke) -> bool:
         """Whether the delivery is known; then its end is, or will be, told to `node`."""
@@ -68,8 +74,10 @@ class Deliveries:
 
     def find(self, asker: str, names: Collection[str]) -> tuple[dict[str, str], dict[str, bytes]]:
         """Those under way, name -> invocation id, whose ends are for `asker` now; and how the others ended that are
-        known, name -> error, b"" for success."""
+        known, name -> error, b"" for success. Raises Leaving: to be asked again."""
         serving = {name: self._by_name[name].id for name in names if name in self._by_name}
+        if not self._leaving.isdisjoint(serving.values()):
+            raise Leaving
         for id in serving.values():
             self._hand_to(asker, self.under_way[id])
         return serving, {name: self._ended[name] for name in names if name in self._ended}
@@ -82,6 +90,10 @@ class Deliveries:
             delivery.askers.append((asker, delivery.id))
 
     # -- the worker is back on another gateway: its deliveries are remembered there from now on
+
+    def leave(self, ids: Iterable[str]) -> None:
+        """These are about to be handed over: who asks for their ends here from now on may be too late."""
+        self._leaving.update(id for id in ids if id in self.under_way)
 
     def hand_over(self, ids: Iterable[str]) -> dict[str, list[Any]]:
         """What the other gateway has to know of these calls: invocation id -> name, askers."""
@@ -101,6 +113,7 @@ class Deliveries:
 
     def _drop(self, delivery: Delivery) -> Delivery:
         del self.under_way[delivery.id]
+        self._leaving.discard(delivery.id)
         if self._by_name.get(delivery.name) is delivery:  # else it has been repeated elsewhere and came here, too
             del self._by_name[delivery.name]
         return delivery

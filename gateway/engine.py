@@ -15,6 +15,7 @@ from iii_cluster.node.node import Node
 
 from .call import Call
 from .core import GatewayCore
+from .deliveries import Leaving
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,10 @@ class GatewayEngine(NodeEngine):
                     await self._news.wait()
         except TimeoutError:
             raise AskError(f"this gateway knows no map of epoch {epoch}") from None
-        serving, ended = self._core.invocations.deliveries.find(asker, names)
+        try:
+            serving, ended = self._core.invocations.deliveries.find(asker, names)
+        except Leaving:
+            raise AskError("a worker takes them to another gateway right now") from None
         return {"serving": serving, "ended": ended}
 
     def on_map(self, new: ClusterMap) -> None:

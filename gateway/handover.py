@@ -62,7 +62,10 @@ class Handover:
             self._forget(
                 kept.worker, [id for id, origin in kept.worker.serving.items() if not origin and id not in named]
             )
-            return dict(kept.worker.serving) if kept.in_order else {}
+            if not kept.in_order:
+                return {}
+            self._deliveries.leave(kept.worker.serving)
+            return dict(kept.worker.serving)
         heir = self._workers.get(conn)
         if heir is not None:
             self._move_here(kept, heir)

@@ -17,7 +17,8 @@ class Invocation(Protocol):
     """A call that is under way."""
 
     def forget(self) -> None:
-        """Nobody waits for its end any more: `done` will not be called."""
+        """Nobody waits for its end any more: `done` will not be called. A named delivery that a shard has not sent yet
+        never is."""
 
 
 class Watched(Protocol):

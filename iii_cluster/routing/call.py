@@ -17,6 +17,7 @@ class Call:
         "asked_gateway",
         "done",
         "error",
+        "forgotten",
         "invoke",
         "names_target",
         "obstacle",
@@ -31,6 +32,7 @@ class Call:
         self._forgotten = forgotten
         self.invoke = invoke  # without its payload once it is sent
         self.done = done
+        self.forgotten = False
         self.names_target = names_target
         self.target: Target | None = None  # set while it is in flight
         self.refusals = 0  # how often it reached no worker
@@ -45,6 +47,10 @@ class Call:
         return len(self.invoke.data) + len(self.invoke.metadata)
 
     def forget(self) -> None:
-        """Nobody waits for its end any more: `done` will not be called. It goes on."""
+        """Nobody waits for its end any more: `done` will not be called. It goes on.
+
+        What has a name and was not sent yet is not sent any more: it is somebody else's to deliver, or to repeat.
+        """
         self.done = None
+        self.forgotten = True
         self._forgotten(self)

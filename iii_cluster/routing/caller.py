@@ -145,7 +145,9 @@ class Caller:
             self._send(call, door)
 
     def _send(self, call: Call, target: Target) -> None:
-        if target.avoided:
+        if call.forgotten and call.invoke.once and call.done is None:
+            self._end(call, b"", b"")
+        elif target.avoided:
             self._park(call, target.node, f"{target.node} cannot be reached")
         elif target.congested or self._links.congested(target.node):
             self._park(call, target.node, "")
@@ -223,11 +225,12 @@ class Caller:
         """Wait for the end of a call that another node made and `node` serves; or this one did, for somebody else."""
         call = self._calls.get(id)
         if call is None:
+            node, conn = self.early.moves.get(id, (node, 0))
             call = self._calls[id] = Call(Invoke(id, 0, "", b""), done, False, self._unawait)
             if self._routes.departed(node):
                 self._reject(call, stopped(f"gateway {node} was lost"))
             else:
-                self._is_with(call, Target(node, 0, ""))
+                self._is_with(call, self._target(node, conn))
         else:
             call.done = _both(call.done, done)
 
@@ -265,17 +268,22 @@ class Caller:
             self._start(call)
 
     def moved(self, ids: Sequence[str], node: str, conn: int) -> list[str]:
-        """A worker goes on with these calls on another connection. Returns those that are still in flight."""
+        """A worker goes on with these calls on another connection. Returns those that are still in flight, or may be
+        expected soon."""
         calls = [call for id in ids if (call := self._calls.get(id)) is not None and call.target is not None]
         if self._routes.departed(node):  # no map will tell of its end again
             for call in calls:
                 self._end(call, b"", stopped(f"gateway {node} was lost"))
             return []
-        target = self._routes.target(node, conn) or Target(node, conn, "")
+        target = self._target(node, conn)
         for call in calls:
             self._is_back(call)
             self._is_with(call, target)
-        return [call.invoke.id for call in calls]
+        unknown = [id for id in ids if id not in self._calls and self.early.moved(id, node, conn)]
+        return [call.invoke.id for call in calls] + unknown
+
+    def _target(self, node: str, conn: int) -> Target:
+        return self._routes.target(node, conn) or Target(node, conn, "")
 
     def close(self, why: str) -> None:
         """This node ends before its calls do."""

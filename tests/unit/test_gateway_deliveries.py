@@ -1,7 +1,9 @@
 import json
 from typing import Any
 
-from gateway.deliveries import MAX_ERROR, MAX_NAMES, Deliveries
+import pytest
+
+from gateway.deliveries import MAX_ERROR, MAX_NAMES, Deliveries, Leaving
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Invoke, Refused, Result
 from tests.support.gateway import FakeGateway, FakeOutlet
@@ -140,6 +142,19 @@ def test_deliveries_follow_their_worker_to_another_gateway() -> None:
     there.answer("i-1", back, result=1)
     assert there.told() == [(HEIR, Result("i-2", b"1"))]
     assert there.invocations.deliveries.find(HEIR, ["job"]) == ({}, {"job": b""})
+
+
+def test_nobody_is_promised_the_end_of_a_delivery_that_is_about_to_be_another_gateways() -> None:
+    lab = Lab(reattach_window=5.0)
+    lab.deliver(SHARD, "i-1")
+    lab.core.disconnect(lab.worker, back=True, in_order=True)
+    assert lab.invocations.adopt(lab.worker.id, SECOND, 1) == {"i-1": SHARD}
+    deliveries = lab.invocations.deliveries
+    with pytest.raises(Leaving):
+        deliveries.find(HEIR, ["job"])
+    assert deliveries.find(HEIR, ["other"]) == ({}, {})
+    lab.invocations.losses.handed_over(lab.worker.id, accepted=True)
+    assert deliveries.find(HEIR, ["job"]) == ({}, {})
 
 
 def test_deliveries_follow_their_worker_to_its_next_connection() -> None:

@@ -148,6 +148,34 @@ def test_a_call_whose_end_nobody_waits_for_goes_on_without_telling() -> None:
     assert len(lab.caller) == 0
 
 
+@pytest.mark.parametrize("obstacle", ["lookup", "link", "refusal"])
+def test_a_named_delivery_that_is_left_to_the_next_owner_is_not_sent_any_more(obstacle: str) -> None:
+    lab = Lab() if obstacle == "lookup" else Lab().known(owner(A), owner(B))
+    if obstacle == "link":
+        lab.full |= {A, B}
+    call = lab.call(once="job")
+    if obstacle == "refusal":
+        node, invoke = lab.taken_one()
+        call.forget()
+        lab.get(node, Refused(invoke))
+    else:
+        call.forget()
+    lab.owners(owner(A))
+    lab.full.clear()
+    lab.caller.on_congestion(A, False)
+    lab.caller.on_congestion(B, False)
+    assert lab.taken() == []
+    assert (len(lab.caller), lab.caller.waiting) == (0, 0)
+    assert lab.ends["call"] == []
+
+
+def test_a_named_delivery_that_nobody_ever_waited_for_is_sent() -> None:
+    lab = Lab()
+    lab.caller.call("f", b"1", once="event")
+    lab.owners(owner(A))
+    assert lab.taken_one()[1].once == "event"
+
+
 def test_calls_that_nobody_waits_for_are_not_followed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers, "MAX_UNAWAITED", 3)
     lab = Lab().known(owner(A))
@@ -317,6 +345,19 @@ def test_an_end_that_comes_before_it_is_expected_is_kept_while_somebody_adopts()
     with lab.caller.early.kept() as early:
         lab.get(A, Result("meanwhile", b"1"))
         assert early == {"meanwhile": (b"1", b"")}
+
+
+def test_a_call_that_moves_while_it_is_being_adopted_ends_with_its_new_gateway() -> None:
+    lab = Lab()
+    ends: list[bytes] = []
+    with lab.caller.early.kept():
+        assert lab.caller.moved(["theirs"], B, 4) == ["theirs"]
+        lab.caller.expect("theirs", A, lambda result, error: ends.append(result or error))
+    lab.caller.on_map(cluster_map(2, B))
+    assert ends == []
+    lab.caller.on_map(cluster_map(3))
+    assert json.loads(ends[0])["code"] == "invocation_stopped"
+    assert lab.caller.moved(["another"], B, 4) == []
 
 
 # -- calls that wait
