@@ -8,6 +8,7 @@ import pytest
 from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.modules.queue.adapters.redis.lane import LEASE
 from iii_cluster.protocol.errors import EngineError
+from tests.support.engine import FakeEngine
 from tests.support.eventually import eventually
 from tests.support.queues import Gate, Queues, queues, subscriber
 from tests.support.valkey import ValkeyServer
@@ -124,6 +125,71 @@ async def test_the_lease_of_an_unclear_job_ends(valkey: ValkeyServer, monkeypatc
         await gate.holds(2)
         gate.let_go()
         await on.emptied("default")
+
+
+async def test_a_handler_that_hangs_is_not_waited_for_longer_by_a_new_owner(valkey: ValkeyServer) -> None:
+    async with queues(valkey.url, {"q": {"concurrency": 1, "backoff_ms": 1}}, handler_timeout=0.5) as on:
+        on.shards[0].module._consumption._deliver["fn:q"].timeout = 60.0  # type: ignore[union-attr]
+        gate = Gate()
+        on.cluster.register("f", gate)
+        await on.enqueue("q", "f", 1)
+        await gate.holds(1)
+        await hand_over(on)
+        await gate.holds(2)  # the next attempt
+        gate.waiting.pop(0)[1].set()  # too late: it does not end the second one
+        await eventually(lambda: on.cluster.calls[0].ended is not None)
+        assert (await on.stats("q"))["depth"] == 1
+        gate.let_go()
+        await on.emptied("q")
+        assert await on.dead("q") == []
+
+
+@pytest.mark.parametrize("where", ["invoke", "turned"])
+async def test_a_lane_is_served_on_whatever_goes_wrong_once(
+    valkey: ValkeyServer, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with queues(valkey.url, {"q": {"concurrency": 1, "backoff_ms": 1}}) as on:
+        gate = Gate()
+        on.cluster.register("f", gate)
+        consumption: Any = on.shards[0].module._consumption
+        target = on.shards[0].engine if where == "invoke" else consumption._lanes["fn:q#0"].consumer._core
+        works = getattr(target, where)
+
+        def fails(*_arguments: Any, **_more: Any) -> Any:
+            monkeypatch.setattr(target, where, works)
+            raise RuntimeError
+
+        monkeypatch.setattr(target, where, fails)
+        await on.enqueue("q", "f", 1)
+        await gate.holds(1)
+        gate.let_go()
+        await on.emptied("q")
+        assert gate.seen == [1]
+
+
+async def test_deliveries_are_asked_for_again_whatever_goes_wrong_once(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iii_cluster.modules.queue.adapters.redis.consumer.ADOPTION", 0.02)
+    async with queues(valkey.url, {"q": {"concurrency": 1}}) as on:
+        gate = Gate()
+        on.cluster.register("f", gate)
+        await on.enqueue("q", "f", 1)
+        await gate.holds(1)
+        adopt = FakeEngine.adopt
+
+        async def fails(*_arguments: Any) -> Any:
+            monkeypatch.setattr(FakeEngine, "adopt", adopt)
+            raise RuntimeError
+
+        monkeypatch.setattr(FakeEngine, "adopt", fails)
+        await hand_over(on)
+        await eventually(lambda: FakeEngine.adopt is adopt)
+        await on.enqueue("q", "f", 2)
+        gate.let_go()
+        await eventually(lambda: gate.seen == [1, 2])
+        gate.let_go()
+        await on.emptied("q")
 
 
 async def test_a_former_owner_can_neither_take_nor_acknowledge(valkey: ValkeyServer) -> None:

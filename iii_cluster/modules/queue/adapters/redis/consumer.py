@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,11 @@ import msgspec
 from redis.exceptions import RedisError
 
 from iii_cluster.cluster.outage import Outage
-from iii_cluster.modules.engine import Engine
-from iii_cluster.modules.queue.adapter import Deliver, Delivery, Job, Queue
+from iii_cluster.modules.engine import Adopted, Engine
+from iii_cluster.modules.queue.adapter import Deliver, Delivery, Ended, Job, Queue
 from iii_cluster.modules.queue.names import delivery_name
 from iii_cluster.modules.queue.retries import retry_delay
+from iii_cluster.protocol import errors
 from iii_cluster.redis.commands import Argument, Commands, Unavailable
 
 from . import scripts
@@ -35,6 +36,17 @@ logger = logging.getLogger(__name__)
 
 class Fenced(Exception):
     """Somebody else owns the lane."""
+
+
+class _Inherited:
+    """A delivery of an earlier owner. Nobody knows since when its handler is at it; it gets the whole time limit."""
+
+    def __init__(self, ended: Ended, limit: float) -> None:
+        error = errors.error_body(errors.TIMEOUT, f"the handler did not answer within {limit:g} s")
+        self._timer = asyncio.get_running_loop().call_later(limit, ended, error)
+
+    def forget(self) -> None:
+        self._timer.cancel()
 
 
 class RedisConsumer:
@@ -99,7 +111,12 @@ class RedisConsumer:
     def deliver(self, taken: Taken) -> None:
         job = taken.job
         name = delivery_name(self._lane, job.id, taken.attempt)
-        self._deliveries[job.id] = self._deliver(job, name, partial(self._ended, job.id))
+        try:
+            self._deliveries[job.id] = self._deliver(job, name, partial(self._ended, job.id))
+        except Exception as error:
+            logger.exception("action=delivery_failed lane=%r job=%s", self._lane, job.id)
+            failed = errors.error_body(errors.INTERNAL_ERROR, f"it could not be delivered: {type(error).__name__}")
+            self._loop.call_soon(self._ended, job.id, failed)
 
     def retry_delay(self, failures: int) -> int | None:
         return retry_delay(self._queue, failures)
@@ -112,21 +129,33 @@ class RedisConsumer:
     # Turns
 
     async def _run(self) -> None:
-        try:
-            await self._take_over()
-            while True:
-                self._wakeup.clear()
-                turn = self._core.turn(self._loop.time())
-                if turn is None:
-                    await self._rest()
-                elif not await self._exchange(turn):
-                    self._core.lost()
-                    self._core.found([taken for taken, _lease in await self._load()])
-        except Fenced:
-            logger.info("action=lane_fenced lane=%r token=%d", self._lane, self._token)
-        except Exception:
-            logger.exception("action=lane_failed lane=%r", self._lane)
-            raise
+        begin = self._take_over
+        while True:
+            try:
+                await begin()
+                begin = self._catch_up
+                await self._take_turns()
+            except Fenced:
+                logger.info("action=lane_fenced lane=%r token=%d", self._lane, self._token)
+                return
+            except Exception:
+                logger.exception("action=lane_failed lane=%r", self._lane)
+                await asyncio.sleep(RETRY)
+
+    async def _catch_up(self) -> None:
+        """After a turn of which nobody knows whether it was done, or whatever else went wrong."""
+        self._core.lost()
+        self._core.found([taken for taken, _lease in await self._load()])
+
+    async def _take_turns(self) -> None:
+        """Returns after one of which nobody knows whether it was done."""
+        while True:
+            self._wakeup.clear()
+            turn = self._core.turn(self._loop.time())
+            if turn is None:
+                await self._rest()
+            elif not await self._exchange(turn):
+                return
 
     async def _rest(self) -> None:
         """Until something happens, or the core wants to be asked again."""
@@ -239,14 +268,31 @@ class RedisConsumer:
     async def _adopt(self) -> None:
         """Find out what became of the deliveries of earlier owners."""
         while unclear := self._core.unclear:
-            ids = {delivery_name(self._lane, taken.job.id, taken.attempt): taken.job.id for taken in unclear}
-            said = await self._engine.adopt(ids, lambda name, error, ids=ids: self._ended(ids[name], error))  # type: ignore[misc]
-            serving = [ids[name] for name in said.serving if name in ids]
-            ended = {ids[name]: error for name, error in said.ended.items() if name in ids}
+            asked = {delivery_name(self._lane, taken.job.id, taken.attempt): taken for taken in unclear}
+            try:
+                said = await self._engine.adopt(asked, partial(self._told, asked))
+            except Exception:
+                logger.exception("action=adoption_failed lane=%r", self._lane)
+                said = Adopted((), {}, complete=False)
+            serving = [asked[name].job.id for name in said.serving if name in asked]
+            for id in serving:
+                if self._core.held(id) is not None:
+                    self._deliveries[id] = _Inherited(partial(self._ended, id), self._queue.timeout)
+            ended = {asked[name].job.id: error for name, error in said.ended.items() if name in asked}
             self._core.adopted(serving, ended, said.complete, self._loop.time())
             self._wakeup.set()
             if self._core.unclear:
                 await asyncio.sleep(ADOPTION)
+
+    def _told(self, asked: Mapping[str, Taken], name: str, error: bytes) -> None:
+        """An earlier owner's delivery has ended; perhaps too late, and the job has gone on since."""
+        taken = asked[name]
+        held = self._core.held(taken.job.id)
+        if held is not None and held.attempt == taken.attempt:
+            delivery = self._deliveries.get(taken.job.id)
+            if delivery is not None:
+                delivery.forget()
+            self._ended(taken.job.id, error)
 
 
 def _check_fence(error: Exception) -> None:

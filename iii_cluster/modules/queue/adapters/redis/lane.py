@@ -87,6 +87,11 @@ class Lane:
         """Results that Redis has not confirmed."""
         return len(self._results) + len(self._telling)
 
+    def held(self, id: str) -> Taken | None:
+        """A job that a handler has, or may have."""
+        unclear = self._unclear.get(id)
+        return unclear[0] if unclear is not None else self._running.get(id)
+
     # What happened
 
     def woken(self) -> None:
