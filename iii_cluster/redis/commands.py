@@ -84,6 +84,7 @@ class Commands:
         self._outage = Outage(logger, "commands")
         self._closed = False
         self._used = 0.0  # seconds of the loop's clock
+        self._loaded: set[bytes] = set()  # hashes of scripts that the server at this connection has been given
 
     async def execute(self, *arguments: Argument, again: bool = False) -> Any:
         """The reply of one command, bytes as they are. `again`: doing it twice does no harm.
@@ -146,6 +147,8 @@ class Commands:
         try:
             if self._loop.time() - self._used > IDLE:
                 await self._leave_if_closed()
+            if not self._connection.is_connected:
+                self._loaded.clear()
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             return self._after_loss(batch, error)
@@ -157,6 +160,7 @@ class Commands:
         except Exception:
             return self._sendable(batch)
         try:
+            await self._load_new(batch)
             await self._ask(packed, len(batch), replies)
             await self._load_missing(batch, replies)
         except (RedisError, OSError) as error:  # asyncio's TimeoutError is an OSError
@@ -214,6 +218,15 @@ class Commands:
                     limit.reschedule(now + REPLY_TIMEOUT)
                     heard = now
 
+    async def _load_new(self, batch: list[_Command]) -> None:
+        """Scripts are loaded before their first use: what follows one in the pipeline must not overtake it."""
+        loaded = self._loaded
+        new = {script for c in batch if (script := c.script) is not None and script.sha not in loaded}
+        if new:
+            packed = self._connection.pack_commands([(b"SCRIPT LOAD", script.source) for script in new])
+            await self._ask(packed, len(new), [])
+            loaded.update(script.sha for script in new)
+
     async def _load_missing(self, batch: list[_Command], replies: list[Any]) -> None:
         """The server does not know a script (any more): load it, and run what needed it."""
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -229,7 +242,8 @@ class Commands:
         await self._ask(pack([batch[at].arguments for at in missing]), len(missing), answers)
         for at, answer in zip(missing, answers, strict=True):
             batch[at].maybe = False
-            replies[at] = answer
+            # Unknown again: the server would not load it.
+            replies[at] = ResponseError(str(answer)) if isinstance(answer, NoScriptError) else answer
 
     def _settle(self, batch: list[_Command], replies: list[Any]) -> list[_Command]:
         """Hand out the replies; returns what is to be sent once more."""

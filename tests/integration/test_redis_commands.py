@@ -141,6 +141,21 @@ async def test_scripts_that_the_server_forgot_are_loaded_again(commands: Command
     assert valkey.execute("LRANGE", "l", 0, -1) == ["a", "0", "1", "2", "3", "4"]
 
 
+async def test_what_follows_a_script_that_the_server_does_not_know_yet_is_executed_after_it(
+    commands: Commands,
+) -> None:
+    first = commands.start(SET, ["k"], ["new"])
+    then = commands.execute("GET", "k")
+    assert await then == b"new"
+    assert await first == b"OK"
+
+
+async def test_a_script_that_the_server_cannot_compile_is_an_error(commands: Commands) -> None:
+    with pytest.raises(ResponseError):
+        await commands.run(script("#!lua\nthis is no lua"), ["k"])
+    assert await commands.execute("PING") == b"PONG"
+
+
 # -- the server is away
 
 
