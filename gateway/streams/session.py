@@ -77,6 +77,7 @@ class Session:
         self._max_subscriptions = max_subscriptions
         self._waiting: deque[_Message] = deque()
         self._task: asyncio.Task[None] | None = None  # while messages wait
+        self._halted = False  # its socket is not read
         self._full = False  # it was told that it has too many subscriptions
         self._closed = False
 
@@ -90,7 +91,8 @@ class Session:
             self._do(message)
             return
         self._waiting.append(message)
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING and not self._halted:
+            self._halted = True
             self._socket.pause()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work())
@@ -116,7 +118,8 @@ class Session:
         try:
             while self._waiting:
                 message = self._waiting.popleft()
-                if len(self._waiting) < MAX_WAITING // 2:
+                if self._halted and len(self._waiting) < MAX_WAITING // 2:
+                    self._halted = False
                     self._socket.resume()
                 await self._ask_and_do(message)
         except HooksUnknown:

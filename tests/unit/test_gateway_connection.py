@@ -1,3 +1,4 @@
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,19 +14,21 @@ class FakeListener:
     """What a connection tells its listener is of little interest here."""
 
     def __init__(self) -> None:
+        self.label = "connection"
         self.settings = Settings()
         self.now = 0.0
-        self.accepting = True
         self.crowded = False
         self.handshakes = 0
         self.heard: list[bytes] = []
 
-    def admits(self, _: Connection) -> bool:
-        return not self.crowded
+    def requested(self, connection: Connection) -> None:
+        if not self.crowded:
+            self.admit(connection)
 
-    def handshaken(self, connection: Connection) -> None:
-        self.handshakes += 1
-        connection.worker = cast(Any, "the worker")
+    def admit(self, connection: Connection) -> None:
+        if connection.accept():
+            self.handshakes += 1
+            connection.worker = cast(Any, "the worker")
 
     def on_text(self, _: Any, payload: bytes) -> None:
         self.heard.append(payload)
@@ -169,7 +172,7 @@ def test_a_handshake_waits_for_its_turn() -> None:
     client.ask()
     assert client.listener.handshakes == 0
     assert not client.transport.written
-    client.connection.admit()
+    client.listener.admit(client.connection)
     client.take()
     assert client.listener.handshakes == 1
     assert client.ws.state is State.OPEN
@@ -179,11 +182,11 @@ def test_a_handshake_that_waits_is_refused_when_the_gateway_drains() -> None:
     client = Client()
     client.listener.crowded = True
     client.ask()
-    client.connection.refuse()
+    client.connection.reject(HTTPStatus.SERVICE_UNAVAILABLE, "Draining\n")
     client.take()
     assert client.ws.state is State.CONNECTING
     assert client.listener.handshakes == 0
-    client.connection.admit()
+    client.listener.admit(client.connection)
     assert client.listener.handshakes == 0
 
 

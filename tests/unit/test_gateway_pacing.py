@@ -1,4 +1,4 @@
-from gateway.pacing import Pacing
+from gateway.sockets.pacing import Pacing
 
 
 def test_a_few_newcomers_do_not_wait() -> None:

@@ -1,0 +1,1 @@
+"""What the ports for workers and for stream clients do alike: WebSockets, their pace and their time limits."""
