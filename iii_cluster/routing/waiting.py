@@ -6,7 +6,7 @@ from .call import Call
 
 MAX_WAITING = 100_000  # calls, with those whose owners a shard is asked for
 MAX_PARKED = 10_000  # calls that wait for a gateway: all of them are looked at several times per second
-MAX_BYTES = 64 * 2**20  # of payloads
+MAX_BYTES = 64 * 2**20  # of payloads, if there are several
 
 
 class Waiting:
@@ -23,7 +23,7 @@ class Waiting:
 
     def enter(self, call: Call) -> bool:
         """Whether there is room for one more."""
-        if self._calls >= MAX_WAITING or self._bytes + call.size > MAX_BYTES:
+        if self._calls >= MAX_WAITING or (self._bytes and self._bytes + call.size > MAX_BYTES):
             return False
         self._calls += 1
         self._bytes += call.size

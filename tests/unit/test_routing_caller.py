@@ -476,6 +476,18 @@ def test_too_many_calls_that_wait_fail_but_not_before_their_maker_knows_them(
     assert lab.ends["later"] == []
 
 
+def test_a_call_that_waits_alone_may_be_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_BYTES", 10)
+    lab = Lab()
+    lab.call("big", data=b"1" * 11)
+    lab.call("another", data=b"1")
+    lab.caller.expire(101.0)
+    assert lab.ends["big"] == []
+    assert lab.error("another")["code"] == "invocation_stopped"
+    lab.owners(owner(A))
+    assert lab.taken_one()[1].data == b"1" * 11
+
+
 def test_too_many_calls_that_wait_for_a_gateway_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "MAX_PARKED", 1)
     lab = Lab().known(owner(A))
