@@ -9,10 +9,10 @@ import pytest
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.config.settings import Settings
-from iii_cluster.modules.events import delivery, dispatcher, outbox, reader
+from iii_cluster.modules.events import delivery, dispatcher, outbox, reader, scripts
 from iii_cluster.modules.state.triggers import check
 from iii_cluster.protocol.errors import EngineError
-from tests.support.engine import FakeCluster
+from tests.support.engine import FakeCluster, FakeEngine
 from tests.support.eventually import eventually
 from tests.support.state import StateStage, trigger
 from tests.support.valkey import ValkeyServer
@@ -500,6 +500,29 @@ async def test_what_ended_before_the_take_over_is_not_repeated(stage: StateStage
     await drained(valkey)
     assert handler.values == [1]
     assert second.values == [1]
+
+
+@pytest.mark.parametrize("where", [(FakeEngine, "adopt"), (scripts.Scripts, "read"), (scripts.Scripts, "done")])
+async def test_whatever_goes_wrong_once_an_outbox_is_read_on(
+    stage: StateStage, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]
+) -> None:
+    state = await stage.gateway()
+    handler = Handler(stage.cluster, "f")
+    stage.cluster.put(trigger("t", "f"))
+    for value in (1, 2):
+        await state.set("s", "k", value)
+    works = getattr(*where)
+
+    async def fails(*_arguments: Any) -> Any:
+        monkeypatch.setattr(*where, works)
+        raise RuntimeError
+
+    monkeypatch.setattr(*where, fails)
+    await stage.shard()
+    await handler.got(2)
+    await drained(valkey)
+    assert getattr(*where) is works
+    assert handler.values == [1, 2]
 
 
 async def test_a_node_that_was_fenced_goes_on_where_it_was(stage: StateStage, valkey: ValkeyServer) -> None:

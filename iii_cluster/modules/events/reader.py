@@ -82,6 +82,8 @@ class Reader:
                     log.warning("action=outbox_unread outbox=%s error=%s", self.outbox, error)
                     await asyncio.sleep(RETRY_DELAY)
                     self._awake = True
+                except Exception:
+                    self._fail()
         finally:
             self._reading = None
 
@@ -139,6 +141,12 @@ class Reader:
             task.add_done_callback(self._tasks.discard)
 
     async def _dispatch(self, entry: Entry) -> None:
+        try:
+            await self._deliver(entry)
+        except Exception:
+            self._fail()
+
+    async def _deliver(self, entry: Entry) -> None:
         complete = True
         event = entry.event if entry.event is not None else await self._persist(self._fetch, entry)
         if event is not None and len(event) > self._engine.settings.max_message_bytes:
@@ -180,6 +188,13 @@ class Reader:
         if self._engine.ownership.token(self.outbox) != self.token:
             self._give_up()
         return not self._stopped
+
+    def _fail(self) -> None:
+        """Something is wrong here: another reader begins with what was not removed."""
+        if not self._stopped:
+            log.exception("action=outbox_failed outbox=%s", self.outbox)
+            self.stop()
+            self._lost()
 
     def _give_up(self) -> None:
         if not self._stopped:
