@@ -95,10 +95,10 @@ class RedisConsumer:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
         for delivery in self._deliveries.values():
-            delivery.forget()
+            delivery.forget()  # before anybody asks what is on its way
         self._deliveries.clear()
+        await asyncio.wait(self._tasks)
         if self._number:
             self._tell_the_rest()
 
