@@ -1,16 +1,11 @@
-"""Calls of modules that wait for the answer, with a time limit, and the conditions of triggers."""
+"""Calls of modules that wait for the answer, with a time limit."""
 
 import asyncio
 
-import msgspec
-
-from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
 from .engine import Engine
-
-CONDITION_KEYS = ("condition_function_id", "_condition_path")  # the second one is of the oldest clients
 
 
 class HandlerError(EngineError):
@@ -67,21 +62,3 @@ async def call(
     if error:
         raise HandlerError(error)
     return result
-
-
-def condition_of(trigger: Trigger) -> str:
-    """The id of a trigger's condition function, "" without one."""
-    if not any(key.encode() in trigger.config for key in CONDITION_KEYS):
-        return ""
-    config = msgspec.json.decode(trigger.config)
-    names = [config.get(key) for key in CONDITION_KEYS] if isinstance(config, dict) else []
-    return next((name for name in names if isinstance(name, str) and name), "")
-
-
-async def allowed(engine: Engine, trigger: Trigger, data: bytes) -> bool:
-    """Whether the trigger's condition, called with the event, lets it fire: anything but `false` does.
-
-    Raises EngineError when the condition fails or does not answer.
-    """
-    condition = condition_of(trigger)
-    return not condition or await call(engine, condition, data, namespace=trigger.namespace) != b"false"

@@ -1,20 +1,41 @@
-"""Conditions of triggers whose failure means: not this time."""
+"""Conditions of triggers: functions that are asked before the trigger's own is called."""
 
 import logging
+
+import msgspec
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.protocol.errors import EngineError
 
-from .calling import allowed
+from .calling import call
 from .engine import Engine
 
+CONDITION_KEYS = ("condition_function_id", "_condition_path")  # the second one is of the oldest clients
 MAX_REMEMBERED = 10_000  # triggers whose condition failed last time
 
 logger = logging.getLogger(__name__)
 
 
+def condition_of(trigger: Trigger) -> str:
+    """The id of a trigger's condition function, "" without one."""
+    if not any(key.encode() in trigger.config for key in CONDITION_KEYS):
+        return ""
+    config = msgspec.json.decode(trigger.config)
+    names = [config.get(key) for key in CONDITION_KEYS] if isinstance(config, dict) else []
+    return next((name for name in names if isinstance(name, str) and name), "")
+
+
+async def allowed(engine: Engine, trigger: Trigger, data: bytes) -> bool:
+    """Whether the trigger's condition, called with the event, lets it fire: anything but `false` does.
+
+    Raises EngineError when the condition fails or does not answer.
+    """
+    condition = condition_of(trigger)
+    return not condition or await call(engine, condition, data, namespace=trigger.namespace) != b"false"
+
+
 class Conditions:
-    """One log line when a trigger's condition starts to fail, instead of one per event."""
+    """A condition that fails says no, with one log line when it starts to, instead of one per event."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from iii_cluster.bus.envelopes import Trigger
-from iii_cluster.modules.calling import condition_of
+from iii_cluster.modules.conditions import condition_of
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 

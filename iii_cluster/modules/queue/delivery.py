@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from iii_cluster.bus.envelopes import Trigger
-from iii_cluster.modules.calling import condition_of
+from iii_cluster.modules.conditions import condition_of
 from iii_cluster.modules.engine import Engine, Invocation
 from iii_cluster.protocol import errors
 
