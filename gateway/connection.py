@@ -1,7 +1,7 @@
 """One worker socket: messages to the core, frames made by the core out."""
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from websockets.http11 import Request
@@ -11,11 +11,8 @@ from websockets.server import ServerProtocol
 from iii_cluster.config.settings import Settings
 
 from .clients import reattaches
-from .sockets.websocket import QUIET, WebSocket
+from .sockets.websocket import QUIET, Keeper, WebSocket
 from .worker import Worker
-
-if TYPE_CHECKING:
-    from .listener import Listener
 
 # Prefixes of binary telemetry frames.
 TELEMETRY = (b"OTLP", b"MTRC", b"LOGS")
@@ -27,15 +24,22 @@ TELEMETRY_PATH = "/otel"
 _FRAGMENT = 8 * 2**20
 
 
+class WorkerPort(Keeper, Protocol):
+    """The worker port, as its sockets see it."""
+
+    def on_text(self, worker: Worker, payload: bytes) -> None:
+        """A whole message."""
+
+
 class Connection(WebSocket):
     """A socket of the worker port, from accept to close. Implements the core's `Outlet`."""
 
-    __slots__ = ("_listener", "telemetry", "worker")
+    __slots__ = ("_on_text", "telemetry", "worker")
 
-    def __init__(self, listener: "Listener", settings: Settings) -> None:
+    def __init__(self, port: WorkerPort, settings: Settings) -> None:
         limits = settings.max_message_bytes, settings.max_frame_bytes
-        super().__init__(listener, ServerProtocol(max_size=limits, logger=QUIET))
-        self._listener = listener
+        super().__init__(port, ServerProtocol(max_size=limits, logger=QUIET))
+        self._on_text = port.on_text
         self.worker: Worker | None = None
         self.telemetry = False
 
@@ -88,7 +92,7 @@ class Connection(WebSocket):
     @property
     def reattaches(self) -> bool:
         """Whether answers find the client on its next connection."""
-        window = self._listener.settings.reattach_window
+        window = self._port.settings.reattach_window
         return window > 0 and self.worker is not None and reattaches(self.worker)
 
     @property
@@ -102,7 +106,7 @@ class Connection(WebSocket):
             return  # accepted and discarded
         worker = self.worker
         if worker is not None:
-            self._listener.on_text(worker, payload)
+            self._on_text(worker, payload)
 
     # -- Outlet ------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any
 
 from iii_cluster.bus.ask import Asker, AskError
@@ -101,16 +100,8 @@ class GatewayEngine(NodeEngine):
         return invocation.started()
 
     async def adopt(self, names: Collection[str], done: Callable[[str, bytes], None]) -> Adopted:
-        invocations = self._core.invocations
-        with invocations.early.kept() as early:
-            found = await adopting.find(self._node.asker, self._core.map, names)
-            for name, (gateway, id) in found.serving.items():
-                tell = partial(_tell_adopted, done, name)
-                if id in early:
-                    self._loop.call_soon(tell, *early[id])
-                else:
-                    invocations.expect(id, gateway, tell)
-        return Adopted(found.serving.keys(), found.ended, found.complete)
+        calls = self._core.invocations
+        return await adopting.adopt(self._node.asker, self._core.map, names, done, calls.early, calls.expect)
 
     async def serves(self, function: str, namespace: str = "default") -> bool:
         route = self._core.routes.get(namespace, function)
@@ -145,10 +136,3 @@ class GatewayEngine(NodeEngine):
     def on_map(self, new: ClusterMap) -> None:
         super().on_map(new)
         self._news.set()
-
-
-def _tell_adopted(done: Callable[[str, bytes], None], name: str, _result: bytes, error: bytes) -> None:
-    try:
-        done(name, error)
-    except Exception:
-        log.exception("action=call_end_failed once=%s", name)

@@ -1,7 +1,6 @@
 """A shard as its modules see it."""
 
 from collections.abc import Callable, Collection, Container
-from functools import partial
 
 from iii_cluster.bus.envelopes import Envelope, Nudge
 from iii_cluster.cluster.map import ClusterMap, Role
@@ -80,15 +79,9 @@ class ShardEngine(NodeEngine):
     async def adopt(self, names: Collection[str], done: Callable[[str, bytes], None]) -> Adopted:
         current = self._map
         flushed = await self._flushed.others(current)
-        with self._caller.early.kept() as early:
-            found = await adopting.find(self._node.asker, current, names)
-            for name, (gateway, id) in found.serving.items():
-                tell = partial(_tell_end, done, name)
-                if id in early:
-                    self._loop.call_soon(tell, *early[id])
-                else:
-                    self._caller.expect(id, gateway, tell)
-        return Adopted(found.serving.keys(), found.ended, flushed and found.complete)
+        calls = self._caller
+        adopted = await adopting.adopt(self._node.asker, current, names, done, calls.early, calls.expect)
+        return adopted._replace(complete=adopted.complete and flushed)
 
     # -- nudges ------------------------------------------------------------------------------------
 
@@ -133,7 +126,3 @@ class ShardEngine(NodeEngine):
     def calls(self) -> int:
         """In flight, or waiting to be sent."""
         return len(self._caller)
-
-
-def _tell_end(done: Callable[[str, bytes], None], name: str, _result: bytes, error: bytes) -> None:
-    done(name, error)

@@ -5,16 +5,13 @@ A client that does not read is congested: it takes nothing until it has read wha
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from gateway.sockets.websocket import QUIET, WebSocket
-
-if TYPE_CHECKING:
-    from .listener import StreamListener
+from gateway.sockets.websocket import QUIET, Keeper, WebSocket
 
 
 def _first(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -27,9 +24,9 @@ class StreamConnection(WebSocket):
 
     __slots__ = ("on_text",)
 
-    def __init__(self, listener: "StreamListener", max_message: int) -> None:
+    def __init__(self, port: Keeper, max_message: int) -> None:
         """`max_message`: the longest message a client may send, bytes."""
-        super().__init__(listener, ServerProtocol(select_subprotocol=_first, max_size=max_message, logger=QUIET))
+        super().__init__(port, ServerProtocol(select_subprotocol=_first, max_size=max_message, logger=QUIET))
         self.on_text: Callable[[bytes], None] | None = None
 
     def _address(self, peer: tuple[Any, ...]) -> str:

@@ -1,10 +1,18 @@
 """Asking all gateways what became of deliveries that an earlier owner began."""
 
-from collections.abc import Collection
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import NamedTuple
 
 from iii_cluster.bus.ask import Asker
 from iii_cluster.cluster.map import ClusterMap, Role
+from iii_cluster.routing.early import EarlyEnds
+
+from .engine import Adopted, Done
+
+log = logging.getLogger(__name__)
 
 FIND = "deliveries.find"
 
@@ -16,6 +24,34 @@ class Found(NamedTuple):
     serving: dict[str, tuple[str, str]]  # by name: the gateway that serves it, the invocation id of its answer
     ended: dict[str, bytes]  # by name: the error, b"" for success
     complete: bool  # every gateway has answered
+
+
+Ended = Callable[[str, bytes], None]  # (name, error)
+Expect = Callable[[str, str, Done], None]  # (invocation id, gateway that serves it, what to call at its end)
+
+
+async def adopt(
+    asker: Asker, current: ClusterMap, names: Collection[str], done: Ended, early: EarlyEnds, expect: Expect
+) -> Adopted:
+    """Take deliveries over: `done` is called for those under way, never before this returns. `early` and `expect` are
+    of the calls of this node."""
+    loop = asyncio.get_running_loop()
+    with early.kept() as ends:
+        found = await find(asker, current, names)
+        for name, (gateway, id) in found.serving.items():
+            tell = partial(_tell, done, name)
+            if id in ends:
+                loop.call_soon(tell, *ends[id])
+            else:
+                expect(id, gateway, tell)
+    return Adopted(found.serving.keys(), found.ended, found.complete)
+
+
+def _tell(done: Ended, name: str, _result: bytes, error: bytes) -> None:
+    try:
+        done(name, error)
+    except Exception:
+        log.exception("action=call_end_failed once=%s", name)
 
 
 async def find(asker: Asker, current: ClusterMap, names: Collection[str]) -> Found:
