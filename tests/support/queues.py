@@ -35,14 +35,16 @@ class Node:
 
 
 class Queues:
-    """`queues` as in a configuration file."""
+    """`queues` as in a configuration file; `module` is whatever else it says of the module."""
 
-    def __init__(self, url: str, queues: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, url: str, queues: dict[str, Any] | None = None, module: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
         self.cluster = FakeCluster()
         self.gateway: Node
         self.shards: list[Node] = []
         self._url = url
-        self._config = {"queue_configs": queues or {}}
+        self._config: dict[str, Any] = {"queue_configs": queues or {}, **(module or {})}
         self._settings = Settings(**settings)
         self._nodes: list[Node] = []
 
@@ -113,9 +115,13 @@ class Queues:
 
 @asynccontextmanager
 async def queues(
-    url: str, named: dict[str, Any] | None = None, shards: int = 1, **settings: Any
+    url: str,
+    named: dict[str, Any] | None = None,
+    shards: int = 1,
+    module: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Queues]:
-    made = Queues(url, named, **settings)
+    made = Queues(url, named, module, **settings)
     try:
         yield await made.start(shards)
     finally:

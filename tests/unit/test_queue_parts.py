@@ -14,7 +14,7 @@ from iii_cluster.modules.queue.adapter import Group, Job, Queue
 from iii_cluster.modules.queue.adapters.redis import partitions
 from iii_cluster.modules.queue.adapters.redis.keys import LaneKeys
 from iii_cluster.modules.queue.config import DEFAULT_QUEUE, Config, QueueConfig, all_queues, queue_of
-from iii_cluster.modules.queue.names import group_queue, named_queue
+from iii_cluster.modules.queue.names import group_of, group_queue, named_queue
 from iii_cluster.modules.queue.putting import message_group
 from iii_cluster.modules.queue.subscribers import DURABLE, SHARED, by_group, read
 from iii_cluster.modules.queue.trace import baggage_for
@@ -31,6 +31,13 @@ def test_groups_of_different_topics_functions_and_namespaces_never_share_a_queue
 ) -> None:
     ids = [group_queue(Group(topic, f"f{function}", namespace)) for topic, function, namespace in parts]
     assert len(set(ids)) == len(ids)
+
+
+@given(AWKWARD, AWKWARD, AWKWARD)
+def test_the_id_of_a_groups_queue_says_which_group_it_is(topic: str, function: str, namespace: str) -> None:
+    for group in (Group(topic, f"f{function}", namespace), Group(topic)):
+        assert group_of(group_queue(group)) == group
+    assert group_of(partitions.parted(partitions.backlog_lane(topic))[0]).topic == topic
 
 
 @given(AWKWARD, AWKWARD)

@@ -130,7 +130,7 @@ class Adapter(Protocol):
         """To every group of the topic; kept for the first group to come while there is none."""
 
     async def subscribe(self, group: Group) -> None:
-        """From now on the group gets what is published. Harmless when it does already."""
+        """From now on the group gets what is published. It is repeated for as long as the group has triggers."""
 
     async def unsubscribe(self, group: Group) -> None:
         """The group gets no new messages. What it has stays, should it subscribe again."""
@@ -142,6 +142,16 @@ class Adapter(Protocol):
 
     def consume(self, queue: Queue, lane: str, token: int, deliver: Deliver) -> Consumer:
         """Begin; `token` is the fencing token of this shard's ownership."""
+
+    # Retention, on shards
+
+    async def abandoned(self, retention_ms: int) -> Collection[str]:
+        """Lanes of groups that nobody subscribed for that long; and whatever lanes hold messages for the first group
+        to come, if some have waited that long."""
+
+    async def expire(self, lane: str, token: int, retention_ms: int) -> int | None:
+        """If that is still so, the group gets no more messages and what it has is deleted: returns how many jobs. None
+        if it stays. Of messages that wait for a group only those go that are so old."""
 
     # Management
 

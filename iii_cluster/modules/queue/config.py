@@ -14,6 +14,7 @@ DEFAULT_QUEUE = "default"
 MAX_NAME = 1024  # bytes of the name of a queue or topic
 MAX_PARTITIONS = 64
 MAX_CONCURRENCY = 100_000
+MAX_HOURS = 100 * 365 * 24
 MAX_MS = 365 * 24 * 3600 * 1000  # of one setting: a year
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -46,6 +47,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """`queue_configs` by name; see `all_queues`."""
 
     adapter: AdapterChoice | None = None
+    group_retention_hours: Annotated[float, Meta(ge=0, le=MAX_HOURS)] = 168.0  # 0: for ever
     queue_configs: dict[str, dict[str, Any] | None] = field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from msgspec import Struct, structs
@@ -21,6 +21,7 @@ from .subscribers import DURABLE, SHARED, Subscription, by_group
 
 SHARE = 0.1  # of the time that looking at all triggers may take
 SLOW_TICK = 10.0  # seconds between looks at lanes and groups that nobody told of
+ATTEND = 60.0  # seconds after which the broker is told once more that a group has triggers
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Consumption:
         self._stopping: dict[str, asyncio.Task[None]] = {}  # by lane
         self._read: dict[str, tuple[Trigger, Subscription | None]] = {}  # by trigger id
         self._groups: set[Group] = set()  # with triggers
+        self._ensured: dict[Group, float] = {}  # ours, and when the broker was last told of them
         self._gathering: asyncio.TimerHandle | None = None
         self._look_again = 0.0  # not before then
         self._ended = False
@@ -66,6 +68,13 @@ class Consumption:
 
     def describe(self) -> dict[str, int]:
         return {"lanes": len(self._lanes)}
+
+    def attended(self) -> set[str] | None:
+        """Lanes of the groups with triggers; None while it is not known which triggers there are."""
+        if not all(watched.known for watched in self._watched):
+            return None
+        queues = [queue for group in self._groups if (queue := self._queues.get(group_queue(group))) is not None]
+        return {lane for queue in queues for lane in self._adapter.lanes(queue)}
 
     # What happened
 
@@ -88,14 +97,24 @@ class Consumption:
             before = set(self._groups)
             await asyncio.sleep(SLOW_TICK)
             self._reconcile()
-            for group in before & self._groups:
-                with suppress(Unavailable, RedisError, EngineError):
-                    await self._ensure(group)
+            await self._ensure(before & self._groups)
 
-    async def _ensure(self, group: Group) -> None:
-        id = group_queue(group)
-        if any(lane.queue.id == id for lane in self._lanes.values()):
-            await self._adapter.subscribe(group)
+    async def _ensure(self, groups: Collection[Group]) -> None:
+        now = asyncio.get_running_loop().time()
+        before, self._ensured = self._ensured, {}
+        for group in groups:
+            if not self._owns(self._queues.get(group_queue(group))):
+                continue
+            self._ensured[group] = before.get(group, -ATTEND)
+            if now - self._ensured[group] >= ATTEND:
+                with suppress(Unavailable, RedisError, EngineError):
+                    await self._adapter.subscribe(group)
+                    self._ensured[group] = now
+
+    def _owns(self, queue: Queue | None) -> bool:
+        """Whether it is a queue of which some lane is ours."""
+        token = self._engine.ownership.token
+        return queue is not None and any(token(lane_key(lane)) for lane in self._adapter.lanes(queue))
 
     # What follows
 

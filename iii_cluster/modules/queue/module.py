@@ -20,6 +20,7 @@ from .consumption import Consumption
 from .groups import Groups
 from .management import Management
 from .putting import Putting
+from .retention import Retention
 from .subscribers import DURABLE, SHARED
 
 ADAPTERS = "iii_cluster.modules.queue.adapters"
@@ -44,6 +45,7 @@ class QueueModule(Module):
         self._adapter: Adapter | None = None
         self._groups: Groups | None = None
         self._consumption: Consumption | None = None
+        self._retention: Retention | None = None
 
     def functions(self) -> Mapping[str, Function[Any]]:
         return {**self._putting.functions(), **self._management.functions()}
@@ -72,6 +74,8 @@ class QueueModule(Module):
         self._adapter = adapter
         if engine.role is Role.SHARD:
             self._consumption = Consumption(engine, adapter, queues)
+            if hours := self.config.group_retention_hours:
+                self._retention = Retention(engine, adapter, self._consumption.attended, hours * 3600)
             return
         self._groups = Groups(engine, adapter)
         self._putting.begin(adapter, self._configs, queues)
@@ -81,6 +85,9 @@ class QueueModule(Module):
         if self._groups is not None:
             await self._groups.stop()
             self._groups = None
+        if self._retention is not None:
+            await self._retention.stop()
+            self._retention = None
         if self._consumption is not None:
             await self._consumption.stop()
             self._consumption = None

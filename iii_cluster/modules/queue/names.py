@@ -7,11 +7,16 @@ from .adapter import Group
 NUDGE_KIND = "queue"  # of the keys of lanes
 
 _SPECIAL = re.compile(r"[%#@\x00-\x20\x7f]")
+_QUOTED = re.compile("%([0-9A-F]{2})")
 
 
 def quoted(name: str) -> str:
     """The name without `#`, `@` and control characters, which have a meaning here."""
     return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", name)
+
+
+def _unquoted(name: str) -> str:
+    return _QUOTED.sub(lambda found: chr(int(found[1], 16)), name)
 
 
 def named_queue(name: str, *, fifo: bool = False) -> str:
@@ -24,6 +29,12 @@ def group_queue(group: Group) -> str:
     if not group.function:
         return f"topic:{quoted(group.topic)}"
     return f"sub:{quoted(group.topic)}@{quoted(group.namespace)}@{quoted(group.function)}"
+
+
+def group_of(id: str) -> Group:
+    """The group that `group_queue` was given; of other queues of a topic, one with that topic."""
+    topic, namespace, function = [_unquoted(part) for part in (id.partition(":")[2] + "@@").split("@")][:3]
+    return Group(topic, function, namespace)
 
 
 def lane_key(lane: str) -> str:

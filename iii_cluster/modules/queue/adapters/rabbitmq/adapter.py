@@ -20,6 +20,7 @@ from .dead import DeadJobs
 from .messages import Tried
 from .names import Names, backlog, names_of, names_of_group, topic_exchange
 from .publisher import Publisher
+from .retention import GroupRetention
 from .topics import Topics
 from .topology import Topology
 from .walk import count, purge, walk
@@ -53,6 +54,7 @@ class RabbitMQAdapter:
         self._topology = Topology(self._in)
         self._publisher = Publisher(self._in, patience)
         self._topics = Topics(engine)
+        self._retention = GroupRetention(self._in, self._topics, self._topology, patience)
         self._dead = DeadJobs(self._in, self._publisher, patience)
 
     async def start(self) -> None:
@@ -106,6 +108,7 @@ class RabbitMQAdapter:
         async def change() -> None:
             await self._topics.subscribed(group, True)
             await self._topology.for_topic(group.topic)
+            self._topology.forget(names_of_group(group).queue)  # it may have ended for want of triggers
             await self._topology.for_group(group)
             await self._topology.bind(group)
             await self._hand_over(group)
@@ -128,7 +131,7 @@ class RabbitMQAdapter:
 
     async def _keep(self, topic: str, message: Message, delay_ms: int) -> None:
         """For the first group to come. One that came meanwhile may have looked before the message was there."""
-        await self._topics.remember(topic)
+        await self._topics.kept(topic)
         names = await self._topology.for_backlog(topic)
         while not await self._send(names, message, delay_ms):
             self._topology.forget(names.queue)
@@ -170,6 +173,14 @@ class RabbitMQAdapter:
         if queue.max_retries is not None:
             return queue.max_retries + 1
         return DEFAULT_RETRIES + 1 if queue.group is None else self._config.max_attempts
+
+    # Retention
+
+    async def abandoned(self, retention_ms: int) -> Collection[str]:
+        return await self._topics.abandoned(retention_ms)
+
+    async def expire(self, lane: str, token: int, retention_ms: int) -> int | None:
+        return await self._once(partial(self._retention.expire, lane, retention_ms))
 
     # Management
 

@@ -18,5 +18,6 @@ Keys of a lane, all behind `{cluster}:queue:<lane>:`. Ids are job ids; times are
 | `token`    | str  | "<highest fencing token seen> <number of its owner's last turn>"                            |
 
 Of all lanes: `{cluster}:queues:lanes` (set of lane ids), `...:topics` (set of topics with groups or messages),
-`...:subscribers:<topic>` (set: lanes of the topic's groups).
+`...:subscribers:<topic>` (set: lanes of the topic's groups), `...:attended` (zset: lanes of groups by when they last
+had triggers, and backlogs by the time of their oldest message).
 """

@@ -19,6 +19,7 @@ from . import keys as names
 from . import partitions, scripts
 from .consumer import RedisConsumer, decode_job, read_tries
 from .keys import LaneKeys
+from .retention import LaneRetention
 
 INDEX_POLL = 10.0  # seconds between looks at which lanes there are
 BATCH = 200  # jobs of one script call of the management
@@ -43,6 +44,7 @@ class RedisAdapter:
         self._engine = engine
         self._commands = engine.commands_of(config.redis_url) if config.redis_url else engine.commands
         self._prefix = engine.prefix
+        self._retention = LaneRetention(self._commands, engine.prefix)
         self._known: dict[str, list[str]] = {}  # lanes by queue id, as of the last look
         self._indexer: asyncio.Task[None] | None = None
 
@@ -96,6 +98,7 @@ class RedisAdapter:
             names.topics(prefix),
             names.lanes(prefix),
             names.lanes_prefix(prefix),
+            names.attended(prefix),
         )
         arguments = (topic, partitions.backlog_lane(topic), job.id, encode_job(job), delay_ms)
         for lane in await self._commands.run(scripts.PUBLISH, used, arguments, again=True):
@@ -110,6 +113,7 @@ class RedisAdapter:
             names.topics(prefix),
             names.lanes(prefix),
             *(old.jobs, old.waiting, old.delayed, new.jobs, new.waiting, new.delayed),
+            names.attended(prefix),
         )
         while (said := await self._commands.run(scripts.SUBSCRIBE, used, (topic, lane, backlog), again=True)) == 2:
             pass
@@ -130,6 +134,14 @@ class RedisAdapter:
     def consume(self, queue: Queue, lane: str, token: int, deliver: Deliver) -> RedisConsumer:
         remember = REMEMBER_FACTOR * self._engine.settings.redis_outage_limit
         return RedisConsumer(self._engine, self._commands, lane, queue, token, deliver, remember)
+
+    # Retention
+
+    async def abandoned(self, retention_ms: int) -> Collection[str]:
+        return await self._retention.abandoned(retention_ms)
+
+    async def expire(self, lane: str, token: int, retention_ms: int) -> int | None:
+        return await self._retention.expire(lane, token, retention_ms)
 
     # Management
 

@@ -49,5 +49,9 @@ def topics(prefix: str) -> str:
     return f"{prefix}:queues:topics"
 
 
+def attended(prefix: str) -> str:
+    return f"{prefix}:queues:attended"
+
+
 def subscribers(prefix: str, topic: str) -> str:
     return f"{prefix}:queues:subscribers:{quoted(topic)}"

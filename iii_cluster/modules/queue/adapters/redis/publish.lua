@@ -1,17 +1,19 @@
 #!lua
 -- Puts one job into the lane of every group of a topic, or into its backlog; a second time changes nothing.
 -- KEYS  1 subscribers (set: lanes of the topic's groups)  2 topics (set)  3 lanes (set)
---       4 prefix of all keys of lanes
+--       4 prefix of all keys of lanes  5 attended (zset)
 -- ARGV  1 topic  2 lane of the backlog  3 job id  4 job  5 delay, ms
 -- Reply the lanes of the groups.
 local groups = redis.call('SMEMBERS', KEYS[1])
 local lanes = groups
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = now + ARGV[5]
 if #groups == 0 then
   redis.call('SADD', KEYS[2], ARGV[1])
+  redis.call('ZADD', KEYS[5], 'NX', now, ARGV[2])
   lanes = {ARGV[2]}
 end
-local time = redis.call('TIME')
-local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5]
 for _, lane in ipairs(lanes) do
   local base = KEYS[4] .. lane
   if not redis.call('ZSCORE', base .. ':done', ARGV[3]) and redis.call('HSETNX', base .. ':jobs', ARGV[3], ARGV[4]) == 1 then

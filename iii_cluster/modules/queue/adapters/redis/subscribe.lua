@@ -1,11 +1,14 @@
 #!lua
--- Adds a group to a topic. The first one gets the backlog, in steps.
+-- Adds a group to a topic, which is attended now. The first one gets the backlog, in steps.
 -- KEYS  1 subscribers (set)  2 topics (set)  3 lanes (set)
 --       of the backlog: 4 jobs (hash)  5 waiting (list)  6 delayed (zset)
 --       of the group:   7 jobs (hash)  8 waiting (list)  9 delayed (zset)
+--       10 attended (zset)
 -- ARGV  1 topic  2 lane of the group  3 lane of the backlog
 -- Reply 0 the group was there, 1 it is now, 2 not yet: call once more.
 local STEP = 500
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[10], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[2])
 if redis.call('SISMEMBER', KEYS[1], ARGV[2]) == 1 then
   return 0
 end
@@ -34,6 +37,7 @@ if redis.call('SCARD', KEYS[1]) == 0 then
     end
   end
   redis.call('SREM', KEYS[3], ARGV[3])
+  redis.call('ZREM', KEYS[10], ARGV[3])
 end
 redis.call('SADD', KEYS[1], ARGV[2])
 redis.call('SADD', KEYS[2], ARGV[1])
