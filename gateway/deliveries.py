@@ -13,7 +13,7 @@ from iii_cluster.protocol import errors
 from .worker import Worker
 
 MAX_NAMES = 100_000  # that are remembered after their end: more than are delivered while a queue changes hands
-MAX_ERROR = 4096  # bytes of an error that is remembered as it is
+MAX_ERROR = 512  # bytes of an error that is remembered as it is
 
 
 class Leaving(Exception):

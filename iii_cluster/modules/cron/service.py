@@ -243,6 +243,8 @@ class CronService:
                     await self._records.keep(self._core.keys())
             except (Unavailable, ResponseError) as error:
                 logger.debug("action=cron_upkeep_failed error=%s", error)
+            except Exception:
+                logger.exception("action=cron_upkeep_failed")
             self._update()
 
     def _now(self) -> int:

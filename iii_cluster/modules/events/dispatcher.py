@@ -92,6 +92,8 @@ class Dispatcher:
                 await self._look()
             except (Unavailable, ResponseError) as error:
                 log.warning("action=outboxes_unread error=%s", error)
+            except Exception:  # nobody else looks for what a lost nudge left
+                log.exception("action=outboxes_unread")
             try:
                 async with asyncio.timeout(POLL_INTERVAL):
                     await self._moved.wait()
