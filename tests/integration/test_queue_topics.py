@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.modules.queue.adapters.redis.adapter import RedisAdapter
+from iii_cluster.modules.queue.consumption import Consumption
 from iii_cluster.protocol.errors import EngineError
 from tests.support.eventually import eventually
 from tests.support.queues import Gate, Queues, consumer, queues, subscriber
@@ -300,3 +302,41 @@ async def test_a_trigger_that_was_taken_back_and_came_again_elsewhere_counts_as_
         on.cluster.drop("t1")  # much later its connection is lost
         await asyncio.sleep(0.1)
         assert valkey.execute("SCARD", "{iii}:queues:subscribers:a") == 1
+
+
+@pytest.mark.parametrize("where", ["_reconcile", "_ensure"])
+async def test_a_shard_looks_again_whatever_goes_wrong_once(
+    valkey: ValkeyServer, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("iii_cluster.modules.queue.consumption.SLOW_TICK", 0.05)
+    async with queues(valkey.url) as on:
+        seen = record(on, "f")
+        works = getattr(Consumption, where)
+
+        def fails(*_arguments: Any) -> None:
+            monkeypatch.setattr(Consumption, where, works)
+            raise RuntimeError
+
+        monkeypatch.setattr(Consumption, where, fails)
+        await eventually(lambda: "action=queue_look_failed" in caplog.text)
+        on.cluster.put(subscriber("t1", "a", "f"))
+        await on.publish("a", 1)
+        await eventually(lambda: seen["f"] == [1])
+
+
+async def test_a_group_is_told_of_again_whatever_goes_wrong_once(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iii_cluster.modules.queue.groups.RETRY", 0.01)
+    async with queues(valkey.url) as on:
+        seen = record(on, "f")
+        subscribe = RedisAdapter.subscribe
+
+        async def fails(*_arguments: Any) -> None:
+            monkeypatch.setattr(RedisAdapter, "subscribe", subscribe)
+            raise RuntimeError
+
+        monkeypatch.setattr(RedisAdapter, "subscribe", fails)
+        await on.subscribe(subscriber("t1", "a", "f"))
+        await on.publish("a", 1)
+        await eventually(lambda: seen["f"] == [1])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from iii_cluster.modules.queue.adapters.rabbitmq.consumer import RabbitConsumer
 from iii_cluster.protocol.errors import EngineError
 from tests.support.eventually import eventually
 from tests.support.queues import Gate, consumer, subscriber
@@ -126,3 +127,22 @@ async def test_more_attempts_or_less_are_settings_that_may_change(make: MakeQueu
     await queues.subscribe(few)
     await eventually(lambda: len(gate.seen) == 5)
     gate.let_go()
+
+
+async def test_a_queue_is_served_on_whatever_goes_wrong_once(
+    make: MakeQueues, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues = await make()
+    take = RabbitConsumer._take
+
+    async def fails(*_arguments: Any) -> str:
+        monkeypatch.setattr(RabbitConsumer, "_take", take)
+        raise RuntimeError
+
+    monkeypatch.setattr(RabbitConsumer, "_take", fails)
+    seen: list[int] = []
+    queues.cluster.register("f", seen.append)
+    await queues.subscribe(subscriber("t1", unique, "f"))
+    await queues.publish(unique, 1)
+    await eventually(lambda: seen == [1])
+    assert RabbitConsumer._take is take

@@ -96,8 +96,11 @@ class Consumption:
         while True:
             before = set(self._groups)
             await asyncio.sleep(SLOW_TICK)
-            self._reconcile()
-            await self._ensure(before & self._groups)
+            try:
+                self._reconcile()
+                await self._ensure(before & self._groups)
+            except Exception:  # nobody else would look after what is lost
+                logger.exception("action=queue_look_failed")
 
     async def _ensure(self, groups: Collection[Group]) -> None:
         now = asyncio.get_running_loop().time()

@@ -95,6 +95,9 @@ class Groups:
             except (Unavailable, RedisError, EngineError) as error:
                 logger.warning("action=group_untold topic=%r subscribed=%s error=%s", group.topic, subscribed, error)
                 await asyncio.sleep(RETRY)
+            except Exception:
+                logger.exception("action=group_untold topic=%r subscribed=%s", group.topic, subscribed)
+                await asyncio.sleep(RETRY)
             else:
                 return
 

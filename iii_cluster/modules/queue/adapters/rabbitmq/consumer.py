@@ -103,6 +103,9 @@ class RabbitConsumer:
             except (Unavailable, EngineError, *LOST) as error:
                 self._outage.failed(time.monotonic(), error)
                 self._topology.forget()
+            except Exception:
+                logger.exception("action=lane_failed lane=%r", self._lane)
+                self._topology.forget()
             finally:
                 self._forget()
             await asyncio.sleep(RETRY_DELAY)

@@ -68,6 +68,8 @@ class RedisAdapter:
                 self._known = partitions.by_queue(await self._lanes())
             except (Unavailable, RedisError):
                 continue
+            except Exception:
+                logger.exception("action=lanes_unknown")
 
     async def _lanes(self) -> set[str]:
         stored: Collection[bytes] = await self._commands.execute("SMEMBERS", names.lanes(self._prefix), again=True)
