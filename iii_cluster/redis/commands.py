@@ -149,7 +149,7 @@ class Commands:
                 await self._leave_if_closed()
             if not self._connection.is_connected:
                 self._loaded.clear()
-            await self._connection.connect()  # type: ignore[no-untyped-call]
+                await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             return self._after_loss(batch, error)
         finally:
