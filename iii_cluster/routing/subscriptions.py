@@ -24,7 +24,7 @@ class Subscription:
         self.asked = ""
         self.known = False  # a snapshot has arrived
         self.version = 0
-        self.triggers: dict[str, Trigger] = {}
+        self.triggers: dict[str, Trigger] = {}  # by id, the last bound one last
         self.changed: list[Changed] = []
 
     def tell(self) -> None:
@@ -83,6 +83,7 @@ class Subscriptions:
         for trigger_id in said.dropped:
             subscription.triggers.pop(trigger_id, None)
         for trigger in said.put:
+            subscription.triggers.pop(trigger.id, None)
             subscription.triggers[trigger.id] = trigger
         subscription.tell()
 

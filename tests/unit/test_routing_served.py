@@ -165,6 +165,14 @@ def test_every_change_of_a_watched_type_is_told() -> None:
     assert seen == [[], ["a", "b"], ["b"]]
 
 
+def test_triggers_are_in_the_order_they_were_bound_last() -> None:
+    known = subscriptions()
+    watched = known.watch("queue")
+    known.on_snapshot(A, TriggerSnapshot(TRIGGERS, 5, [trigger("a"), trigger("b")]))
+    known.on_change(A, TriggerChange(TRIGGERS, 6, [Trigger("a", "queue", "g")]))
+    assert list(watched.triggers) == ["b", "a"]
+
+
 def test_a_snapshot_that_says_nothing_new_is_not_told() -> None:
     known = subscriptions()
     told: list[int] = []
