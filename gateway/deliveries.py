@@ -4,6 +4,7 @@ Two senders may tell of the same delivery: a leader and its successor, a queue's
 second hears how the first one ended, or will end.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -43,7 +44,7 @@ class Deliveries:
         self._serving = serving
         self._reply = reply
         self._by_name: dict[str, Delivery] = {}
-        self._ended: dict[str, bytes] = {}  # name -> error, oldest first
+        self._ended: OrderedDict[str, bytes] = OrderedDict()  # name -> error; a dict is slow to give the oldest
         self._leaving: set[str] = set()  # invocation ids
 
     def again(self, node: str, invoke: Invoke) -> bool:
@@ -68,7 +69,7 @@ class Deliveries:
         delivery = self._drop(self.under_way[id])
         self._ended[delivery.name] = _short(error)
         if len(self._ended) > MAX_NAMES:
-            del self._ended[next(iter(self._ended))]
+            self._ended.popitem(last=False)
         for node, asked in delivery.askers:
             self._reply(node, asked, result, error)
 
