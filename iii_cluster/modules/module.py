@@ -53,6 +53,14 @@ class Function(Generic[T]):
         self.hidden = hidden  # from listings: a name kept for old clients
 
 
+def with_old_names(module: str, functions: Mapping[str, Function[Any]]) -> dict[str, Function[Any]]:
+    """Each as "<module>::<name>", and hidden as "<module>.<name>" for old clients."""
+    named = {f"{module}::{name}": function for name, function in functions.items()}
+    for name, known in functions.items():
+        named[f"{module}.{name}"] = Function(known.handler, known.input, known.description, hidden=True)
+    return named
+
+
 class TriggerType(Struct, frozen=True, kw_only=True):
     """A trigger type that a module fires.
 

@@ -23,20 +23,25 @@ class Door(Struct, frozen=True):
 
     async def enter(self) -> tuple[ClientConnection, dict[str, Any]]:
         """An open connection and its first frame."""
-        socket = await connect(
-            self.url,
-            open_timeout=None,
-            close_timeout=CLOSE_TIMEOUT,
-            ping_interval=None,
-            max_size=MAX_MESSAGE,
-            compression=None,
-            proxy=None,
-        )
+        socket = await connected_to(self.url)
         try:
             return socket, json.loads(await socket.recv())
         except BaseException:
             await socket.close()
             raise
+
+
+async def connected_to(url: str) -> ClientConnection:
+    """Without a time limit."""
+    return await connect(
+        url,
+        open_timeout=None,
+        close_timeout=CLOSE_TIMEOUT,
+        ping_interval=None,
+        max_size=MAX_MESSAGE,
+        compression=None,
+        proxy=None,
+    )
 
 
 class Backoff:

@@ -9,14 +9,14 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from iii_cluster.chaos.effects import Shown, Viewing
 from iii_cluster.chaos.history import OPEN
 from iii_cluster.chaos.recorder import Recorder
 
-from .door import CLOSE_TIMEOUT, MAX_MESSAGE, Backoff
+from .door import Backoff, connected_to
 
 OPEN_TIMEOUT = 5.0  # s
 
@@ -66,15 +66,7 @@ class Viewer:
         while True:
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT):
-                    socket = await connect(
-                        door.url,
-                        open_timeout=None,
-                        close_timeout=CLOSE_TIMEOUT,
-                        ping_interval=None,
-                        max_size=MAX_MESSAGE,
-                        compression=None,
-                        proxy=None,
-                    )
+                    socket = await connected_to(door.url)
             except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed, EOFError):
                 door = next(doors)  # a timeout is an OSError
             else:

@@ -1,6 +1,6 @@
 """The state module."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct
@@ -11,7 +11,7 @@ from iii_cluster.modules.adapters import AdapterChoice, load_adapter
 from iii_cluster.modules.engine import Engine
 from iii_cluster.modules.events.dispatcher import Dispatcher
 from iii_cluster.modules.events.writer import EventWriter
-from iii_cluster.modules.module import Function, Module, Request, TriggerType
+from iii_cluster.modules.module import Function, Module, TriggerType, with_old_names
 
 from .adapter import StateAdapter
 from .inputs import KeyInput, ScopeInput, SetInput, UpdateInput
@@ -49,20 +49,16 @@ class StateModule(Module):
 
     def functions(self) -> Mapping[str, Function[Any]]:
         store = self._store
-        offered: dict[str, tuple[Callable[[Any, Request], Awaitable[object]], type[Any], str]] = {
-            "set": (store.set, SetInput, "Store a value; answers the old and the new one"),
-            "get": (store.get, KeyInput, "The value of a key; no result if there is none"),
-            "delete": (store.delete, KeyInput, "Remove a value; answers what it was"),
-            "update": (store.update, UpdateInput, "Change parts of a value in one move"),
-            "list": (store.list, ScopeInput, "All values of a scope"),
-            "list_groups": (store.list_groups, Raw, "All scopes that hold anything"),
-            "clear": (store.clear, ScopeInput, "Remove all values of a scope; answers how many there were"),
+        offered: dict[str, Function[Any]] = {
+            "set": Function(store.set, SetInput, "Store a value; answers the old and the new one"),
+            "get": Function(store.get, KeyInput, "The value of a key; no result if there is none"),
+            "delete": Function(store.delete, KeyInput, "Remove a value; answers what it was"),
+            "update": Function(store.update, UpdateInput, "Change parts of a value in one move"),
+            "list": Function(store.list, ScopeInput, "All values of a scope"),
+            "list_groups": Function(store.list_groups, Raw, "All scopes that hold anything"),
+            "clear": Function(store.clear, ScopeInput, "Remove all values of a scope; answers how many there were"),
         }
-        functions: dict[str, Function[Any]] = {}
-        for name, (handler, input, description) in offered.items():
-            functions[f"state::{name}"] = Function(handler, input, description)
-            functions[f"state.{name}"] = Function(handler, input, description, hidden=True)
-        return functions
+        return with_old_names("state", offered)
 
     def trigger_types(self) -> Iterable[TriggerType]:
         yield TriggerType(

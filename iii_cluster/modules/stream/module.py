@@ -12,7 +12,7 @@ from iii_cluster.modules.adapters import AdapterChoice, load_adapter
 from iii_cluster.modules.engine import Engine
 from iii_cluster.modules.events.dispatcher import Dispatcher
 from iii_cluster.modules.events.writer import EventWriter
-from iii_cluster.modules.module import Function, Module, Request, TriggerType
+from iii_cluster.modules.module import Function, Module, Request, TriggerType, with_old_names
 
 from .adapter import StreamAdapter
 from .departures import Departures
@@ -75,12 +75,9 @@ class StreamModule(Module):
         self._departures: Departures | None = None
 
     def functions(self) -> Mapping[str, Function[Any]]:
-        functions: dict[str, Function[Any]] = {}
-        for name, (input, description) in _FUNCTIONS.items():
-            handler = self._handler(name)
-            functions[f"stream::{name}"] = Function(handler, input, description)
-            functions[f"stream.{name}"] = Function(handler, input, description, hidden=True)
-        return functions
+        return with_old_names(
+            "stream", {name: Function(self._handler(name), *what) for name, what in _FUNCTIONS.items()}
+        )
 
     def _handler(self, name: str) -> Callable[[Any, Request], Awaitable[object]]:
         async def handler(input: Any, request: Request) -> object:
