@@ -26,7 +26,7 @@ async def here(cluster: StreamCluster) -> StreamGateway:
 
 
 class Provider:
-    """What the helpers of published clients register."""
+    """What published clients register for a stream of their own."""
 
     def __init__(self, cluster: StreamCluster, names: str = "stream::{}(todos)") -> None:
         self.data: dict[tuple[str, str], Any] = {}

@@ -82,7 +82,7 @@ class Provided:
         return result | {"errors": done.errors} if len(done.errors) else result
 
     async def _update_by_get_and_set(self, asked: UpdateItem, trace: Trace) -> object:
-        """Published helpers register no `update`: without this it would change what nobody reads."""
+        """Published clients register no `update`: without this it would change what nobody reads."""
         get = await self._providers.of("get", asked.stream_name)
         set_ = await self._providers.of("set", asked.stream_name)
         if not get or not set_:
