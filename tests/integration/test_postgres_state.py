@@ -277,6 +277,24 @@ async def test_a_write_that_was_cut_off_may_have_happened(gateway: MakeGateway, 
     assert await one.adapter.set("s", "k", b"3", None) == b"1"
 
 
+async def test_a_connection_lost_after_a_write_was_answered_changes_nothing(
+    gateway: MakeGateway, postgres: PostgresServer
+) -> None:
+    pool = (await gateway()).adapter._pool
+    async with pool.connection() as connection:
+        done = await connection.fetchval("SELECT 1")
+        postgres.restart()  # nothing runs meanwhile: the connection does not know yet when it is given back
+    assert done == 1
+
+
+async def test_a_call_that_cannot_be_sent_did_not_happen(gateway: MakeGateway) -> None:
+    adapter = (await gateway()).adapter
+    await adapter.stop()
+    with pytest.raises(Unavailable) as raised:
+        await adapter.set("s", "k", b"1", None)
+    assert not raised.value.maybe
+
+
 async def test_a_key_locked_for_too_long_is_told(gateway: MakeGateway, postgres: PostgresServer) -> None:
     one = await gateway(statement_timeout_ms=50)
     blocker = await asyncpg.connect(postgres.url)

@@ -30,7 +30,13 @@ STOP_TIMEOUT = 1.0  # seconds statements may take to end when the process stops
 # No connection could be made, or none is left: nothing was done.
 NOT_NOW = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError, asyncpg.PostgresConnectionError)
 # The connection went away under a statement: it may have been executed.
-LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+)
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -72,14 +78,22 @@ class Pool:
         connection = await self._patiently(lambda: self._pool.acquire(timeout=self._patience))
         try:
             yield connection
-        except asyncpg.QueryCanceledError:  # took too long
+        except (asyncpg.QueryCanceledError, asyncpg.DataError):  # took too long, was never sent
             raise
         except LOST as error:
             self._outage.failed(time.monotonic(), error)
             raise Unavailable(f"the connection to PostgreSQL was lost: {_said(error)}", maybe=True) from None
+        else:
+            self._outage.worked(time.monotonic())
         finally:
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: Connection) -> None:
+        """What was asked of it is answered by now: a connection that proves lost here takes nothing back."""
+        try:
             await self._pool.release(connection)
-        self._outage.worked(time.monotonic())
+        except (*LOST, asyncpg.QueryCanceledError) as error:  # the pool has left it
+            self._outage.failed(time.monotonic(), error)
 
     async def read(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
         """The answer; asks again after a lost connection."""
@@ -111,6 +125,8 @@ class Pool:
                 if time.monotonic() >= deadline:
                     raise Unavailable(f"PostgreSQL cannot be reached: {_said(error)}", maybe=False) from None
                 await asyncio.sleep(RETRY_DELAY)
+            except asyncpg.InterfaceError as error:
+                raise Unavailable(f"PostgreSQL cannot be reached: {_said(error)}", maybe=False) from None
 
 
 def _said(error: BaseException) -> str:
