@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.modules.conditions import check_condition
 from iii_cluster.modules.module import TriggerType
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.builtin_types import BUILTIN_TRIGGER_TYPES
@@ -31,7 +32,10 @@ class ModuleTypes:
     def check(self, trigger: Trigger) -> None:
         """Raises EngineError when the type's module does not take the trigger."""
         known = self._types.get(trigger.type)
-        if known is None or known.check is None:
+        if known is None:
+            return
+        check_condition(trigger)
+        if known.check is None:
             return
         try:
             known.check(trigger)

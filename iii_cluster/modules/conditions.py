@@ -5,6 +5,7 @@ import logging
 import msgspec
 
 from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
 from .calling import call
@@ -14,6 +15,21 @@ CONDITION_KEYS = ("condition_function_id", "_condition_path")  # the second one 
 MAX_REMEMBERED = 10_000  # triggers whose condition failed last time
 
 logger = logging.getLogger(__name__)
+
+
+def check_condition(trigger: Trigger) -> None:
+    """Refuses a trigger whose condition is not the id of a function: it would fire as if it had none."""
+    if not any(key.encode() in trigger.config for key in CONDITION_KEYS):
+        return
+    try:
+        config = msgspec.json.decode(trigger.config)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"the config of the {trigger.type} trigger could not be parsed: {error}"
+        raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, message) from None
+    for key in CONDITION_KEYS if isinstance(config, dict) else ():
+        if not isinstance(config.get(key), str | None):
+            message = f"the {key} of the {trigger.type} trigger must be the id of a function, as text"
+            raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, message)
 
 
 def condition_of(trigger: Trigger) -> str:

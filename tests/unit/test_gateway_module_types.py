@@ -66,6 +66,24 @@ def test_a_trigger_its_module_does_not_take_is_refused(lab: Lab, config: Any) ->
     assert not lab.told()
 
 
+@pytest.mark.parametrize("key", ["condition_function_id", "_condition_path"])
+@pytest.mark.parametrize("condition", [5, ["x"], {}, True])
+def test_a_condition_that_names_no_function_is_refused(lab: Lab, key: str, condition: Any) -> None:
+    lab.register(config={key: condition, "scope": "s"})
+    (frame,) = lab.out.take()
+    assert (frame["type"], frame["error"]["code"]) == ("triggerregistrationresult", "trigger_registration_failed")
+    assert key in frame["error"]["message"]
+    assert not lab.told()
+
+
+@pytest.mark.parametrize("key", ["condition_function_id", "_condition_path"])
+@pytest.mark.parametrize("condition", [None, "", "f"])
+def test_no_condition_may_be_said_in_any_way(lab: Lab, key: str, condition: str | None) -> None:
+    lab.register(config={key: condition})
+    assert not lab.out.take()
+    assert len(lab.told()) == 1
+
+
 def test_an_old_name_stands_for_the_type(lab: Lab) -> None:
     lab.effects.take()
     lab.register(type="kv")
