@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -28,6 +29,7 @@ from .script import Script
 Argument = str | bytes | int | float
 
 MAX_BATCH = 512  # commands of one pipeline: others wait while its replies are parsed
+BIG = 10_000  # bytes of a command
 IDLE = 0.5  # seconds after which the connection is looked at before it is used
 RETRY_DELAY = 0.05  # seconds between attempts to reach the server
 CONNECT_TIMEOUT = 2.0  # seconds
@@ -156,7 +158,7 @@ class Commands:
             self._used = self._loop.time()
         replies: list[Any] = []
         try:
-            packed = self._connection.pack_commands([command.arguments for command in batch])
+            packed = self._packed(batch)
         except Exception:
             return self._sendable(batch)
         try:
@@ -179,6 +181,17 @@ class Commands:
         else:
             self._outage.worked(time.monotonic())
         return left
+
+    def _packed(self, batch: list[_Command]) -> list[bytes]:
+        """As redis-py would pack it. For small arguments hiredis is several times as fast; big ones it would copy."""
+        chunks: list[bytes] = []
+        for command in batch:
+            arguments = command.arguments
+            if sum([len(each) for each in arguments if isinstance(each, (bytes, str))]) < BIG:
+                chunks.append(pack_command(arguments))  # type: ignore[arg-type]  # its stub knows tuples of one
+            else:
+                chunks += self._connection.pack_command(*arguments)
+        return chunks
 
     async def _leave_if_closed(self) -> None:
         """A server that restarted while nobody asked it anything: nothing was sent, so nothing is in doubt."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import DataError, ResponseError
 
-from iii_cluster.redis.commands import MAX_BATCH, Commands, Unavailable
+from iii_cluster.redis.commands import BIG, MAX_BATCH, Commands, Unavailable
 from iii_cluster.redis.script import Script
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
@@ -61,6 +61,15 @@ async def test_replies_are_bytes_and_numbers(commands: Commands) -> None:
     assert await commands.execute("INCRBY", "n", 5) == 5
     assert await commands.run(SET, ["s"], [1.5]) == b"OK"
     assert await commands.execute("MGET", "s", "n") == [b"1.5", b"5"]
+
+
+async def test_values_of_every_size_and_kind_arrive_in_order(commands: Commands) -> None:
+    sizes = [0, 1, BIG - 100, BIG, 10 * BIG, 3]
+    values = [bytes(n % 256 for n in range(size)) for size in sizes]
+    given = [commands.execute("RPUSH", "ü\0 k", value, "é" * len(value), 0.1, -(2**62)) for value in values]
+    assert await asyncio.gather(*given) == [4 * n for n in range(1, 7)]
+    stored = await commands.execute("LRANGE", "ü\0 k".encode(), 0, -1)
+    assert stored == [each for v in values for each in (v, ("é" * len(v)).encode(), b"0.1", b"%d" % -(2**62))]
 
 
 async def test_a_refused_command_does_not_concern_its_neighbours(commands: Commands) -> None:
