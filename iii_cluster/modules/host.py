@@ -13,6 +13,7 @@ from iii_cluster.redis.commands import Unavailable
 
 from .engine import Engine
 from .module import Function, Module, Request, TriggerType
+from .stores import StoreChecks
 
 SHUTDOWN_TIMEOUT = 3.0  # seconds all modules together may take
 SHUTDOWN_SHARE = 0.2  # seconds that each may take at least
@@ -38,6 +39,7 @@ class ModuleHost:
         self.types: dict[str, TriggerType] = {}
         self._type_owners: dict[str, Module] = {}  # by the names in `types`
         self._running: list[Module] = []
+        self.checks = StoreChecks()
         ids: set[str] = set()
         for module in modules:
             if module.id in ids:
@@ -75,6 +77,7 @@ class ModuleHost:
     async def initialize(self, engine: Engine) -> None:
         """Begin all, in order; raises ModuleFailed, with those that have begun shut down again."""
         for module in self.modules:
+            self.checks.begin(module, engine)
             try:
                 await module.initialize(engine)
             except asyncio.CancelledError:
@@ -90,6 +93,7 @@ class ModuleHost:
         """End all that have begun, the latest first. One that fails, or takes too long, does not keep the others."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + SHUTDOWN_TIMEOUT
+        await self.checks.stop()
         while self._running:
             module = self._running.pop()
             limit = max(deadline - clock(), SHUTDOWN_SHARE)
