@@ -51,10 +51,12 @@ class Replaced(Struct, frozen=True, tag="replaced"):
 
 
 class Finished(Struct, frozen=True, tag="finished"):
-    """The end of an answer; without an `error` all was done. `tail` is the end of a failed process' output."""
+    """The end of an answer; without an `error` all was done. `tail` is the end of a failed process' output, `note` what
+    may surprise whoever asked."""
 
     error: str = ""
     tail: tuple[str, ...] = ()
+    note: str = ""
 
 
 Event = Replaced | Finished

@@ -37,6 +37,8 @@ def _follow(data_dir: Path, request: Restart) -> None:
     """Prints what happens until it is over."""
     began, count = time.monotonic(), 0
     for event in ask(data_dir, request):
+        if isinstance(event, Finished) and event.note:
+            click.echo(f"note: {event.note}", err=True)
         match event:
             case Replaced():
                 count += 1

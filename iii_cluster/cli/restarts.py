@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
 
 from iii_cluster.config.settings import Settings
 from iii_cluster.local.keeper import Keeper, StartFailed
@@ -23,15 +26,29 @@ class Restarts:
         *,
         start_within: float,
         stop_within: float,
+        config_file: Path | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._settings = settings
         self._say = say
         self._start_within = start_within
         self._stop_within = stop_within
+        self._config_file = config_file
+        self._config_time = _changed_at(config_file)
 
     async def restart(self, request: Restart, tell: Tell) -> Finished:
         """Replaces every process, starts those again that were drained; tells of each, and how it all ended."""
+        return msgspec.structs.replace(await self._restart(request, tell), note=self._note())
+
+    def _note(self) -> str:
+        if _changed_at(self._config_file) == self._config_time:
+            return ""
+        return (
+            f"{self._config_file} has changed since `iii-cluster up` read it: its processes keep the former settings "
+            "until `up` is stopped and started"
+        )
+
+    async def _restart(self, request: Restart, tell: Tell) -> Finished:
         self._say("rolling restart" if request.rolling else "restarting everything")
         killed: list[str] = []
 
@@ -67,6 +84,14 @@ class Restarts:
         successors = await self._supervisor.renew(keepers, self._start_within, self._stop_within)
         for keeper, before, successor in zip(keepers, old, successors, strict=True):
             told(_replaced(keeper.name, before, successor, clock() - began))
+
+
+def _changed_at(path: Path | None) -> int:
+    """Nanoseconds since 1970, 0 without such a file."""
+    try:
+        return 0 if path is None else path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _node_id(keeper: Keeper) -> str:

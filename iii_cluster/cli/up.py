@@ -55,13 +55,13 @@ def up(config_file: Path | None, **flags: Any) -> None:
     config = load_config(config_file, flags)
     screen = Screen()
     try:
-        raise SystemExit(asyncio.run(run_up(config, screen)))
+        raise SystemExit(asyncio.run(run_up(config, screen, config_file)))
     except (PlanError, PortError, DataDirError, ValkeyError, RedisUnreachable) as error:
         screen.error(str(error))
         raise SystemExit(EXIT_FAILED) from None
 
 
-async def run_up(config: Config, screen: Screen) -> int:
+async def run_up(config: Config, screen: Screen, config_file: Path | None = None) -> int:
     """Runs until a signal; returns the exit code. Raises what stands in the way before anything was started."""
     check_counts(config)
     with ExitStack() as held:
@@ -74,14 +74,20 @@ async def run_up(config: Config, screen: Screen) -> int:
         else:
             await _check_redis(settings)
             _lock_for_control(data_dir, held)
-        return await _Up(config, settings, valkey, data_dir, screen).run()
+        return await _Up(config, settings, valkey, data_dir, screen, config_file).run()
 
 
 class _Up:
     """One run: start, serve until a signal, stop."""
 
     def __init__(
-        self, config: Config, settings: Settings, valkey: EmbeddedValkey | None, data_dir: Path, screen: Screen
+        self,
+        config: Config,
+        settings: Settings,
+        valkey: EmbeddedValkey | None,
+        data_dir: Path,
+        screen: Screen,
+        config_file: Path | None,
     ) -> None:
         self._settings = settings
         self._valkey = valkey
@@ -93,7 +99,12 @@ class _Up:
         self._supervisor = Supervisor(screen.say, screen.output)
         self._supervisor.explain = partial(why_not_ready, settings=settings)
         restarts = Restarts(
-            self._supervisor, settings, screen.say, start_within=START_TIMEOUT, stop_within=self._stop_within
+            self._supervisor,
+            settings,
+            screen.say,
+            start_within=START_TIMEOUT,
+            stop_within=self._stop_within,
+            config_file=config_file,
         )
         self._control = Control(data_dir, restarts.restart)
 

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -110,3 +111,15 @@ async def test_another_process_that_dies_meanwhile_comes_back_as_usual(stage: St
     finished = await restarting
     assert finished == Finished()
     assert [one.name for one in told if isinstance(one, Replaced)] == ["shard-1", "gateway-1"]
+
+
+async def test_a_configuration_file_that_changed_is_told(stage: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("cluster: {}")
+    asked = Restarts(stage.supervisor, SETTINGS, stage.said.append, start_within=30, stop_within=30, config_file=file)
+    assert await asked.restart(Restart(), lambda _event: None) == Finished()
+    os.utime(file, ns=(1, 1))
+    finished = await asked.restart(Restart(), lambda _event: None)
+    assert (finished.error, finished.note.partition(" has changed since")[0]) == ("", str(file))
+    file.unlink()
+    assert (await asked.restart(Restart(), lambda _event: None)).note
