@@ -65,7 +65,7 @@ CLASSES: dict[str, str] = {
     "modules::bridge_client::BridgeClientModule": "iii-bridge",
 }
 
-OLD_NAMES: dict[str, str] = {name: f"iii-{name}" for name in ("http", "state", "queue", "pubsub", "cron")}
+OLD_NAMES: dict[str, str] = {name: f"iii-{name}" for name in ("http", "state", "stream", "queue", "pubsub", "cron")}
 
 
 def canonical_name(name: str) -> str | None:

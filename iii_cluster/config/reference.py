@@ -144,8 +144,9 @@ def _module(document: Document, entry: Entry, values: dict[str, object], finding
     try:
         make(made)
     except BadConfig as error:
-        place = (*entry.place, "config", *error.place) if error.place else entry.place
-        findings.error(document.line(place), f"{entry.written}: {error.message}", error.hint)
+        for one in (error, *error.others):
+            place = (*entry.place, "config", *one.place) if one.place else entry.place
+            findings.error(document.line(place), f"{entry.written}: {one.message}", one.hint)
         return
     values["modules"] = (*cast(tuple[ModuleEntry, ...], values.get("modules", ())), made)
     port = entry.config.get("port")

@@ -20,6 +20,8 @@ CLASSES = {
     "LocalAdapter": "local",
 }
 
+UNSUPPORTED = {"bridge": "data is not kept in another engine"}  # of the reference engine
+
 
 class AdapterChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """`adapter:` of a module: `name` is "redis" or "package.module:Class"."""
@@ -39,6 +41,8 @@ def load_adapter(module: type[Module], choice: AdapterChoice | None) -> tuple[ty
         name = CLASSES.get(choice.class_.rpartition("::")[2], choice.class_)
     name = name or module.default_adapter
     path = module.adapters.get(name, name if ":" in name and "::" not in name else "")
+    if name in UNSUPPORTED:
+        raise BadConfig(f"the adapter `{name}` is not supported: {UNSUPPORTED[name]}", "adapter")
     if not path:
         known = ", ".join(sorted(module.adapters))
         raise BadConfig(f"unknown adapter `{name}`", "adapter", hint=f"one of {known}, or package.module:Class")

@@ -2,24 +2,27 @@
 
 import importlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from iii_cluster.config.errors import did_you_mean
+from iii_cluster.config.fields import choices
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # "package.module:Class"
 
 
 class BadConfig(ValueError):
-    """`place` are the keys that lead to what is wrong in the module's config."""
+    """`place` are the keys that lead to what is wrong in the module's config; `others` is what else is wrong."""
 
     def __init__(self, message: str, *place: str, hint: str = "") -> None:
         super().__init__(message + (f" ({hint})" if hint else ""))
         self.message = message
         self.place = place
         self.hint = hint
+        self.others: Sequence[BadConfig] = ()
 
 
 def is_import_path(name: str) -> bool:
@@ -60,7 +63,16 @@ def convert(config: dict[str, Any], type_: Any, *place: str) -> Any:
         path = ".".join((*place, *inner))
         message = text[:1].lower() + text[1:]
         message = f"{message} `{path}`" if unknown is not None else f"`{path}`: {message}" if path else message
-        raise BadConfig(message, *place, *inner) from None
+        words = _choices(type_, inner)
+        raise BadConfig(message, *place, *inner, hint="one of " + ", ".join(words) if words else "") from None
+
+
+def _choices(type_: Any, place: Sequence[str]) -> list[str]:
+    """The words that a Struct allows at a place; none where it is no choice of words."""
+    for key in place:
+        fields = msgspec.structs.fields(type_) if isinstance(type_, type) and issubclass(type_, msgspec.Struct) else ()
+        type_ = next((field.type for field in fields if field.encode_name == key), None)
+    return choices(type_)
 
 
 def _keys(path: str) -> list[str]:

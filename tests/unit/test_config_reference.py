@@ -108,7 +108,12 @@ def test_modules_of_every_generation_are_settings_under_their_present_names() ->
             "iii-state: unknown key `adapter.nam`",
             "",
         ),
-        ("workers:\n  - name: iii-state\n    config:\n      adapter: kv\n", 4, "`adapter`: expected `object | null`", ""),
+        (
+            "workers:\n  - name: iii-state\n    config:\n      adapter: kv\n",
+            4,
+            "`adapter`: expected `object | null`",
+            "",
+        ),
         (
             "workers:\n  - name: iii-state\n    config:\n      adapter: {name: oracle}\n",
             4,
@@ -176,3 +181,36 @@ def test_all_errors_are_reported_at_once() -> None:
 def test_every_class_and_name_leads_to_a_module() -> None:
     assert {canonical_name(name) for name in CLASSES} <= set(MODULES)
     assert all(canonical_name(name) == name for name in MODULES)
+
+
+def test_everything_wrong_with_modules_is_told_at_once() -> None:
+    result, findings = read(
+        "workers:\n"
+        "  - name: state\n"
+        "    config: {max_value_bytes: 0}\n"
+        "  - name: queue\n"
+        "    config:\n"
+        "      queue_configs:\n"
+        "        a: {type: lifo}\n"
+        "        good: {}\n"
+        "        g: 5\n"
+        "        h: {concurrency: 0}\n"
+        "        i: {concurency: 1}\n"
+        "  - name: stream\n"
+        "    config: {adapter: {name: bridge}}\n"
+    )
+    assert "modules" not in result
+    assert [error.line for error in findings.errors] == [3, 7, 9, 10, 11, 13]
+    state, lifo, number, concurrency, unknown, bridge = [str(error) for error in findings.errors]
+    assert "`max_value_bytes`" in state
+    assert "`queue_configs.a.type`" in lifo
+    assert "one of fifo, standard" in lifo
+    assert "`queue_configs.g`" in number
+    assert "`queue_configs.h.concurrency`" in concurrency
+    assert "did you mean `concurrency`?" in unknown
+    assert "the adapter `bridge` is not supported" in bridge
+
+
+def test_streams_have_a_short_name_as_the_others() -> None:
+    result, findings = read("workers: [{name: stream, config: {port: 4000}}]\n")
+    assert (findings.errors, result["stream_port"]) == ([], 4000)

@@ -48,17 +48,31 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     adapter: AdapterChoice | None = None
     group_retention_hours: Annotated[float, Meta(ge=0, le=MAX_HOURS)] = 168.0  # 0: for ever
-    queue_configs: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    queue_configs: dict[str, Any] = field(default_factory=dict)
 
 
 def all_queues(config: Config) -> dict[str, QueueConfig]:
-    """The named queues, with the one that is always there. Raises BadConfig, which says where."""
-    queues = {DEFAULT_QUEUE: QueueConfig()}
+    """The named queues, with the one that is always there. Raises BadConfig for all that are wrong, saying where."""
+    queues, errors = {DEFAULT_QUEUE: QueueConfig()}, list[BadConfig]()
     for name, said in config.queue_configs.items():
-        if not name or len(name.encode()) > MAX_NAME:
-            raise BadConfig(f"the name of a queue has 1 to {MAX_NAME} bytes", "queue_configs", name)
-        queues[name] = convert(said or {}, QueueConfig, "queue_configs", name)
+        try:
+            queues[name] = _queue(name, said)
+        except BadConfig as error:
+            errors.append(error)
+    if errors:
+        errors[0].others = errors[1:]
+        raise errors[0]
     return queues
+
+
+def _queue(name: str, said: object) -> QueueConfig:
+    place = ("queue_configs", name)
+    if not name or len(name.encode()) > MAX_NAME:
+        raise BadConfig(f"the name of a queue has 1 to {MAX_NAME} bytes", *place)
+    if not isinstance(said, dict | None):
+        raise BadConfig(f"`{'.'.join(place)}` must be a mapping", *place)
+    queue: QueueConfig = convert(said or {}, QueueConfig, *place)
+    return queue
 
 
 def queue_of(name: str, config: QueueConfig, handler_timeout: float) -> Queue:
