@@ -71,9 +71,9 @@ class Registration(Struct, frozen=True, gc=False):
         if self.kind == TRIGGER_TYPE:
             return DropTriggerType(self.owner, self.namespace, self.id)
         if self.kind == TRIGGER:
-            return DropTrigger(self.owner, self.id)
+            return DropTrigger(self.owner, self.id, back)
         if self.kind == BINDING and isinstance(self.body, Trigger):
-            return UnbindTrigger(self.owner, self.id, self.body.type)
+            return UnbindTrigger(self.owner, self.id, self.body.type, back=back)
         return None
 
     def moved_to(self, node: str) -> "Registration":

@@ -23,7 +23,7 @@ from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.config.settings import Duplicates
 from iii_cluster.modules.module import TriggerType
 from iii_cluster.protocol import errors, frames, messages
-from iii_cluster.protocol.payload import BadPayload, check_text, with_caller
+from iii_cluster.protocol.payload import BadPayload, check_text, why_unreadable, with_caller
 from iii_cluster.routing.ids import Ids
 from iii_cluster.routing.table import RouteTable
 
@@ -138,7 +138,7 @@ class GatewayCore:
 
     def withdraw(self, worker: Worker) -> None:
         """The connection will be closed soon: nothing new for it, its worker is expected elsewhere."""
-        self.registry.withdraw_all(worker)
+        self.registry.send_away(worker)
 
     def send_away(self, worker: Worker) -> None:
         """The connection is about to be closed: answers are for the next one."""
@@ -185,7 +185,7 @@ class GatewayCore:
             message = messages.decode(text)
         except (msgspec.MsgspecError, RecursionError, BadPayload) as error:
             if text.strip():
-                worker.drop("any", str(error))
+                worker.drop("any", why_unreadable(text, error))
             return
         if not worker.known:
             worker.known = True

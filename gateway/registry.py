@@ -199,7 +199,12 @@ class Registry:
         worker.registrations.clear()
 
     def withdraw_all(self, worker: Worker) -> None:
-        """Take everything off the shards at once: its owner is expected on another connection, or is there."""
+        """Take everything off the shards at once: its owner is on another connection already."""
+        for key in list(worker.registrations):
+            self._drop(worker, key, back=key[0] == FUNCTION)
+
+    def send_away(self, worker: Worker) -> None:
+        """As `withdraw_all`, of a worker that is sent to another gateway: its triggers stay bound until it is there."""
         for key in list(worker.registrations):
             self._drop(worker, key, back=True)
 

@@ -15,14 +15,14 @@ from iii_cluster.bus.envelopes import (
     UnbindTrigger,
     WithdrawTrigger,
 )
-from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.slots import slot_of
 
 from .claims import Claims
 from .effects import Effects
+from .lingering import Lingering
 from .outcomes import Done, Outcomes
 from .ownership import Ownership
-from .trigger_types import Binding, Provider, Providers, State, TriggerType
+from .trigger_types import Binding, Provider, Providers, State, TriggerType, TriggerTypes
 
 Changed = Callable[[str, str, Trigger | None], None]  # type id, trigger id, the trigger if it is bound
 
@@ -43,8 +43,10 @@ class Bindings:
         ready: Callable[[int], bool],
         epoch: Callable[[], int],
         changed: Changed,
+        window: float,
     ) -> None:
         self.index: Ownership[Binding] = Ownership()
+        self.lingering = Lingering(self.index, window)  # they count, and have no superseded claims
         self.providers: Ownership[Provider] = Ownership()
         self._effects = effects
         self._builtin = builtin
@@ -53,7 +55,7 @@ class Bindings:
         self._changed = changed
         self._ids: dict[str, Binding] = {}
         self._claims = Claims()  # superseded ones
-        self._types: dict[str, TriggerType] = {}
+        self._types = TriggerTypes()
         self._functions: dict[tuple[str, str], dict[Binding, None]] = {}
         self.outcomes = Outcomes()
         self._freed: dict[Providers, None] = {}  # let go of a trigger: what they refused may fit now
@@ -92,26 +94,34 @@ class Bindings:
             known.epoch = max(known.epoch, bind.epoch)  # announced again
             return
         if known is not None and known is not current:
-            self._claims.drop(known)
-            self.index.remove(known)
+            self.remove(known)
         owner = self.index.canonical(bind.owner)
-        binding = Binding(owner, slot, bind.epoch, bind.stamp, bind.trigger, self._type(bind.trigger.type))
+        binding = Binding(owner, slot, bind.epoch, bind.stamp, bind.trigger, self._types.of(bind.trigger.type))
         self.index.add(binding)
         if current is None:
             self._install(binding)
-        elif current is known:
+        elif current is known or current in self.lingering:
             self._replace(current, binding)
             self.index.remove(current)
+            self.lingering.forget(current)
         elif current.stamp > bind.stamp and not self._ready(slot):
             self._claims.add(binding)
         else:
             self._claims.add(current)
             self._replace(current, binding)
-        self._forget_empty(binding.type)
+        self._types.forget_empty(binding.type)
 
-    def unbind(self, unbind: UnbindTrigger) -> None:
+    def unbind(self, unbind: UnbindTrigger, now: float) -> None:
         binding = self._claim(unbind.id, unbind.owner)
-        if binding is not None and binding.type.id == unbind.type:
+        if binding is None or binding.type.id != unbind.type:
+            return
+        lingers = unbind.back and self._counts(binding) and self._claims.heir(unbind.id, ()) is None
+        if not (lingers and self.lingering.keep(binding, now)):
+            self.remove(binding)
+
+    def tick(self, now: float) -> None:
+        """Forget what was left behind; call it at `lingering.deadline()`."""
+        for binding in self.lingering.over(now):
             self.remove(binding)
 
     def remove(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
@@ -128,7 +138,8 @@ class Bindings:
             self._take_back(binding, leaving)
             self._uninstall(binding)
         self.index.remove(binding)
-        self._forget_empty(binding.type)
+        self.lingering.forget(binding)
+        self._types.forget_empty(binding.type)
 
     def answer(self, answer: ProviderAnswer) -> None:
         """A provider's result; counts if that provider has the trigger."""
@@ -147,7 +158,7 @@ class Bindings:
         if answer.error and not binding.told:
             binding.told = True
             owner, trigger = binding.owner, binding.trigger
-            if owner != DURABLE:
+            if owner.node:
                 failed = TriggerFailed(owner.conn, trigger.id, trigger.type, trigger.function, answer.error)
                 self._effects.send(owner.node, failed)
 
@@ -162,7 +173,7 @@ class Bindings:
     # -- providers
 
     def put_type(self, put: PutTriggerType) -> None:
-        providers = self._type(put.id).providers_in(put.namespace)
+        providers = self._types.of(put.id).providers_in(put.namespace)
         known = providers.stack.get(put.owner)
         if known is not None and (known.stamp, known.definition) == (put.stamp, put.definition):
             known.epoch = max(known.epoch, put.epoch)  # announced again
@@ -218,7 +229,7 @@ class Bindings:
             for binding in (*providers.live.values(), *providers.refused.values()):
                 self._place(binding)
         for provider in dropped:
-            self._forget_empty(provider.at.type)
+            self._types.forget_empty(provider.at.type)
 
     # -- many at once
 
@@ -324,14 +335,14 @@ class Bindings:
         return self._claims.find(id, owner)
 
     def _replace(self, old: Binding, new: Binding) -> None:
-        """Put `new` in the place of `old`, with the provider that has it until it is placed anew."""
+        """Put `new` in the place of `old`: bound as that is until it is placed anew."""
         at, provider = old.at, old.provider
-        keeps = old.trigger.type == new.trigger.type and old.state is State.LIVE and provider is not None
+        keeps = old.trigger.type == new.trigger.type and old.state is State.LIVE
         if not keeps:
             self._take_back(old)
         self._uninstall(old)
-        self._install(new, at if keeps else None, provider if keeps else None)
-        self._forget_empty(old.type)
+        self._install(new, (at, provider) if keeps else None)
+        self._types.forget_empty(old.type)
 
     def _take_back(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
         if binding.provider not in leaving:
@@ -339,15 +350,15 @@ class Bindings:
         if binding.state is State.LIVE:
             self._changed(binding.type.id, binding.trigger.id, None)
 
-    def _install(self, binding: Binding, at: Providers | None = None, provider: Owner | None = None) -> None:
+    def _install(self, binding: Binding, live: tuple[Providers | None, Owner | None] | None = None) -> None:
         trigger = binding.trigger
         # The type may have gone with its last trigger.
-        binding.type = self._type(trigger.type)
+        binding.type = self._types.of(trigger.type)
         self._ids[trigger.id] = binding
         binding.type.add(binding)
         self._functions.setdefault((trigger.namespace, trigger.function), {})[binding] = None
-        if provider is not None:
-            binding.type.set_state(binding, State.LIVE, at, provider)
+        if live is not None:
+            binding.type.set_state(binding, State.LIVE, *live)
         self._place(binding)
 
     def _uninstall(self, binding: Binding) -> None:
@@ -361,27 +372,16 @@ class Bindings:
         if not bindings:
             del self._functions[trigger.namespace, trigger.function]
 
-    def _type(self, id: str) -> TriggerType:
-        type = self._types.get(id)
-        if type is None:
-            type = self._types[id] = TriggerType(id)
-        return type
-
-    def _forget_empty(self, type: TriggerType) -> None:
-        if type.empty:
-            self._types.pop(type.id, None)
-
     def invariants(self) -> None:
-        self.index.invariants()
-        self.providers.invariants()
+        for part in (self.index, self.providers, self.lingering, self._claims):
+            part.invariants()
         everything = [binding for slot in self.index.slots() for binding in self.index.in_slot(slot)]
         indexed = [binding for binding in everything if self._counts(binding)]
-        self._claims.invariants()
         claims = self._claims.all()
         assert {id(b) for b in everything} == {id(b) for b in indexed} | {id(c) for c in claims}
         assert len(everything) == len(indexed) + len(claims)
         assert all(claim.owner != self._ids[claim.trigger.id].owner for claim in claims)
-        assert all(claim.state is State.PARKED and claim.due for claim in claims)
+        assert not any(claim.trigger.id == left.trigger.id for left in self.lingering for claim in claims)
         assert {id(b) for b in indexed} == {id(b) for b in self._ids.values()}
         assert {id(b) for bs in self._functions.values() for b in bs} == {id(b) for b in indexed}
         assert all(self._functions.values())

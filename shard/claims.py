@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from iii_cluster.bus.envelopes import Owner
 
-from .trigger_types import Binding
+from .trigger_types import Binding, State
 
 
 class Claims:
@@ -35,5 +35,6 @@ class Claims:
 
     def invariants(self) -> None:
         assert all(self._claims.values())
+        assert all(claim.state is State.PARKED and claim.due for claim in self.all())
         assert all(c.owner == owner for claims in self._claims.values() for owner, c in claims.items())
         assert all(c.trigger.id == id for id, claims in self._claims.items() for c in claims.values())

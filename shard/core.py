@@ -52,13 +52,14 @@ class ShardCore:
         self.slots = SlotTable(me, barrier)
         self.functions = Functions(effects, duplicates, lambda *key: self.watching.function_changed(*key))
         self.services = Services()
-        self.triggers = Triggers(effects, self.slots.ready, self._forget_durable)
+        self.triggers = Triggers(effects, self.slots.ready, self._forget_durable, self._unbind, reattach_window)
         self.bindings = Bindings(
             effects,
             builtin_types,
             self.slots.ready,
             lambda: self.map.epoch,
             lambda *change: self.watching.trigger_changed(*change),
+            reattach_window,
         )
         self.holds = Holds()
         self.watching = Watching(effects, self.slots, self.holds, self.functions, self.bindings, reattach_window)
@@ -73,7 +74,7 @@ class ShardCore:
             envelopes.PutTriggerType: self._put_trigger_type,
             envelopes.DropTriggerType: lambda _, drop: self.bindings.drop_type(drop),
             envelopes.PutTrigger: self._put_trigger,
-            envelopes.DropTrigger: lambda _, drop: self.triggers.drop(drop),
+            envelopes.DropTrigger: lambda _, drop: self.triggers.drop(drop, self._now),
             envelopes.RemoveTrigger: self._remove_trigger,
             envelopes.BindTrigger: self._bind_trigger,
             envelopes.UnbindTrigger: self._unbind_trigger,
@@ -123,12 +124,14 @@ class ShardCore:
 
     def deadline(self) -> float | None:
         """When to call `tick`, None when there is nothing to wait for."""
-        deadlines = (self.slots.deadline(), self.watching.expected.deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        waiting = (self.slots, self.watching.expected, self.triggers.lingering, self.bindings.lingering)
+        return min((due for part in waiting if (due := part.deadline()) is not None), default=None)
 
     def tick(self, now: float) -> None:
-        """Fill the slots whose barrier ended, and expect nobody longer than is due."""
+        """Fill the slots whose barrier ended, and wait for nobody longer than is due."""
         self._now = now
+        self.triggers.tick(now)
+        self.bindings.tick(now)
         self._fill(self.slots.tick(now))
         self.watching.tick(now)
         self._flush()
@@ -159,7 +162,7 @@ class ShardCore:
 
     def durable_forgotten(self, trigger: Trigger) -> None:
         """Storage has forgotten a durable trigger: now its type may."""
-        self._forward(trigger.type, UnbindTrigger(DURABLE, trigger.id, trigger.type))
+        self._unbind(trigger, DURABLE)
 
     def lookup(self, slot: int, epoch: int, done: Callable[[bool], None]) -> None:
         """Call `done(True)` as soon as the slot can be asked, `done(False)` if it is not ours (any more).
@@ -242,10 +245,10 @@ class ShardCore:
 
     def _unbind_trigger(self, src: str, unbind: UnbindTrigger) -> None:
         if unbind.owner != DURABLE:
-            self.bindings.unbind(unbind)
+            self.bindings.unbind(unbind, self._now)
         elif self._is_here(src, unbind.type, unbind):
             self._forgotten.add([unbind.id])
-            self.bindings.unbind(unbind)
+            self.bindings.unbind(unbind, self._now)
 
     def _offered(self, src: str, offered: Offered) -> None:
         """Whether a trigger is bound can only be told when the slot is settled."""
@@ -271,6 +274,9 @@ class ShardCore:
         owner = self.map.owner(key)
         if owner:
             self._effects.send(owner, replace(envelope, epoch=self.map.epoch))
+
+    def _unbind(self, trigger: Trigger, owner: Owner) -> None:
+        self._forward(trigger.type, UnbindTrigger(owner, trigger.id, trigger.type))
 
     def _forget_durable(self, trigger: Trigger) -> None:
         self._forgotten.add([trigger.id])

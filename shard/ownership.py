@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from iii_cluster.bus.envelopes import Owner
-from iii_cluster.cluster.durable import DURABLE
 
 
 @dataclass(slots=True, eq=False)
@@ -20,7 +19,10 @@ R = TypeVar("R", bound=Record)
 
 
 class Ownership(Generic[R]):
-    """Index of records by owner, node and slot. Everything keeps the order of arrival."""
+    """Index of records by owner, node and slot. Everything keeps the order of arrival.
+
+    What no connection owns (it is durable, or left behind) is found by slot only.
+    """
 
     def __init__(self) -> None:
         self._owners: dict[Owner, tuple[Owner, dict[R, None]]] = {}
@@ -35,7 +37,7 @@ class Ownership(Generic[R]):
     def add(self, record: R) -> None:
         self._slots.setdefault(record.slot, {})[record] = None
         owner = record.owner
-        if owner == DURABLE:
+        if not owner.node:
             return
         known = self._owners.get(owner)
         if known is None:
@@ -49,7 +51,7 @@ class Ownership(Generic[R]):
         if not in_slot:
             del self._slots[record.slot]
         owner = record.owner
-        if owner == DURABLE:
+        if not owner.node:
             return
         records = self._owners[owner][1]
         del records[record]
@@ -80,7 +82,7 @@ class Ownership(Generic[R]):
     def invariants(self) -> None:
         by_slot = [record for slot in self._slots.values() for record in slot]
         by_owner = [record for _, records in self._owners.values() for record in records]
-        assert {id(r) for r in by_slot if r.owner != DURABLE} == {id(r) for r in by_owner}
+        assert {id(r) for r in by_slot if r.owner.node} == {id(r) for r in by_owner}
         assert all(record.slot == slot for slot, records in self._slots.items() for record in records)
         assert all(self._slots.values())
         assert all(records for _, records in self._owners.values())

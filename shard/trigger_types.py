@@ -160,3 +160,17 @@ class TriggerType:
             assert (binding.at is None) == (binding.provider is None)
             assert binding.at is None or binding.at in self.providers.values()
             assert binding.at is None or binding.provider in binding.at.stack
+
+
+class TriggerTypes(dict[str, TriggerType]):
+    """By id: those that have providers or triggers."""
+
+    def of(self, id: str) -> TriggerType:
+        type = self.get(id)
+        if type is None:
+            type = self[id] = TriggerType(id)
+        return type
+
+    def forget_empty(self, type: TriggerType) -> None:
+        if type.empty:
+            self.pop(type.id, None)

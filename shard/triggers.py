@@ -8,6 +8,7 @@ from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.slots import slot_of
 
 from .effects import Effects
+from .lingering import Lingering
 from .ownership import Ownership, Record
 
 
@@ -26,12 +27,20 @@ class Triggers:
     """
 
     def __init__(
-        self, effects: Effects, ready: Callable[[int], bool], forget_durable: Callable[[Trigger], None]
+        self,
+        effects: Effects,
+        ready: Callable[[int], bool],
+        forget_durable: Callable[[Trigger], None],
+        unbind: Callable[[Trigger, Owner], None],
+        window: float,
     ) -> None:
+        """`unbind` tells the type's slot that what an owner left behind is over."""
         self.index: Ownership[StoredTrigger] = Ownership()
+        self.lingering = Lingering(self.index, window)
         self._effects = effects
         self._ready = ready
         self._forget_durable = forget_durable
+        self._unbind = unbind
         self._ids: dict[str, StoredTrigger] = {}
 
     def __len__(self) -> int:
@@ -49,7 +58,11 @@ class Triggers:
             known.stamp, known.trigger = put.stamp, put.trigger
             return
         stored = StoredTrigger(self.index.canonical(put.owner), slot, put.epoch, put.stamp, put.trigger)
-        if known is not None:
+        if known is not None and known in self.lingering:
+            self.remove(known)
+            if known.trigger.type != put.trigger.type:
+                self._unbind(known.trigger, known.owner)
+        elif known is not None:
             if not self._ready(slot) and known.stamp > put.stamp:
                 self._revoke(stored)
                 return
@@ -58,9 +71,9 @@ class Triggers:
         self._ids[id] = stored
         self.index.add(stored)
 
-    def drop(self, drop: DropTrigger) -> None:
+    def drop(self, drop: DropTrigger, now: float) -> None:
         known = self._ids.get(drop.id)
-        if known is not None and known.owner == drop.owner:
+        if known is not None and known.owner == drop.owner and not (drop.back and self.lingering.keep(known, now)):
             self.remove(known)
 
     def remove_by_id(self, id: str) -> None:
@@ -73,6 +86,12 @@ class Triggers:
     def remove(self, stored: StoredTrigger) -> None:
         del self._ids[stored.trigger.id]
         self.index.remove(stored)
+        self.lingering.forget(stored)
+
+    def tick(self, now: float) -> None:
+        """Forget what was left behind; call it at `lingering.deadline()`."""
+        for stored in self.lingering.over(now):
+            self.remove(stored)
 
     def release(self, owner: Owner) -> None:
         for stored in self.index.of_owner(owner):
@@ -81,12 +100,15 @@ class Triggers:
     def _revoke(self, stored: StoredTrigger, *, removed: bool = False) -> None:
         if stored.owner == DURABLE:
             self._forget_durable(stored.trigger)
+        elif not stored.owner.node:
+            self._unbind(stored.trigger, stored.owner)
         else:
             revoke = RevokeTrigger(stored.owner.conn, stored.trigger.id, stored.stamp, removed)
             self._effects.send(stored.owner.node, revoke)
 
     def invariants(self) -> None:
         self.index.invariants()
+        self.lingering.invariants()
         indexed = [stored for slot in self.index.slots() for stored in self.index.in_slot(slot)]
         assert {id(s) for s in self._ids.values()} == {id(s) for s in indexed}
         assert all(stored.trigger.id == id for id, stored in self._ids.items())

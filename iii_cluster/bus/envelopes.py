@@ -140,10 +140,14 @@ class PutTrigger(Envelope, tag=14):
 
 
 class DropTrigger(Envelope, tag=15):
-    """To the owner of the trigger id's slot, by the owning connection."""
+    """To the owner of the trigger id's slot, by the owning connection.
+
+    `back`: the worker was sent to another gateway, so it is expected to register the trigger again soon.
+    """
 
     owner: Owner
     id: str
+    back: bool = False
 
 
 class RemoveTrigger(Envelope, tag=16):
@@ -166,12 +170,13 @@ class BindTrigger(Envelope, tag=17):
 
 
 class UnbindTrigger(Envelope, tag=18):
-    """To the owner of the type's slot. `epoch` as in `RemoveTrigger`."""
+    """To the owner of the type's slot. `epoch` as in `RemoveTrigger`, `back` as in `DropTrigger`."""
 
     owner: Owner
     id: str
     type: str
     epoch: int = 0
+    back: bool = False
 
 
 class ProviderAnswer(Envelope, tag=19):

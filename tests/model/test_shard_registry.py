@@ -27,6 +27,7 @@ from iii_cluster.bus.envelopes import (
     RemoveTrigger,
     Served,
     Trigger,
+    TriggerChange,
     UnbindTrigger,
     Watch,
 )
@@ -71,6 +72,7 @@ class Registry(RuleBasedStateMachine):
         self.sure: set[tuple[str, FunctionKey]] = set()  # registrations every shard can know of: (gateway, key)
         self.closed: dict[Owner, bool] = {}  # connections to be cleaned up, and whether their worker may come back
         self.moved: set[tuple[str, str]] = set()  # functions that moved with their worker
+        self.lasting: set[str] = set()  # triggers that nobody may see gone
         self.cores: dict[str, ShardCore] = {}
         for name in SHARDS:
             self.cores[name] = ShardCore(
@@ -284,16 +286,52 @@ class Registry(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def worker_is_sent_to_another_gateway(self, data: st.DataObject) -> None:
-        """Its functions are dropped in the order of mail, and registered again over there."""
+        """What it registered is dropped in the order of mail, and, if it has the time, registered again over there."""
         gateway, conn = self.pick(data)
         heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
         keys = [key for key in sorted(gateway.functions) if key[0] == conn]
-        for key in keys:
-            gateway.forget_function(key, back=True)
+        triggers = self.send_away(gateway, conn)
         self.close(gateway, conn, back=True)
         conn = next(heir.worker_numbers)
         for key in keys:
             self.register_elsewhere(gateway.id, key, heir, conn)
+        if data.draw(st.booleans()):
+            for trigger in triggers:
+                self.announce_trigger(heir, conn, trigger)
+
+    @rule(data=st.data(), type=st.sampled_from(TYPES), id=st.sampled_from(TRIGGERS), late=st.integers(0, 3))
+    def trigger_moves_without_a_moment_in_between(self, data: st.DataObject, type: str, id: str, late: int) -> None:
+        """In a steady cluster watchers never see it gone, wherever its worker was and goes."""
+        gateway, conn = self.pick(data)
+        self.announce_trigger(gateway, conn, Trigger(id, type, "f"))
+        self.watch(data, f"triggers:{type}")
+        self.everything_settles()
+        self.lasting = {id} if type == BUILTIN else set()
+        heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        triggers = self.send_away(gateway, conn)
+        for shard in SHARDS:
+            while self.links[gateway.id, shard]:
+                self.deliver(gateway.id, shard)
+        self.close(gateway, conn, back=True)
+        for _ in range(late):
+            if links := self.busy():
+                self.deliver(*data.draw(st.sampled_from(links)))
+        conn = next(heir.worker_numbers)
+        for trigger in triggers:
+            self.announce_trigger(heir, conn, trigger)
+        while links := self.busy():
+            self.deliver(*data.draw(st.sampled_from(links)))
+        self.lasting.clear()
+
+    def send_away(self, gateway: Gateway, conn: int) -> list[Trigger]:
+        """Returns the worker's triggers."""
+        for key in [key for key in sorted(gateway.functions) if key[0] == conn]:
+            gateway.forget_function(key, back=True)
+        ids = [id for at, id in sorted(gateway.triggers) if at == conn]
+        triggers = [gateway.triggers[conn, id][1] for id in ids]
+        for id in ids:
+            gateway.forget_trigger(conn, id, back=True)
+        return triggers
 
     def register_elsewhere(self, lost: str, key: FunctionKey, heir: Gateway, conn: int) -> None:
         _, namespace, id = key
@@ -335,8 +373,10 @@ class Registry(RuleBasedStateMachine):
         at=st.sampled_from((None, *NAMESPACES)),
     )
     def register_trigger(self, data: st.DataObject, id: str, type: str, home: str, at: str | None) -> None:
-        gateway, conn = self.pick(data)
-        trigger = Trigger(id, type, "f", home=home, provider_namespace=at)
+        self.announce_trigger(*self.pick(data), Trigger(id, type, "f", home=home, provider_namespace=at))
+
+    def announce_trigger(self, gateway: Gateway, conn: int, trigger: Trigger) -> None:
+        id, type = trigger.id, trigger.type
         owner, epoch, stamp = gateway.owner(conn), gateway.map.epoch, next(self.stamps)
         known = gateway.triggers.get((conn, id))
         if known is not None and known[1].type != type:
@@ -464,6 +504,8 @@ class Wire:
             self._world.check_not_found(*parse_function_key(envelope.key))
         if isinstance(envelope, Served) and not envelope.on:
             self._world.check_not_found(*parse_served_key(envelope.key))
+        if isinstance(envelope, TriggerChange):
+            assert self._world.lasting.isdisjoint(envelope.dropped)
         if not isinstance(envelope, CleanupDone):
             self._world.post(self._name, node, envelope)
 

@@ -155,10 +155,11 @@ class Gateway:
                 for id in said.dropped:
                     view.pop(id, None)
 
-    def forget_trigger(self, conn: int, id: str) -> None:
+    def forget_trigger(self, conn: int, id: str, back: bool = False) -> None:
+        """`back`: its worker was sent to another gateway."""
         _, trigger = self.triggers.pop((conn, id))
-        self.tell(id, DropTrigger(self.owner(conn), id))
-        self.tell(trigger.type, UnbindTrigger(self.owner(conn), id, trigger.type))
+        self.tell(id, DropTrigger(self.owner(conn), id, back))
+        self.tell(trigger.type, UnbindTrigger(self.owner(conn), id, trigger.type, back=back))
 
     def forget_function(self, key: FunctionKey, back: bool = False) -> None:
         """`back`: its worker was sent to another gateway."""

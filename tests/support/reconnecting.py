@@ -36,6 +36,7 @@ class Reconnecting:
         self._reattaches = reattaches
         self._delay = delay
         self._handlers: dict[str, Handler] = {}
+        self._triggers: dict[str, Frame] = {}
         self._waiting: dict[str, asyncio.Future[Frame]] = {}
         self._unsent: list[Frame] = []  # while there is no connection
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,6 +62,12 @@ class Reconnecting:
         self._handlers[function_id] = handler
         if self.connected:
             await self._send({"type": "registerfunction", "id": function_id})
+
+    async def trigger(self, trigger_id: str, trigger_type: str, function_id: str, config: Any = None) -> None:
+        said = {"id": trigger_id, "trigger_type": trigger_type, "function_id": function_id, "config": config}
+        self._triggers[trigger_id] = {"type": "registertrigger", **said}
+        if self.connected:
+            await self._send(self._triggers[trigger_id])
 
     async def begin(self, function_id: str, data: Any = None) -> str:
         """Sends a call and returns its id."""
@@ -138,7 +145,7 @@ class Reconnecting:
         announce = {"function_id": "engine::workers::register", "action": {"type": "void"}, "data": self._announced}
         frames.append({"type": "invokefunction", **announce})
         frames += [{"type": "registerfunction", "id": function_id} for function_id in self._handlers]
-        return frames
+        return frames + list(self._triggers.values())
 
     async def _send(self, frame: Frame) -> None:
         if self._socket is None:

@@ -507,6 +507,18 @@ def test_everything_of_a_connection_that_is_sent_away_is_expected_back() -> None
     gateway.core.withdraw(worker)
     assert [envelope for _, envelope in gateway.effects.take()] == [
         DropFunction(worker.owner, "default", "f", back=True),
+        DropTrigger(worker.owner, "t-1", back=True),
+        UnbindTrigger(worker.owner, "t-1", "webhook", back=True),
+    ]
+
+
+def test_of_a_connection_that_another_one_replaces_no_trigger_stays() -> None:
+    gateway = FakeGateway(SHARD, COORDINATOR)
+    worker, _ = gateway.connect()
+    _trigger(gateway, worker)
+    gateway.effects.take()
+    assert gateway.core.retire(worker.id, worker.token, str.__eq__)
+    assert [envelope for _, envelope in gateway.effects.take()][:2] == [
         DropTrigger(worker.owner, "t-1"),
         UnbindTrigger(worker.owner, "t-1", "webhook"),
     ]
