@@ -1,5 +1,6 @@
 """Checks and edits on raw JSON payloads, without decoding them."""
 
+import re
 from array import array
 from itertools import accumulate
 
@@ -9,6 +10,10 @@ MAX_BRACKETS = 8 * 2**20
 
 _NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one deeper, one back
+
+_LONE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")  # first half of a pair without the second
+_AT = re.compile(r"\(byte (\d+)\)$")
+_PAIR = 12  # bytes of a pair
 
 
 class BadPayload(ValueError):
@@ -28,6 +33,17 @@ def check_text(text: bytes) -> None:
             raise BadPayload(f"invalid UTF-8 at byte {error.start}") from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _deeper_than(text, MAX_DEPTH):
         raise BadPayload(f"nested deeper than {MAX_DEPTH}")
+
+
+def why_unreadable(text: bytes, error: Exception) -> str:
+    """What a parser said of a frame; where it expected the second half of a surrogate pair, in better words."""
+    said, end = str(error), text.rstrip()
+    if at := _AT.search(said):
+        place = int(at[1])
+        lone = "escape" in said and _LONE.fullmatch(text, max(0, place - _PAIR // 2), place)
+    else:  # the second half would go beyond the end of the frame
+        lone = "truncated" in said and end.endswith(b"}") and _LONE.search(end, max(0, len(end) - 2 * _PAIR))
+    return "a lone surrogate (\\ud800 to \\udfff) in a text" if lone else said
 
 
 def _deeper_than(text: bytes, limit: int) -> bool:

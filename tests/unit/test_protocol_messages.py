@@ -126,3 +126,10 @@ def test_missing_payloads_read_as_null() -> None:
     trigger = messages.decode(b'{"type":"registertrigger","id":"t","trigger_type":"w","function_id":"f"}')
     assert isinstance(trigger, messages.RegisterTrigger)
     assert messages.is_null(trigger.config)
+
+
+def test_the_log_says_what_was_wrong_with_a_frame(caplog: pytest.LogCaptureFixture) -> None:
+    gateway = FakeGateway()
+    worker, _ = gateway.connect()
+    gateway.core.on_text(worker, b'{"type":"invokefunction","function_id":"f","data":"\\ud800"}')
+    assert "reason=a lone surrogate" in caplog.text

@@ -1,10 +1,19 @@
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iii_cluster.protocol.payload import BadPayload, _deeper_than, caller_suffix, check_text, with_caller
+from iii_cluster.protocol import messages
+from iii_cluster.protocol.payload import (
+    BadPayload,
+    _deeper_than,
+    caller_suffix,
+    check_text,
+    why_unreadable,
+    with_caller,
+)
 
 SUFFIX = caller_suffix("w-1")
 
@@ -95,3 +104,25 @@ def test_wide_data_is_not_deep_data() -> None:
 @given(json_values)
 def test_ordinary_json_passes(value: object) -> None:
     check_text(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'"\\ud800"', "a lone surrogate"),
+        (b'{"a":"x\\uD800"}', "a lone surrogate"),
+        (b'{"a":"\\udbff","more":"text"}', "a lone surrogate"),
+        (b'{"a":"\\ud800aaaaaaaaaaaa"}', "a lone surrogate"),
+        (b'"\\ud800\\n    "', "a lone surrogate"),
+        (b'"\\ud800\\u0041"', "surrogate"),
+        (b'"\\udc00"', "surrogate"),
+        (b'"\\ud83d\\ude00', "truncated"),
+        (b'"\\ud83d\\ude00\\uzzzz aaaaaaaa"', "malformed"),
+        (b"[1", "malformed"),
+    ],
+)
+def test_what_makes_a_frame_unreadable_is_told(data: bytes, reason: str) -> None:
+    frame = b'{"type":"invokefunction","function_id":"f","data":' + data + (b"" if reason == "truncated" else b"}")
+    with pytest.raises(msgspec.MsgspecError) as caught:
+        messages.decode(frame)
+    assert reason in why_unreadable(frame, caught.value)
