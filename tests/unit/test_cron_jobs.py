@@ -76,6 +76,12 @@ def test_bad_registrations_are_refused(config: bytes, said: str) -> None:
     assert said in caught.value.message
 
 
+def test_what_is_too_long_is_not_repeated() -> None:
+    with pytest.raises(EngineError) as caught:
+        check(Trigger("1", "cron", "f", b'{"expression":"%b"}' % (b"5" * 1001)))
+    assert caught.value.message == "the cron expression is not valid: longer than 1000 characters"
+
+
 def test_good_registrations_pass() -> None:
     check(cron("1"))
     check(cron("1", "@daily", metadata={"any": 1}))

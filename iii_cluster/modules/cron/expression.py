@@ -112,12 +112,14 @@ def _values(field: Field, text: str) -> tuple[int, ...]:
 def _part(field: Field, text: str, *, alone: bool) -> range:
     """One element of a list: a value, a range, either with a step."""
     base, slash, step_text = text.partition("/")
+    low_text, dash, high_text = base.partition("-")
+    if not low_text or (slash and not step_text) or (dash and not high_text):
+        raise BadExpression(f"an empty part in the {field.name}")
     step = _number(field, step_text) if slash else 1
     if step < 1:
         raise BadExpression(f"a step of 0 in the {field.name}")
     if base == "*" or (base == "?" and field.is_day and alone and not slash):
         return range(field.first, field.last + 1, step)
-    low_text, dash, high_text = base.partition("-")
     low = _value(field, low_text, alone=not dash and not slash)
     high = _value(field, high_text) if dash else field.last if slash else low
     if low > high:

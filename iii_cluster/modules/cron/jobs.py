@@ -13,7 +13,7 @@ from iii_cluster.modules.conditions import condition_of
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
-from .expression import BadExpression, Expression, normal, parse
+from .expression import MAX_LENGTH, BadExpression, Expression, normal, parse
 from .instants import rfc3339, rfc3339_micros
 
 TYPE = "cron"  # of triggers, and the first part of the keys of jobs
@@ -39,10 +39,12 @@ _decode = msgspec.json.Decoder(_Config).decode
 
 def check(trigger: Trigger) -> None:
     """Raises EngineError for a trigger that can be no job."""
+    text = expression_of(trigger)
     try:
-        parse(expression_of(trigger))
+        parse(text)
     except BadExpression as error:
-        message = f"cron expression {expression_of(trigger)!r} is not valid: {error}"
+        named = "the cron expression" if len(text) > MAX_LENGTH else f"cron expression {text!r}"
+        message = f"{named} is not valid: {error}"
         raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, message) from None
 
 
