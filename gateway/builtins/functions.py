@@ -24,7 +24,7 @@ async def listing(survey: Survey, offered: Offered, data: bytes, *, oldest_forma
     rows = await survey.shards("functions.list")
     names = await survey.worker_names()
     functions = [function_row(row, names, oldest_formats=oldest_formats) for row in rows]
-    functions += offered.functions()
+    functions += offered.functions(oldest_formats=oldest_formats)
     chosen = [row for row in functions if _wanted(row, asked)]
     chosen.sort(key=lambda row: (_rank(row, asked.search), row.function_id, row.namespace))
     return reply({"functions": chosen}, rows)

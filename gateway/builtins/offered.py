@@ -23,13 +23,15 @@ class Offered:
     def __init__(self, host: ModuleHost, builtins: Iterable[str]) -> None:
         self._host = host
         self._builtins = builtins
+        self._schemas = {id: _schema(function) for id, (_, function) in host.functions.items()}
 
-    def functions(self) -> list[FunctionRow]:
-        """All but those that are hidden, without schemas."""
+    def functions(self, *, oldest_formats: bool) -> list[FunctionRow]:
+        """All but those that are hidden; `oldest_formats`: without schemas, which the oldest clients do not take."""
         rows = [FunctionRow(id, "default", ENGINE) for id in self._builtins if id not in self._host.functions]
         for id, (module, function) in self._host.functions.items():
             if not function.hidden:
-                rows.append(FunctionRow(id, "default", module.id, function.description or None))
+                schema = _NULL if oldest_formats else self._schemas[id]
+                rows.append(FunctionRow(id, "default", module.id, function.description or None, schema))
         return rows
 
     def function(self, id: str, namespace: str | None) -> FunctionRow | None:
@@ -37,7 +39,7 @@ class Offered:
         module, function = self._host.functions.get(id, (None, None))
         if module is None or function is None or namespace not in (None, "default"):
             return None
-        return FunctionRow(id, "default", module.id, function.description or None, _schema(function))
+        return FunctionRow(id, "default", module.id, function.description or None, self._schemas[id])
 
     def types(self) -> list[Row]:
         """In the shape of a shard's rows, with the `module` instead of an owner."""

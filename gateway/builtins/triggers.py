@@ -34,7 +34,7 @@ def type_row(row: Row, names: dict[str, str]) -> Row:
 def trigger_row(row: Row, names: dict[str, str]) -> Row:
     config = row["config"].decode()
     summary = config if len(config) <= _SUMMARY else config[:_SUMMARY] + "…"
-    return {
+    listed: Row = {
         "id": row["id"],
         "trigger_type": row["type"],
         "function_id": row["function"],
@@ -43,6 +43,9 @@ def trigger_row(row: Row, names: dict[str, str]) -> Row:
         "config_summary": summary,
         "state": row["state"],
     }
+    if row["metadata"]:
+        listed["metadata"] = msgspec.Raw(row["metadata"])
+    return listed
 
 
 def _definition(row: Row) -> Row:
@@ -159,8 +162,6 @@ async def info(survey: Survey, offered: Offered, data: bytes) -> bytes:
     names = await survey.worker_names()
     detail = trigger_row(row, names)
     del detail["config_summary"], detail["state"]
-    if row["metadata"]:
-        detail["metadata"] = msgspec.Raw(row["metadata"])
     try:
         detail["trigger"] = await _type_detail(survey, offered, row["type"], None)
     except EngineError:

@@ -130,6 +130,7 @@ async def test_old_clients_list_trigger_instances_and_new_ones_types(
 ) -> None:
     await worker.send("registertriggertype", id=unique, description="of a test")
     trigger = {"id": f"{unique}-1", "trigger_type": unique, "function_id": f"{unique}::f", "config": {"a": [1]}}
+    trigger["metadata"] = {"team": 7}
     await worker.send("registertrigger", **trigger)
     await worker.expect("registertrigger")
     async with (

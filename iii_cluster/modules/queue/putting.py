@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, field
 from redis.exceptions import RedisError
 
 from iii_cluster.modules.module import Function, Request
@@ -34,13 +34,18 @@ class PublishInput(Struct):
     delay_ms: Delay = 0
 
 
+def _null() -> Raw:
+    """Made by a function: an input whose default is a Raw would be listed without a schema."""
+    return Raw(b"null")
+
+
 class EnqueueInput(Struct, rename={"receipt": "messageReceiptId"}):
     queue: str
     function_id: str
-    data: Raw = Raw(b"null")
+    data: Raw = field(default_factory=_null)
     receipt: Identifier | None = None
-    traceparent: Raw = Raw(b"null")
-    baggage: Raw = Raw(b"null")
+    traceparent: Raw = field(default_factory=_null)
+    baggage: Raw = field(default_factory=_null)
     namespace: str | None = None
     delay_ms: Delay | None = None
 

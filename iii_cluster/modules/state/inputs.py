@@ -1,17 +1,15 @@
 """What the functions of state take and answer."""
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from iii_cluster.modules.updates.ops import Op, OpError
-
-_ABSENT = Raw(b"")
 
 
 class SetInput(Struct):
     scope: str
     key: str
-    value: Raw = _ABSENT
-    data: Raw = _ABSENT  # another name for `value`
+    value: Raw = field(default_factory=Raw)  # empty: absent; a plain default would have no schema
+    data: Raw = field(default_factory=Raw)  # another name for `value`
 
     def __post_init__(self) -> None:
         if not len(self.value) and not len(self.data):
