@@ -1,5 +1,7 @@
 """`iii-cluster restart --rolling` of a real cluster whose workers call each other all the time."""
 
+import asyncio
+import itertools
 from collections import Counter
 from contextlib import AsyncExitStack
 from functools import partial
@@ -10,6 +12,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.history import History, calling
 from tests.support.reconnecting import Reconnecting, reconnecting
+from tests.support.told import EVENTS, Told, write
 from tests.support.up import MakeUp, Up, answer, run
 
 SMALL = ()  # the default topology: one gateway, two shards, one coordinator
@@ -88,4 +91,32 @@ async def test_a_rolling_restart_loses_no_call_and_no_worker(make_up: MakeUp, to
         (name, worker.worker_id) for name, worker in load.workers.items()
     )
     assert done.stdout.splitlines()[-1].startswith(f"restarted {len(before)} processes in ")
+    assert up.stop() == 0
+
+
+@pytest.mark.parametrize("topology", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_rolling_restart_loses_no_event_and_repeats_none(make_up: MakeUp, topology: tuple[str, ...]) -> None:
+    up = await make_up(*topology).ready()
+    url = f"ws://127.0.0.1:{up.worker_port}"
+    told = Told()
+    numbers = itertools.count()
+    async with reconnecting(url, delay=DELAY) as worker, reconnecting(url, delay=DELAY) as writer:
+        await told.listen(worker)
+
+        async def all_told() -> bool:
+            await write(writer, next(numbers))
+            return all(told.numbers.values())
+
+        await eventually(all_told)
+        first = next(numbers)
+        await write(writer, first)
+        restarting = asyncio.create_task(run("restart", "--rolling", "--data-dir", str(up.data_dir)))
+        while not restarting.done():
+            await write(writer, next(numbers))
+        done = await restarting
+        assert done.returncode == 0, done.stderr
+        await write(writer, next(numbers))
+        expected = list(range(first, next(numbers)))
+        await eventually(lambda: all(len(each) >= len(expected) for each in told.of(first).values()), within=30)
+        assert told.of(first) == dict.fromkeys(EVENTS, expected)
     assert up.stop() == 0
