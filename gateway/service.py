@@ -109,7 +109,7 @@ class GatewayService:
         """Begin the modules, open the ports; the node is in the map by now."""
         node, settings = self._node, self._node.settings
         await check_port(settings.host, settings.worker_port, "worker", node.info.id, node.membership)
-        await check_port(settings.host, settings.stream_port, "stream", node.info.id, node.membership)
+        await check_port(self._streams.host, settings.stream_port, "stream", node.info.id, node.membership)
         self._tick()
         await self._host.initialize(self._engine)
         await self._streams.start()
