@@ -33,13 +33,18 @@ class StreamListener(SocketPort[StreamConnection]):
         self._tasks: set[asyncio.Task[Any]] = set()  # auth functions and hooks of those who left
         self._gone = asyncio.Event()  # a connection was lost
 
+    @property
+    def host(self) -> str:
+        """Where it binds."""
+        return self._module.config.host or self.settings.host
+
     async def start(self) -> None:
         """Bind and accept. Raises OSError when the address is taken by somebody who does not share it."""
         module = self._module
         assert module.following is not None, "the module has not begun"
         self._clients = Clients(module.following, f"streams:{self._engine.node}")
-        host, limit = module.config.host or self.settings.host, module.config.max_message_bytes
-        await self._listen(host, self.settings.stream_port, lambda: StreamConnection(self, limit))
+        limit = module.config.max_message_bytes
+        await self._listen(self.host, self.settings.stream_port, lambda: StreamConnection(self, limit))
         self._clients.start()
 
     async def stop(self, grace: float) -> None:
@@ -125,17 +130,11 @@ class StreamListener(SocketPort[StreamConnection]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _prolong(self) -> None:
-        """Hooks were told that all clients left: so they do, and join again."""
-        presence = self._module.presence
-        if presence is not None and not await presence.prolong():
-            for connection in list(self._sessions):
-                connection.close(SERVICE_RESTART, "service restart")
-
     # -- time --------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         super().tick(now)
         if self._clients is not None:
             self._clients.check(now)
-            self._keep(self._loop.create_task(self._prolong()))
+        if self._module.presence is not None:
+            self._module.presence.prolong()

@@ -8,9 +8,10 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.sockets.port import SERVICE_RESTART
 from iii_cluster.modules.stream.follow import unauthorized
 from iii_cluster.modules.stream.hooks import Hooks, HooksUnknown, Membership
-from iii_cluster.modules.stream.presence import Presence
+from iii_cluster.modules.stream.presence import Presence, Stay
 
 from .fanout import Fanout, Outlet, Subscription
 from .frames import text_frames
@@ -72,7 +73,7 @@ class Session:
         self._fanout = fanout
         self._hooks = hooks
         self._presence = presence
-        self._departures: dict[str, str] = {}  # names of recorded ones, by subscription id
+        self._stays: dict[str, Stay] = {}  # recorded ones, by subscription id
         self._context = Raw(context)
         self._max_subscriptions = max_subscriptions
         self._waiting: deque[_Message] = deque()
@@ -131,7 +132,7 @@ class Session:
     async def _ask_and_do(self, message: _Message) -> None:
         membership = self._membership(message.asked)
         if message.type == "leave":
-            await self._hooks.left(membership, self._departures.get(membership.subscription_id, ""))
+            await self._hooks.left(membership, self._departure(membership.subscription_id))
         elif not await self._hooks.may_join(membership, HOOKS_LIMIT):
             self._refuse(message.asked)
             return
@@ -152,7 +153,7 @@ class Session:
         self.subscriptions[asked.subscription_id] = subscription
         membership = self._membership(subscription)
         if self._hooks.told_of_leaving(membership):
-            self._departures[subscription.id] = self._presence.joined(membership)
+            self._stays[subscription.id] = self._presence.joined(membership, self._told)
         self._fanout.join(subscription)
 
     def _forget(self, id: str) -> None:
@@ -162,9 +163,17 @@ class Session:
             self._unrecord(id)
 
     def _unrecord(self, id: str) -> None:
-        departure = self._departures.pop(id, None)
-        if departure is not None:
-            self._presence.left(departure)
+        stay = self._stays.pop(id, None)
+        if stay is not None:
+            self._presence.left(stay)
+
+    def _departure(self, id: str) -> str:
+        stay = self._stays.get(id)
+        return "" if stay is None else stay.departure
+
+    def _told(self) -> None:
+        """Hooks were told that this client has left: so it does, and joins again."""
+        self._socket.close(SERVICE_RESTART, "service restart")
 
     def _refuse(self, asked: _Asked) -> None:
         self._socket.send(text_frames(unauthorized(asked.stream_name, asked.group_id, asked.id)))
@@ -186,5 +195,5 @@ class Session:
 
     async def _tell_left(self, subscriptions: list[Subscription]) -> None:
         for subscription in subscriptions:
-            await self._hooks.left(self._membership(subscription), self._departures.get(subscription.id, ""))
+            await self._hooks.left(self._membership(subscription), self._departure(subscription.id))
             self._unrecord(subscription.id)

@@ -224,7 +224,8 @@ class TestJoining:
 
 class TestDeadGateways:
     async def dead(self, cluster: StreamCluster, valkey: ValkeyServer) -> None:
-        """All leases have ended."""
+        """All leases have ended, and a shard looks for that."""
+        await eventually(lambda: valkey.execute("EXISTS", "{iii}:stream-gateways-looked"))
         for name in valkey.execute("ZRANGE", "{iii}:stream-gateways", 0, -1):
             valkey.execute("ZADD", "{iii}:stream-gateways", 1, name)
 

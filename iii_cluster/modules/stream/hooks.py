@@ -104,6 +104,11 @@ class Hooks:
                 return False
         return True
 
+    @property
+    def knows_leaving(self) -> bool:
+        """Whether it is known which hooks want to know who leaves."""
+        return self._leave.known
+
     def told_of_leaving(self, membership: Membership) -> bool:
         """Whether some hook wants to know when this one leaves."""
         return any(True for _ in _of(self._leave, membership))

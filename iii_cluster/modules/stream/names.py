@@ -67,3 +67,13 @@ def dead(prefix: str) -> str:
 def untold(prefix: str) -> str:
     """Those of the dead whose clients' hooks are still to be told."""
     return f"{prefix}:stream-gateways-untold"
+
+
+def told(prefix: str, gateway: str) -> str:
+    """Numbers of subscriptions of a dead gateway whose hooks were told."""
+    return f"{prefix}:stream-told:{gateway}"
+
+
+def looked(prefix: str) -> str:
+    """Exists if somebody looked for dead gateways a short time ago."""
+    return f"{prefix}:stream-gateways-looked"

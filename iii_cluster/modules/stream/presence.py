@@ -1,11 +1,16 @@
-"""Who has joined at this gateway, recorded in Redis: hooks are to be told who left, even if the gateway dies."""
+"""Who has joined at this gateway, recorded in Redis: hooks are to be told who left, even if the gateway dies.
+
+A gateway has a name there, and a lease that it prolongs. Nothing is recorded under a name without a lease, so there are
+no records that nobody looks after. A gateway whose lease has ended takes another name and records everybody anew, but
+for those whose hooks a shard has told (see departures.py).
+"""
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
-from itertools import count
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count, islice
 
 import msgspec
 from redis.exceptions import RedisError
@@ -19,17 +24,30 @@ from .hooks import Membership
 from .scripts import PACKAGE
 
 LEASE = 10.0  # seconds a gateway's records count as live without being prolonged
+_PAGE = 500  # records written at once
+_CLOSING = 1.0  # seconds for what is still to be written, and again for ending the name
 
 _DEAD, _KEPT, _UNKNOWN = 0, 1, 2  # replies of presence_keep.lua
 _KEEP = Script(PACKAGE, "presence_keep.lua")
+_END = Script(PACKAGE, "presence_end.lua")
 _encode = msgspec.json.Encoder().encode
 
 log = logging.getLogger(__name__)
 
 
-def departure(gateway: str, number: str) -> str:
+def departure(gateway: str, number: int) -> str:
     """Names the end of a subscription, whoever tells of it."""
     return f"stream-left:{gateway}:{number}"
+
+
+@dataclass(eq=False, slots=True)
+class Stay:
+    """A subscription that is recorded."""
+
+    number: int
+    record: bytes
+    departure: str  # its name for hooks; another one when the gateway goes on under another name
+    told: Callable[[], None]  # hooks were told of the departure, which has not taken place
 
 
 class Presence:
@@ -38,71 +56,110 @@ class Presence:
         self._commands = commands
         self._numbers = count(1)
         self._name = secrets.token_hex(8)
-        self._recorded: dict[str, bytes] = {}  # departure -> membership
-        self._leased = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stays: dict[int, Stay] = {}
+        self._unsaved: dict[int, None] = {}  # numbers whose records may not be as they should
+        self._leased = False  # Redis knows the name
+        self._due = False  # the lease is to be prolonged
+        self._task: asyncio.Task[None] | None = None  # while there is anything to write
+        self._closed = False
 
-    def joined(self, membership: Membership) -> str:
-        """Record it; returns the name of its departure."""
-        ended = departure(self._name, str(next(self._numbers)))
-        self._recorded[ended] = _encode(membership)
-        if not self._leased:
-            self._leased = True
-            self._start(self._keep())
-        self._record(ended)
-        return ended
+    def joined(self, membership: Membership, told: Callable[[], None]) -> Stay:
+        """Record it. `told` is called if hooks hear that it has left while it has not."""
+        number = next(self._numbers)
+        stay = Stay(number, _encode(membership), departure(self._name, number), told)
+        self._stays[number] = stay
+        self._unsaved[number] = None
+        self._write()
+        return stay
 
-    def left(self, ended: str) -> None:
+    def left(self, stay: Stay) -> None:
         """Hooks were told of the departure."""
-        if ended in self._recorded:
-            del self._recorded[ended]
-            _, gateway, number = ended.split(":")
-            self._start(self._do(b"HDEL", names.present(self._prefix, gateway), number))
+        if self._stays.pop(stay.number, None) is not None:
+            self._unsaved[stay.number] = None
+            self._write()
 
-    async def prolong(self) -> bool:
-        """To be called every second or so. False: this gateway was taken for dead, and hooks are being told that its
-        clients have left."""
-        kept = await self._keep() if self._recorded else _KEPT
-        if kept == _UNKNOWN:  # Redis has lost its memory
-            for ended in self._recorded:
-                self._record(ended)
-        if kept != _DEAD:
-            return True
-        log.warning("action=stream_presence_lost clients=%d", len(self._recorded))
-        self._name = secrets.token_hex(8)
-        self._recorded.clear()
-        self._leased = False
-        return False
+    def prolong(self) -> None:
+        """To be called every second or so, also when nobody is there: the name is used again."""
+        if self._leased or self._unsaved:
+            self._due = True
+            self._write()
 
     async def close(self) -> None:
         """What is still recorded is told of by a shard, as soon as the lease has ended."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
-        for task in self._tasks:
-            task.cancel()
-        if self._leased and not self._recorded:
-            await self._do(b"ZREM", names.gateways(self._prefix), self._name)
+        self._closed = True
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=_CLOSING)
+        if self._task is not None:
+            self._task.cancel()
+        if self._leased and not self._stays:
+            try:
+                async with asyncio.timeout(_CLOSING):
+                    await self._end()
+            except (RedisError, Unavailable, TimeoutError) as error:
+                log.debug("action=stream_presence_not_ended error=%s", error)
 
-    def _record(self, ended: str) -> None:
-        number = ended.rpartition(":")[2]
-        self._start(self._do(b"HSET", names.present(self._prefix, self._name), number, self._recorded[ended]))
+    # -- writing: one thing after the other --------------------------------------------------------
 
-    async def _keep(self) -> int:
-        """How the lease was found; kept, as long as nothing else is known."""
-        keys = names.gateways(self._prefix), names.dead(self._prefix)
+    def _write(self) -> None:
+        if self._task is None and not self._closed:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
         try:
-            return int(await self._commands.run(_KEEP, keys, (self._name, round(LEASE * 1000)), again=True))
-        except (RedisError, Unavailable):
-            return _KEPT
-
-    async def _do(self, *arguments: str | bytes) -> None:
-        try:
-            await self._commands.execute(*arguments, again=True)
-        except (RedisError, Unavailable) as error:
+            while self._due or self._unsaved:
+                self._due = False
+                await self._save()
+        except (RedisError, Unavailable) as error:  # again with the next one, or when the lease is prolonged
             log.debug("action=stream_presence_unrecorded error=%s", error)
+        finally:
+            self._task = None
 
-    def _start(self, work: Coroutine[Any, Any, object]) -> None:
-        """Without waiting; in the order of the calls."""
-        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _save(self) -> None:
+        """Prolongs the lease, too."""
+        numbers = list(islice(self._unsaved, _PAGE))
+        for number in numbers:
+            del self._unsaved[number]
+        try:
+            found = await self._keep(numbers)
+        except (RedisError, Unavailable):
+            self._unsaved |= dict.fromkeys(numbers)
+            raise
+        known, self._leased = self._leased, True
+        if found == _DEAD:
+            await self._move()
+        elif found == _UNKNOWN and known:  # Redis has lost its memory
+            self._unsaved |= dict.fromkeys(self._stays)
+
+    async def _keep(self, numbers: list[int]) -> int:
+        """How the lease was found."""
+        left = [number for number in numbers if number not in self._stays]
+        arguments: list[str | int | bytes] = [self._name, round(LEASE * 1000), len(left), *left]
+        for number in numbers:
+            if number in self._stays:
+                arguments += number, self._stays[number].record
+        keys = names.gateways(self._prefix), names.dead(self._prefix), names.present(self._prefix, self._name)
+        return int(await self._commands.run(_KEEP, keys, arguments, again=True))
+
+    async def _move(self) -> None:
+        """This gateway was taken for dead: go on under another name."""
+        told = [self._stays.pop(number) for number in await self._end() if number in self._stays]
+        self._name = secrets.token_hex(8)
+        self._leased = False
+        self._unsaved = dict.fromkeys(self._stays)
+        for stay in self._stays.values():
+            stay.departure = departure(self._name, stay.number)
+        log.warning("action=stream_presence_lost clients=%d told=%d", len(self._stays) + len(told), len(told))
+        for stay in told:
+            stay.told()
+
+    async def _end(self) -> list[int]:
+        """Give the name up; returns whose hooks were told."""
+        prefix, name = self._prefix, self._name
+        keys = (
+            names.gateways(prefix),
+            names.dead(prefix),
+            names.untold(prefix),
+            names.present(prefix, name),
+            names.told(prefix, name),
+        )
+        return [int(number) for number in await self._commands.run(_END, keys, (name,), again=True)]
