@@ -134,6 +134,7 @@ class FakeCluster:
         self.deliveries: dict[str, FakeCall] = {}  # by `once`
         self.forgotten_deliveries = False  # whether `adopt` finds gateways that do not answer
         self.running: set[asyncio.Task[None]] = set()
+        self.numbers = count(1)  # of all who wait for an end, whichever node they are of
 
     def node(
         self, url: str = "", role: Role = Role.SHARD, settings: Settings | None = None, name: str = ""
@@ -244,7 +245,7 @@ class FakeEngine:
         self.wakers: dict[str, list[Callable[[str], None]]] = {}  # by kind of nudge
         self._url = url
         self._commands: dict[str, Commands] = {}
-        self._numbers = count(1)
+        self._numbers = cluster.numbers
 
     @property
     def commands(self) -> Commands:
