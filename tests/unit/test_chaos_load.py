@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import random
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 
 from iii_cluster.chaos.history import OK, OPEN, UNANSWERED, Call
 from iii_cluster.chaos.limits import GIVE_UP
-from iii_cluster.chaos.load import churn
+from iii_cluster.chaos.load import churn, tasks
 from iii_cluster.chaos.load.churn import Visitor
 from iii_cluster.chaos.load.door import Backoff
 from iii_cluster.chaos.load.names import Names
@@ -108,3 +109,27 @@ async def test_a_visitor_whose_leaving_is_cut_short_does_not_come_back(monkeypat
     visiting.cancel()
     await asyncio.gather(visiting, return_exceptions=True)
     assert guest.ended
+
+
+async def test_what_takes_no_notice_of_its_end_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "PATIENCE", 0.01)
+
+    async def deaf() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    ending = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await tasks.end([ending])
+    assert ending.cancelled()
+
+
+async def test_load_that_failed_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise KeyError("a mistake")
+
+    failing = asyncio.create_task(fail())
+    await asyncio.wait([failing])
+    await tasks.end([failing])
+    assert "a mistake" in caplog.text
