@@ -8,7 +8,7 @@ from typing import Any
 from iii_cluster.bus.ask import Asker, AskError
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.modules import adopting
-from iii_cluster.modules.engine import Adopted, Done, Invocation, Ownership
+from iii_cluster.modules.engine import Adopted, Done, Invocation, Ownership, Sent
 from iii_cluster.modules.node_engine import NodeEngine
 from iii_cluster.node.node import Node
 
@@ -91,6 +91,7 @@ class GatewayEngine(NodeEngine):
         traceparent: bytes = b"",
         baggage: bytes = b"",
         once: str = "",
+        sent: Sent | None = None,  # for owners, which are shards
     ) -> Invocation:
         invocation = _EngineCall(done)
         trace = (traceparent, baggage)

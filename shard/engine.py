@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Container
 from iii_cluster.bus.envelopes import Envelope, Nudge
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.modules import adopting
-from iii_cluster.modules.engine import Adopted, Done, Invocation, Ownership
+from iii_cluster.modules.engine import Adopted, Done, Invocation, Ownership, Sent
 from iii_cluster.modules.node_engine import NodeEngine
 from iii_cluster.node.node import Node
 from iii_cluster.routing.caller import MOVED, PATIENCE, Caller
@@ -64,6 +64,7 @@ class ShardEngine(NodeEngine):
         traceparent: bytes = b"",
         baggage: bytes = b"",
         once: str = "",
+        sent: Sent | None = None,
     ) -> Invocation:
         return self._caller.call(
             function,
@@ -74,6 +75,7 @@ class ShardEngine(NodeEngine):
             traceparent=traceparent,
             baggage=baggage,
             once=once,
+            sent=sent,
         )
 
     async def adopt(self, names: Collection[str], done: Callable[[str, bytes], None]) -> Adopted:

@@ -24,6 +24,7 @@ class Found(NamedTuple):
     serving: dict[str, tuple[str, str]]  # by name: the gateway that serves it, the invocation id of its answer
     ended: dict[str, bytes]  # by name: the error, b"" for success
     complete: bool  # every gateway has answered
+    gateways: Collection[str]  # that have answered
 
 
 Ended = Callable[[str, bytes], None]  # (name, error)
@@ -44,7 +45,8 @@ async def adopt(
                 loop.call_soon(tell, *ends[id])
             else:
                 expect(id, gateway, tell)
-    return Adopted(found.serving.keys(), found.ended, found.complete)
+    serving = {name: gateway for name, (gateway, _) in found.serving.items()}
+    return Adopted(serving, found.ended, found.complete, found.gateways)
 
 
 def _tell(done: Ended, name: str, _result: bytes, error: bytes) -> None:
@@ -65,4 +67,5 @@ async def find(asker: Asker, current: ClusterMap, names: Collection[str]) -> Fou
     for gateway, answer in said.items():
         serving |= {name: (gateway, invocation) for name, invocation in answer["serving"].items()}
         ended |= answer["ended"]
-    return Found(serving, {name: error for name, error in ended.items() if name not in serving}, not missing)
+    ended = {name: error for name, error in ended.items() if name not in serving}
+    return Found(serving, ended, not missing, said.keys())

@@ -5,7 +5,7 @@ import asyncio
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
-from .engine import Engine
+from .engine import Engine, Sent
 
 
 class HandlerError(EngineError):
@@ -31,6 +31,7 @@ async def call(
     traceparent: bytes = b"",
     baggage: bytes = b"",
     once: str = "",
+    sent: Sent | None = None,
     timeout: float | None = None,  # noqa: ASYNC109
 ) -> bytes:
     """The result as JSON, b"" for none. Raises HandlerError, or EngineError(TIMEOUT) after `timeout` seconds
@@ -51,6 +52,7 @@ async def call(
         traceparent=traceparent,
         baggage=baggage,
         once=once,
+        sent=sent,
     )
     try:
         async with asyncio.timeout(limit):

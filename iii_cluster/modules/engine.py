@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # the command line reads configurations without it
     from iii_cluster.redis.commands import Commands
 
 Done = Callable[[bytes, bytes], None]  # (result, error), both JSON; error wins, both empty: success without a value
+Sent = Callable[[str], None]  # (gateway)
 
 
 class Invocation(Protocol):
@@ -53,9 +54,10 @@ class Ownership(Protocol):
 class Adopted(NamedTuple):
     """What became of deliveries that an earlier owner began."""
 
-    serving: Collection[str]  # under way; their ends go to the asker now
+    serving: Mapping[str, str]  # under way: name -> gateway; their ends go to the asker now
     ended: Mapping[str, bytes]  # name -> error, b"" for success
-    complete: bool  # every gateway has answered: whatever is in neither did not reach a worker
+    complete: bool  # every gateway has answered: what is in neither reached no worker, or one of a lost gateway
+    gateways: Collection[str]  # that have answered
 
 
 class Engine(Protocol):
@@ -93,6 +95,7 @@ class Engine(Protocol):
         traceparent: bytes = b"",
         baggage: bytes = b"",
         once: str = "",
+        sent: Sent | None = None,
     ) -> Invocation:
         """Call any function of the cluster, a module's too. `done` is called exactly once, unless forgotten; never
         before this returns. There is no time limit.
@@ -100,6 +103,9 @@ class Engine(Protocol):
         `once` names a delivery that another node may take over after this one is lost: the gateway that serves it
         remembers the name and how it ended. Who takes over asks `adopt` before it repeats anything: the repetition may
         go to another gateway.
+
+        On shards `sent(gateway)` is called whenever the call goes to a gateway, perhaps before this returns, and when
+        another one takes it over with its worker; `sent("")` when it reached no worker there. It must not fail.
         """
 
     async def adopt(self, names: Collection[str], done: Callable[[str, bytes], None]) -> Adopted:

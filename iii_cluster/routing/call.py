@@ -7,6 +7,7 @@ from iii_cluster.bus.envelopes import Invoke
 from .route import Target
 
 Done = Callable[[bytes, bytes], None]  # (result, error)
+Sent = Callable[[str], None]  # (gateway)
 
 
 class Call:
@@ -23,15 +24,22 @@ class Call:
         "obstacle",
         "parked_at",
         "refusals",
+        "sent",
         "target",
     )
 
     def __init__(
-        self, invoke: Invoke, done: Done | None, names_target: bool, forgotten: Callable[["Call"], None]
+        self,
+        invoke: Invoke,
+        done: Done | None,
+        names_target: bool,
+        forgotten: Callable[["Call"], None],
+        sent: Sent | None = None,
     ) -> None:
         self._forgotten = forgotten
         self.invoke = invoke  # without its payload once it is sent
         self.done = done
+        self.sent = sent  # told of each gateway that it is with
         self.forgotten = False
         self.names_target = names_target
         self.target: Target | None = None  # set while it is in flight
@@ -51,6 +59,6 @@ class Call:
 
         What has a name and was not sent yet is not sent any more: it is somebody else's to deliver, or to repeat.
         """
-        self.done = None
+        self.done = self.sent = None
         self.forgotten = True
         self._forgotten(self)

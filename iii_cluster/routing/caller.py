@@ -13,7 +13,7 @@ from iii_cluster.bus.envelopes import Congested, Envelope, FunctionOwners, Invok
 from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap
 
-from .call import Call, Done
+from .call import Call, Done, Sent
 from .doors import Doors
 from .early import EarlyEnds
 from .failures import not_found, stopped, unserved
@@ -87,14 +87,17 @@ class Caller:
         baggage: bytes = b"",
         once: str = "",
         names_target: bool = False,
+        sent: Sent | None = None,
     ) -> Call:
         """Start a call; `done` is never called before this returns.
 
         With `names_target` everybody who knows the same owners sends what is called `once` to the same one of them.
+        `sent(gateway)` is called whenever it goes to one, perhaps before this returns, and when another takes it over;
+        with "" when it reached no worker there and is to be sent again.
         """
         id = self._ids.new()
         invoke = Invoke(id, 0, function, data, namespace, traceparent, baggage, metadata, once)
-        call = Call(invoke, done, names_target, self._unawait)
+        call = Call(invoke, done, names_target, self._unawait, sent)
         self._calls[id] = call
         self._start(call)
         return call
@@ -162,6 +165,8 @@ class Caller:
     def _is_with(self, call: Call, target: Target) -> None:
         target.outstanding += 1
         call.target = target
+        if call.sent is not None:
+            call.sent(target.node)
         if call.done is None:
             self._unawait(call)
 
@@ -252,6 +257,8 @@ class Caller:
         if call is None:
             return
         self._is_back(call)
+        if call.sent is not None:
+            call.sent("")
         call.invoke = invoke
         call.asked_gateway = call.asked_gateway or not invoke.conn
         route = self._routes.get(invoke.namespace, invoke.function)

@@ -58,6 +58,25 @@ async def test_a_later_owner_fences_the_earlier_one(records: Records) -> None:
     assert (await records.claim(JOB, 2, tick))[0] == CLAIMED
 
 
+async def test_the_gateway_that_got_the_call_is_known_until_the_tick_is_done(records: Records) -> None:
+    now, record = await records.take(JOB, 1)
+    tick = now // SECOND
+    assert record.gateway == ""
+    await records.claim(JOB, 1, tick - 1)
+    await records.sent(JOB, 1, tick - 1, "gateway-1")
+    await records.sent(JOB, 1, tick - 1, "gateway-2")
+    await records.sent(JOB, 1, tick - 2, "gateway-3")
+    assert (await records.take(JOB, 1))[1].gateway == "gateway-2"
+    await records.finish(JOB, 1, tick - 1, tick - 1)
+    await records.sent(JOB, 1, tick - 1, "gateway-3")  # the write came late
+    await records.claim(JOB, 1, tick)
+    assert (await records.take(JOB, 2))[1].gateway == ""
+    await records.sent(JOB, 1, tick, "gateway-3")
+    assert (await records.take(JOB, 2))[1].gateway == ""
+    await records.sent(JOB, 2, tick, "gateway-3")
+    assert (await records.take(JOB, 2))[1].gateway == "gateway-3"
+
+
 async def test_skipped_ticks_are_remembered(records: Records) -> None:
     now, _ = await records.take(JOB, 1)
     tick = now // SECOND

@@ -261,6 +261,84 @@ async def test_a_new_owner_waits_for_the_handler_that_the_former_one_called(shar
     assert len(set(times(cluster))) == len(times(cluster))
 
 
+async def hanging(shards: Shards) -> None:
+    """One tick under way, at the first of two gateways; whose handler does not end."""
+    cluster = shards.cluster
+    cluster.gateways = ["gateway-1", "gateway-2"]
+    never = asyncio.Event()
+
+    async def hang(_event: Any) -> None:
+        await never.wait()
+
+    cluster.register("f", hang)
+    cluster.put(cron("a"))
+    await eventually(lambda: cluster.calls)
+    cluster.register("f", lambda _event: None)
+
+
+async def test_a_tick_whose_gateway_dies_with_its_shard_does_not_run_again(shards: Shards) -> None:
+    cluster = shards.cluster
+    _, first = await shards.add()
+    second, _ = await shards.add()
+    await hanging(shards)
+    await first.shutdown()
+    cluster.lose_gateway("gateway-1")
+    second.ownership.give(range(SLOTS), 2)
+    await eventually(lambda: len(times(cluster)) >= 4)
+    assert gaps(times(cluster)) == {1}
+
+
+async def test_a_tick_whose_gateway_dies_while_its_shard_is_fenced_does_not_run_again(shards: Shards) -> None:
+    cluster = shards.cluster
+    engine, _ = await shards.add()
+    await hanging(shards)
+    engine.ownership.fence()
+    cluster.lose_gateway("gateway-1")
+    engine.ownership.fence(False)
+    await eventually(lambda: len(times(cluster)) >= 4)
+    assert gaps(times(cluster)) == {1}
+
+
+async def test_a_tick_whose_gateway_alone_dies_does_not_run_again(shards: Shards) -> None:
+    cluster = shards.cluster
+    await shards.add()
+    await hanging(shards)
+    cluster.lose_gateway("gateway-1")
+    await eventually(lambda: len(times(cluster)) >= 4)
+    assert len(set(times(cluster))) == len(times(cluster))
+
+
+async def test_a_tick_that_a_dead_gateway_did_not_get_runs_on_the_next_owner(shards: Shards) -> None:
+    cluster = shards.cluster
+    _, first = await shards.add()
+    second, _ = await shards.add()
+    await hanging(shards)
+    cluster.deliveries.clear()  # as if the call had been lost on its way
+    await first.shutdown()
+    cluster.lose_gateway("gateway-2")
+    second.ownership.give(range(SLOTS), 2)
+    await eventually(lambda: len(times(cluster)) >= 4)
+    assert times(cluster)[0] == times(cluster)[1]
+    assert gaps(times(cluster)[1:]) == {1}
+
+
+async def test_an_adopted_tick_that_moved_to_another_gateway_dies_with_that_one(shards: Shards) -> None:
+    cluster = shards.cluster
+    _, first = await shards.add()
+    second, host = await shards.add()
+    third, _ = await shards.add()
+    await hanging(shards)
+    cluster.calls[0].gateway = "gateway-2"  # its worker is there now
+    await first.shutdown()
+    second.ownership.give(range(SLOTS), 2)
+    await eventually(lambda: cluster.calls[0].done)  # it waits for the end
+    await host.shutdown()
+    cluster.lose_gateway("gateway-2")
+    third.ownership.give(range(SLOTS), 3)
+    await eventually(lambda: len(times(cluster)) >= 4)
+    assert len(set(times(cluster))) == len(times(cluster))
+
+
 async def test_a_fenced_shard_stops_at_once_and_goes_on_where_it_was(shards: Shards) -> None:
     cluster = shards.cluster
     engine, host = await shards.add()

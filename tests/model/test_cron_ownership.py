@@ -25,6 +25,7 @@ class Store:
         self.tick = 0
         self.started = 0
         self.claimer = 0
+        self.gateway = ""
 
     def take(self, token: int, now: int) -> Record | None:
         if self.token > token:
@@ -32,7 +33,7 @@ class Store:
         if not self.known or self.gone:
             self.known, self.gone = now, False
         self.token = token
-        return Record(self.known, self.tick, self.started)
+        return Record(self.known, self.tick, self.started, self.gateway)
 
     def claim(self, token: int, tick: int, now: int) -> str:
         if self.token > token:
@@ -44,8 +45,12 @@ class Store:
         if tick * SECOND > now:
             return "early"
         self.token = self.claimer = token
-        self.tick, self.started = tick, now
+        self.tick, self.started, self.gateway = tick, now, ""
         return "claimed"
+
+    def sent(self, token: int, tick: int, gateway: str) -> None:
+        if (self.token, self.tick) == (token, tick) and self.started:
+            self.gateway = gateway
 
     def finish(self, token: int, tick: int, skipped: int) -> None:
         if (self.token, self.tick) == (token, tick):
@@ -102,16 +107,17 @@ class Node:
 
     def run(self, job: str, token: int, tick: int, now: int) -> None:
         # Sent in the same moment in which the token was checked.
-        self.world.deliver(self, tick)
+        self.world.deliver(self, token, tick)
 
     def adopt(self, job: str, token: int, tick: int, started: int) -> None:
         def ask() -> None:
+            gateway = self.world.gateway
             if self.world.serving == tick:
                 self.world.waiting = self
-            elif tick in self.world.begun:
+            elif tick in self.world.known:
                 self.later(lambda: self.world._known_end(self, ran=False))
             else:
-                self.later(lambda: self.core.lost(JOB, self.now))
+                self.later(lambda: self.core.lost(JOB, self.now, [gateway]))
 
         self.later(ask)
 
@@ -128,7 +134,7 @@ class Node:
 
 
 class CronMachine(RuleBasedStateMachine):
-    """Three shards, one job. Calls arrive at once, so a claim that was confirmed is known to the gateways."""
+    """Three shards, a gateway, one job. Calls arrive at once, so a claim that was confirmed is known to the gateway."""
 
     @initialize(every=st.sampled_from(["* * * * * *", "*/3 * * * * *", "1,2,7/5 * * * * *"]), steady=st.booleans())
     def begin(self, every: str, steady: bool) -> None:
@@ -142,6 +148,8 @@ class CronMachine(RuleBasedStateMachine):
         self.nodes = [Node(self) for _ in range(NODES)]
         self.serving: int | None = None  # the tick whose handler runs
         self.waiting: Node | None = None  # who is told of its end
+        self.gateways = 1  # so far
+        self.known: set[int] = set()  # ticks that the gateway knows
         self.begun: list[int] = []  # ticks, in the order their handlers were called
         self.late: list[int] = []  # how old each was then
         self.writes: list[Callable[[], None]] = []  # on their way to Redis
@@ -151,8 +159,13 @@ class CronMachine(RuleBasedStateMachine):
     def token_at(self, node: Node) -> int:
         return self.epoch if node is self.owner else 0
 
-    def deliver(self, node: Node, tick: int) -> None:
-        if tick in self.begun:  # the gateway knows the name
+    @property
+    def gateway(self) -> str:
+        return f"g-{self.gateways}"
+
+    def deliver(self, node: Node, token: int, tick: int) -> None:
+        self.store.sent(token, tick, self.gateway)
+        if tick in self.known:  # the gateway knows the name
             if self.serving == tick:
                 self.waiting = node
             else:
@@ -162,6 +175,7 @@ class CronMachine(RuleBasedStateMachine):
         assert self.wanted
         assert self.now >= tick * SECOND, "before its time"
         self.begun.append(tick)
+        self.known.add(tick)
         self.late.append(self.now // SECOND - tick)
         self.runs.append([tick, self.now, 0])
         self.serving = tick
@@ -225,6 +239,13 @@ class CronMachine(RuleBasedStateMachine):
             self._give(self.nodes[(at + 1) % NODES])
         else:
             self._update(fresh)
+
+    @rule()
+    def the_gateway_is_killed(self) -> None:
+        """Another one takes its place, and knows nothing. Who waits hears that the call was stopped."""
+        self.gateways += 1
+        self.known.clear()
+        self.the_handler_ends(0)
 
     @precondition(lambda self: not self.steady)
     @rule(at=st.integers(0, NODES - 1), millis=st.integers(-2000, 2000))

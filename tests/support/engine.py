@@ -20,7 +20,7 @@ from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
 from iii_cluster.cluster.slots import SLOTS, slot_of
 from iii_cluster.config.settings import Settings
-from iii_cluster.modules.engine import Adopted, Done
+from iii_cluster.modules.engine import Adopted, Done, Sent
 from iii_cluster.modules.host import ModuleHost
 from iii_cluster.modules.module import Request
 from iii_cluster.protocol import errors
@@ -44,6 +44,7 @@ class FakeCall:
     traceparent: bytes = b""
     baggage: bytes = b""
     once: str = ""
+    gateway: str = ""  # whose worker got it
     done: dict[int, Done] = field(default_factory=dict)  # who waits for its end
     ended: tuple[bytes, bytes] | None = None
 
@@ -132,6 +133,7 @@ class FakeCluster:
         self.calls: list[FakeCall] = []  # that reached a worker or a module, in order
         self.nudges: list[str] = []  # keys
         self.deliveries: dict[str, FakeCall] = {}  # by `once`
+        self.gateways = ["gateway-1"]  # calls go to workers of the first one
         self.forgotten_deliveries = False  # whether `adopt` finds gateways that do not answer
         self.running: set[asyncio.Task[None]] = set()
         self.numbers = count(1)  # of all who wait for an end, whichever node they are of
@@ -170,6 +172,17 @@ class FakeCluster:
         for id in ids:
             self._tell(self.triggers.pop(id).type)
 
+    def lose_gateway(self, gateway: str) -> None:
+        """It dies while another one lives on. Its handlers run to their ends, of which nobody hears."""
+        self.gateways.remove(gateway)
+        error = EngineError(errors.INVOCATION_STOPPED, "its gateway was lost").body()
+        for name, call in list(self.deliveries.items()):
+            if call.gateway == gateway:
+                del self.deliveries[name]
+                done, call.done = call.done, {}
+                for answer in done.values():
+                    answer(b"", error)
+
     def called(self, function: str) -> list[Any]:
         """The inputs of all calls of a function."""
         return [call.value for call in self.calls if call.function == function]
@@ -186,6 +199,7 @@ class FakeCluster:
         known = self.deliveries.get(call.once)
         if call.once and known is not None:
             return known
+        call.gateway = self.gateways[0]
         if call.once:
             self.deliveries[call.once] = call
         task = asyncio.get_running_loop().create_task(self._run(call))
@@ -268,9 +282,12 @@ class FakeEngine:
         traceparent: bytes = b"",
         baggage: bytes = b"",
         once: str = "",
+        sent: Sent | None = None,
     ) -> FakeInvocation:
         call = FakeCall(function, data, namespace, metadata, traceparent, baggage, once)
         call = self.cluster.deliver(call)
+        if sent is not None:
+            sent(call.gateway)
         number = next(self._numbers)
         if done is None:
             pass
@@ -290,10 +307,10 @@ class FakeEngine:
         await asyncio.sleep(0)
         known = {name: self.cluster.deliveries[name] for name in names if name in self.cluster.deliveries}
         ended = {name: call.ended[1] for name, call in known.items() if call.ended is not None}
-        serving = known.keys() - ended.keys()
+        serving = {name: call.gateway for name, call in known.items() if name not in ended}
         for name in serving:
             known[name].done = {next(self._numbers): lambda _result, error, name=name: done(name, error)}  # type: ignore[misc]
-        return Adopted(serving, ended, not self.cluster.forgotten_deliveries)
+        return Adopted(serving, ended, not self.cluster.forgotten_deliveries, list(self.cluster.gateways))
 
     def watch(self, trigger_type: str, changed: Changed | None = None) -> FakeWatched:
         if changed is not None:

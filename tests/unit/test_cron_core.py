@@ -49,8 +49,8 @@ class Desk:
     def update(self, *jobs: str) -> None:
         self.core.update(dict.fromkeys(jobs, EVERY_SECOND), lambda key: self.tokens.get(key, 0))
 
-    def taken(self, at: float, *, known: float = 0, tick: float = 0, started: float = 0) -> None:
-        record = Record(us(known), int(tick + START) if tick else 0, us(started) if started else 0)
+    def taken(self, at: float, *, known: float = 0, tick: float = 0, started: float = 0, gateway: str = "") -> None:
+        record = Record(us(known), int(tick + START) if tick else 0, us(started) if started else 0, gateway)
         self.core.taken("j", us(at), record)
 
     def expire(self, at: float) -> None:
@@ -58,6 +58,9 @@ class Desk:
 
     def claimed(self, tick: int, at: float) -> None:
         self.core.claimed("j", START + tick, us(at))
+
+    def lost(self, at: float, *gateways: str) -> None:
+        self.core.lost("j", us(at), gateways)
 
     def ended(self, at: float, **more: bool) -> None:
         self.core.ended("j", us(at), **more)
@@ -193,9 +196,23 @@ def test_a_claimed_tick_whose_handler_ended_unseen_skips_nothing(desk: Desk) -> 
 def test_a_claimed_tick_that_reached_nobody_runs_now(desk: Desk) -> None:
     desk.taken(13.2, known=0.5, tick=10, started=10.01)
     desk.did()
-    desk.core.lost("j", us(13.3))
+    desk.lost(13.3, "g-1")
     assert desk.did() == [("run", 10)]
     desk.ended(13.31)
+    assert (desk.did(), desk.due) == ([("finish", 10, 10)], 11)
+
+
+def test_a_claimed_tick_that_was_lost_on_its_way_to_a_gateway_runs_now(desk: Desk) -> None:
+    desk.taken(13.2, known=0.5, tick=10, started=10.01, gateway="g-1")
+    desk.did()
+    desk.lost(13.3, "g-1", "g-2")
+    assert desk.did() == [("run", 10)]
+
+
+def test_a_claimed_tick_that_went_to_a_gateway_that_died_does_not_run_again(desk: Desk) -> None:
+    desk.taken(13.2, known=0.5, tick=10, started=10.01, gateway="g-1")
+    desk.did()
+    desk.lost(13.3, "g-2")
     assert (desk.did(), desk.due) == ([("finish", 10, 10)], 11)
 
 
@@ -203,7 +220,7 @@ def test_a_claimed_tick_that_reached_nobody_runs_now(desk: Desk) -> None:
 def test_a_lost_tick_that_is_too_old_or_of_an_earlier_life_does_not_run(desk: Desk, at: float, known: float) -> None:
     desk.taken(at, known=known, tick=10, started=10.01)
     desk.did()
-    desk.core.lost("j", us(at))
+    desk.lost(at)
     assert desk.did()[0][:2] == ("finish", 10)
 
 

@@ -282,6 +282,22 @@ def test_calls_that_moved_with_their_worker_end_with_its_new_gateway() -> None:
     assert stays != moves
 
 
+def test_who_asks_is_told_where_a_call_is() -> None:
+    lab = Lab().known(owner(A), owner(B))
+    told: list[str] = []
+    lab.full = {A, B}
+    lab.call(sent=told.append)
+    assert told == []
+    lab.full = set()
+    for gateway in (A, B):
+        lab.caller.on_congestion(gateway, False)
+    first, invoke = lab.taken_one()
+    lab.get(first, Refused(invoke))
+    second, _ = lab.taken_one()
+    assert lab.caller.moved([invoke.id], first, 9) == [invoke.id]
+    assert told == [first, "", second, first]
+
+
 def test_calls_that_moved_to_a_gateway_that_is_gone_by_now_are_stopped() -> None:
     lab = Lab().known(owner(A))
     lab.call()

@@ -22,6 +22,7 @@ if tick * 1000000 > now then
 end
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'claimer', ARGV[1], 'tick', ARGV[2],
   'started', string.format('%.0f', now))
+redis.call('HDEL', KEYS[1], 'gateway')
 redis.call('HSETNX', KEYS[1], 'known', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, now}

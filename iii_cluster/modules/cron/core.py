@@ -9,7 +9,7 @@ What is due is the first tick after the last claimed one that is not older than 
 claim is caught up. What passes while a handler of the same job runs is skipped when the handler is done.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple, Protocol
@@ -35,6 +35,7 @@ class Record(NamedTuple):
     known: int = 0  # since when
     tick: int = 0  # last claimed, seconds; or last skipped
     started: int = 0  # when it was claimed; 0: its handler is done
+    gateway: str = ""  # that its call went to; "": none, or nobody could say so any more
 
 
 class Effects(Protocol):
@@ -73,7 +74,7 @@ class Phase(Enum):
 
 
 class _Job:
-    __slots__ = ("calm", "due", "expression", "last", "phase", "started", "tick", "token")
+    __slots__ = ("calm", "due", "expression", "gateway", "last", "phase", "started", "tick", "token")
 
     def __init__(self, expression: Expression, token: int) -> None:
         self.expression = expression
@@ -81,6 +82,7 @@ class _Job:
         self.phase = Phase.TAKING
         self.due: int | None = None  # when to do what the phase waits for
         self.tick = 0  # the last one claimed
+        self.gateway = ""  # that an earlier owner's call went to
         self.last = 0  # neither this one nor an earlier one is to be claimed
         self.started = 0  # when its handler was called
         self.calm = 0  # a call begun before this may take long though the handler does not
@@ -157,6 +159,7 @@ class CronCore:
         job.tick = record.tick
         job.last = max(record.tick, record.known // SECOND)
         job.started = record.started
+        job.gateway = record.gateway
         job.calm = now + CALM if record.known < now else 0
         if not record.started:
             self._wait(key, job, now)
@@ -183,10 +186,11 @@ class CronCore:
         """The record is ahead of what is known here."""
         self._take(key, self._jobs[key])
 
-    def lost(self, key: str, now: int) -> None:
-        """No gateway knows the delivery: it did not reach a worker."""
+    def lost(self, key: str, now: int, gateways: Container[str]) -> None:
+        """None of the gateways that live knows the delivery. It reached no worker, unless it went to one that died."""
         job = self._jobs[key]
-        if job.tick < max(job.last, now // SECOND - CATCH_UP):  # too old, or of an earlier life of the job
+        may_have_run = job.gateway and job.gateway not in gateways
+        if may_have_run or job.tick < max(job.last, now // SECOND - CATCH_UP):  # or of an earlier life of the job
             self.ended(key, now, ran=False)
         else:
             job.calm = now + CALM

@@ -1,6 +1,7 @@
 """The records of jobs in Redis, whose clock is the one that counts."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -15,7 +16,9 @@ KEEP = 3600.0  # seconds between renewals
 
 CLAIMED, EARLY, BEFORE = 1, 0, -1  # verdicts on a claim
 
-_TAKE, _CLAIM, _FINISH, _LEAVE = (Script(__package__, f"{name}.lua") for name in ("take", "claim", "finish", "leave"))
+_TAKE, _CLAIM, _SENT, _FINISH, _LEAVE = (
+    Script(__package__, f"{name}.lua") for name in ("take", "claim", "sent", "finish", "leave")
+)
 
 
 class Fenced(Exception):
@@ -36,13 +39,16 @@ class Records:
 
     async def take(self, job: str, token: int) -> tuple[int, Record]:
         """The time and the record. Raises Fenced."""
-        now, known, tick, started = await self._run(_TAKE, job, [token, self._ttl_ms])
-        return now, Record(known, tick, started)
+        now, known, tick, started, gateway = await self._run(_TAKE, job, [token, self._ttl_ms])
+        return now, Record(known, tick, started, gateway.decode())
 
     async def claim(self, job: str, token: int, tick: int) -> tuple[int, int]:
         """The verdict and the time. Raises Fenced."""
         verdict, now = await self._run(_CLAIM, job, [token, tick, self._ttl_ms])
         return verdict, now
+
+    async def sent(self, job: str, token: int, tick: int, gateway: str) -> None:
+        await self._run(_SENT, job, [token, tick, gateway])
 
     async def finish(self, job: str, token: int, tick: int, skipped: int) -> None:
         await self._run(_FINISH, job, [token, tick, skipped])
@@ -58,11 +64,10 @@ class Records:
     def _key(self, job: str) -> str:
         return f"{self._prefix}:{job}"
 
-    async def _run(self, script: Script, job: str, arguments: list[int]) -> list[int]:
+    async def _run(self, script: Script, job: str, arguments: list[int | str]) -> Any:
         try:
-            reply: list[int] = await self._commands.run(script, [self._key(job)], arguments, again=True)
+            return await self._commands.run(script, [self._key(job)], arguments, again=True)
         except ResponseError as error:
             if str(error).startswith("FENCED"):
                 raise Fenced from None
             raise
-        return reply

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -27,7 +28,7 @@ STALL = 0.5  # seconds that a beat comes late when the process stood still
 LAST_WRITES = 0.5  # seconds they may take at the end
 ADOPT_AGAIN = 1.0  # seconds until gateways that did not answer are asked again
 
-Step = Callable[..., Coroutine[Any, Any, None]]  # (job, numbers)
+Step = Callable[..., Coroutine[Any, Any, None]]  # (job, ...)
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class CronService:
         self._spawn(self._take, job, token)
 
     def adopt(self, job: str, token: int, tick: int, started: int) -> None:
-        self._spawn(self._adopt, job, tick, started)
+        self._spawn(self._adopt, job, token, tick, started)
 
     def claim(self, job: str, token: int, tick: int) -> None:
         self._spawn(self._claim, job, token, tick)
@@ -146,6 +147,7 @@ class CronService:
                 namespace=trigger.namespace,
                 metadata=trigger.metadata,
                 once=_name(job, tick),
+                sent=partial(self._sent, job, token, tick),
             )
         except EngineError as error:
             self._failed(job, error)
@@ -153,7 +155,7 @@ class CronService:
             self._worked(job)
         self._core.ended(job, self._now())
 
-    async def _adopt(self, job: str, tick: int, started: int) -> None:
+    async def _adopt(self, job: str, token: int, tick: int, started: int) -> None:
         name = _name(job, tick)
         end: asyncio.Future[bytes] = self._loop.create_future()
 
@@ -165,18 +167,23 @@ class CronService:
         while True:
             adopted = await self._engine.adopt([name], done)
             if name in adopted.serving:
+                self._sent(job, token, tick, adopted.serving[name])
                 await asyncio.wait([end], timeout=max(limit - self._now(), 0) / SECOND)
                 self._core.ended(job, self._now())
             elif name in adopted.ended:
                 self._core.ended(job, self._now(), ran=False)
             elif adopted.complete:
-                self._core.lost(job, self._now())
+                self._core.lost(job, self._now(), adopted.gateways)
             elif self._now() >= limit:
                 self._core.ended(job, self._now(), ran=False)
             else:
                 await asyncio.sleep(ADOPT_AGAIN)
                 continue
             return
+
+    def _sent(self, job: str, token: int, tick: int, gateway: str) -> None:
+        """Written down while the call goes on: if that gateway dies, nobody else knows that the tick ran."""
+        self._write(self._records.sent, job, token, tick, gateway)
 
     def _owns(self, job: str, token: int) -> bool:
         """Whether the job is still ours to run; the record is read again when it is not, or not for now."""
@@ -269,12 +276,12 @@ class CronService:
             self._core.failed(job, self._now())
         self._arm()
 
-    def _write(self, write: Step, job: str, *arguments: int) -> None:
+    def _write(self, write: Step, job: str, *arguments: int | str) -> None:
         task = self._loop.create_task(self._quietly(write, job, *arguments))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _quietly(self, write: Step, job: str, *arguments: int) -> None:
+    async def _quietly(self, write: Step, job: str, *arguments: int | str) -> None:
         """What cannot be written now is found out by whoever owns the job next."""
         try:
             await write(job, *arguments)

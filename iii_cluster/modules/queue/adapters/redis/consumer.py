@@ -273,7 +273,7 @@ class RedisConsumer:
                 said = await self._engine.adopt(asked, partial(self._told, asked))
             except Exception:
                 logger.exception("action=adoption_failed lane=%r", self._lane)
-                said = Adopted((), {}, complete=False)
+                said = Adopted({}, {}, complete=False, gateways=())
             serving = [asked[name].job.id for name in said.serving if name in asked]
             for id in serving:
                 if self._core.held(id) is not None:
