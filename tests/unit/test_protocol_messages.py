@@ -75,7 +75,7 @@ def test_no_frame_disturbs_the_gateway(said: list[dict[str, object]]) -> None:
     gateway.say(worker, type="ping")
     assert outlet.take()[-1:] == [{"type": "pong"}]
     gateway.core.disconnect(worker, back=False)
-    gateway.core.routes.expire(now=60.0, limit=10.0)  # a call that wants no answer goes on until nobody names its target
+    gateway.core.routes.expire(now=60.0, limit=10.0)  # calls that want no answer go on until then
     assert gateway.core.invocations.in_flight == 0
     assert gateway.core.announcer.count == 0
 
