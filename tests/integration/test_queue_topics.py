@@ -65,6 +65,18 @@ async def test_every_function_gets_each_message_and_triggers_of_one_function_sha
         assert sorted(seen["f"]) == sorted(seen["g"]) == list(range(20))
 
 
+async def test_groups_that_redis_has_forgotten_get_what_is_published_all_the_same(valkey: ValkeyServer) -> None:
+    async with queues(valkey.url) as on:
+        seen = record(on, "f", "g")
+        for trigger in (subscriber("t1", "a", "f"), subscriber("t2", "a", "g")):
+            await on.subscribe(trigger)
+        await on.publish("a", 1)
+        await eventually(lambda: seen == {"f": [1], "g": [1]})
+        valkey.execute("FLUSHALL")
+        await on.publish("a", 2)
+        await eventually(lambda: seen == {"f": [1, 2], "g": [1, 2]})
+
+
 async def test_queue_triggers_share_the_messages_of_a_topic_also_between_functions(valkey: ValkeyServer) -> None:
     async with queues(valkey.url) as on:
         seen = record(on, "f", "g", "durable")

@@ -126,8 +126,11 @@ class Adapter(Protocol):
     async def enqueue(self, queue: Queue, job: Job, delay_ms: int = 0) -> None:
         """The job is durable when this returns. The same id a second time changes nothing."""
 
-    async def publish(self, topic: str, job: Job, delay_ms: int = 0) -> None:
-        """To every group of the topic; kept for the first group to come while there is none."""
+    async def publish(self, topic: str, job: Job, live: Collection[Group], delay_ms: int = 0) -> None:
+        """To every group of the topic; kept for the first group to come while there is none.
+
+        `live` are those that have triggers: they get it even if the broker has lost its memory of them.
+        """
 
     async def subscribe(self, group: Group) -> None:
         """From now on the group gets what is published. It is repeated for as long as the group has triggers."""

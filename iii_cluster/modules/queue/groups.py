@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from redis.exceptions import RedisError
 
@@ -29,6 +30,16 @@ class Groups:
         self._watched = {type: engine.watch(type, self._changed) for type in (SHARED, DURABLE)}
         self._dropped: dict[str, tuple[Group, float]] = {}  # triggers taken back, by id, and until when they count
         self._tasks: dict[Group, asyncio.Task[None]] = {}
+        self._seen: dict[str, tuple[Trigger, Subscription | None]] = {}  # by trigger id, of the last look
+        self._live: dict[str, dict[Group, None]] | None = None  # by topic; None: look again
+
+    def live(self, topic: str) -> Collection[Group]:
+        """The groups of a topic that have triggers now."""
+        if self._live is None:
+            self._live = {}
+            for subscription in self._subscriptions():
+                self._live.setdefault(subscription.group.topic, {})[subscription.group] = None
+        return self._live.get(topic, ())
 
     async def stop(self) -> None:
         tasks = list(self._tasks.values())
@@ -63,6 +74,7 @@ class Groups:
     def _changed(self) -> None:
         """Triggers came or went. Of several that are taken back at once, the last to go ends the group: all gateways
         see them go in the same order."""
+        self._live = None
         if not self._dropped:
             return
         live = self._subscriptions()
@@ -102,8 +114,13 @@ class Groups:
                 return
 
     def _subscriptions(self) -> list[Subscription]:
-        triggers = [trigger for watched in self._watched.values() for trigger in watched.all()]
-        return [found for trigger in triggers if (found := self._read(trigger)) is not None]
+        before, self._seen = self._seen, {}
+        for watched in self._watched.values():
+            for trigger in watched.all():
+                known = before.get(trigger.id)
+                read = known[1] if known is not None and known[0] is trigger else self._read(trigger)
+                self._seen[trigger.id] = trigger, read
+        return [found for _trigger, found in self._seen.values() if found is not None]
 
     def _read(self, trigger: Trigger) -> Subscription | None:
         return subscribers.read(trigger, self._engine.settings.handler_timeout)

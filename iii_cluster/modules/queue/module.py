@@ -78,7 +78,7 @@ class QueueModule(Module):
                 self._retention = Retention(engine, adapter, self._consumption.attended, hours * 3600)
             return
         self._groups = Groups(engine, adapter)
-        self._putting.begin(adapter, self._configs, queues)
+        self._putting.begin(adapter, self._configs, queues, self._groups.live)
         self._management.begin(adapter, queues, self._groups)
 
     async def shutdown(self) -> None:

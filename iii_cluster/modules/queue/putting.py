@@ -1,7 +1,7 @@
 """The functions that put jobs into queues and messages into topics."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Unavailable
 
 from . import trace
-from .adapter import Adapter, Job, Queue
+from .adapter import Adapter, Group, Job, Queue
 from .config import MAX_MS, MAX_NAME, QueueConfig
 
 PUBLISH_FAILED = "publish_failed"
@@ -56,10 +56,18 @@ class Putting:
     _adapter: Adapter
     _configs: Mapping[str, QueueConfig]
     _queues: Mapping[str, Queue]
+    _live: Callable[[str], Collection[Group]]
 
-    def begin(self, adapter: Adapter, configs: Mapping[str, QueueConfig], queues: Mapping[str, Queue]) -> None:
-        """`queues` are the named ones, `configs` what the file says of each."""
+    def begin(
+        self,
+        adapter: Adapter,
+        configs: Mapping[str, QueueConfig],
+        queues: Mapping[str, Queue],
+        live: Callable[[str], Collection[Group]],
+    ) -> None:
+        """`queues` are the named ones, `configs` what the file says of each. `live`: groups of a topic with triggers."""
         self._adapter = adapter
+        self._live = live
         self._configs = configs
         self._queues = queues
 
@@ -72,7 +80,7 @@ class Putting:
         baggage = trace.baggage_for("", request.baggage)
         job = Job(str(uuid4()), bytes(asked.data), _now(), traceparent=request.traceparent, baggage=baggage)
         try:
-            await self._adapter.publish(asked.topic, job, asked.delay_ms)
+            await self._adapter.publish(asked.topic, job, self._live(asked.topic), asked.delay_ms)
         except (Unavailable, RedisError) as error:
             raise EngineError(PUBLISH_FAILED, _told(error)) from error
 

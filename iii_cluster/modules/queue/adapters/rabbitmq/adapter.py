@@ -85,7 +85,7 @@ class RabbitMQAdapter:
 
         await self._persistently(put)
 
-    async def publish(self, topic: str, job: Job, delay_ms: int = 0) -> None:
+    async def publish(self, topic: str, job: Job, live: Collection[Group], delay_ms: int = 0) -> None:
         priority = messages.priority_of(job.data, self._config.priority_field, MAX_PRIORITY)
         message = messages.message_of(Tried(job), topic=True, total=self._config.max_attempts, priority=priority)
 

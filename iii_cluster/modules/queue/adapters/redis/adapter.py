@@ -93,7 +93,7 @@ class RedisAdapter:
         await self._commands.run(script, used, arguments, again=True)
         self._engine.nudge(lane_key(lane))
 
-    async def publish(self, topic: str, job: Job, delay_ms: int = 0) -> None:
+    async def publish(self, topic: str, job: Job, live: Collection[Group], delay_ms: int = 0) -> None:
         prefix = self._prefix
         used = (
             names.subscribers(prefix, topic),
@@ -102,8 +102,9 @@ class RedisAdapter:
             names.lanes_prefix(prefix),
             names.attended(prefix),
         )
-        arguments = (topic, partitions.backlog_lane(topic), job.id, encode_job(job), delay_ms)
-        for lane in await self._commands.run(scripts.PUBLISH, used, arguments, again=True):
+        lanes = [partitions.group_lane(group) for group in live]
+        head = (topic, partitions.backlog_lane(topic), job.id, encode_job(job), delay_ms)
+        for lane in await self._commands.run(scripts.PUBLISH, used, [*head, *lanes], again=True):
             self._engine.nudge(lane_key(lane.decode()))
 
     async def subscribe(self, group: Group) -> None:
