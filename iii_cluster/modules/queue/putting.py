@@ -65,7 +65,7 @@ class Putting:
         queues: Mapping[str, Queue],
         live: Callable[[str], Collection[Group]],
     ) -> None:
-        """`queues` are the named ones, `configs` what the file says of each. `live`: groups of a topic with triggers."""
+        """`queues` are the named ones, `configs` what the file says of each. `live`: groups with triggers, by topic."""
         self._adapter = adapter
         self._live = live
         self._configs = configs
