@@ -320,6 +320,16 @@ def test_a_subscriber_whose_gateway_was_hit_may_have_missed_an_event(story: Stor
     assert broken(story) == []
 
 
+def test_a_departure_that_nobody_is_left_to_know_of_need_not_be_told(story: Story) -> None:
+    watcher = watched(story)
+    visitor = story.connect("visitor", "gateway-1", opened=10.0, closed=12.0)
+    story.tell(watcher, 10, "connected", visitor)
+    story.fault("redis-flush", 13, 13, "redis", forgot=True)
+    assert broken(story) == [events.TOLD]
+    story.fault("gateway-kill", 13, 14, "gateway-1")
+    assert broken(story) == []
+
+
 def test_a_worker_that_came_and_went_while_nobody_led_need_not_be_told(story: Story) -> None:
     watcher = watched(story)
     story.fault("leader-kill", 9, 13, "coordinator-1")

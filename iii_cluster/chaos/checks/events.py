@@ -57,6 +57,8 @@ def _all_told(
             continue
         if gone and not events and _unnoticed(reach, connection):
             continue
+        if gone and _forgotten(evidence, reach, connection):
+            continue
         alive_since = events[-1].at if events else connection.opened  # who is told gone is told back
         moment = connection.closed if gone else alive_since
         if _listens(evidence, reach, subscription, moment):
@@ -72,6 +74,12 @@ def _unnoticed(reach: Reach, connection: Connection) -> bool:
         or connection.gateway in window.fault.gateways
         for window in around
     )
+
+
+def _forgotten(evidence: Evidence, reach: Reach, connection: Connection) -> bool:
+    """Its gateway went, too, and Redis lost its records, before anybody was told: nobody is left who knew of it."""
+    until = connection.closed + EVENT
+    return evidence.forgot(connection.closed, until) and reach.hit(connection.gateway, connection.closed, until)
 
 
 def _listens(evidence: Evidence, reach: Reach, subscription: Registration, moment: float) -> bool:
