@@ -40,6 +40,9 @@ def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embe
         url = f"ws://{reachable(settings.host)}:{ports[0]}"
         port = "" if ports[0] == WORKER_PORT else f" --port {ports[0]}"
         facts["workers"] = f"connect to {url}"
+        streams = next((node.ports["stream"] for node in nodes if "stream" in node.ports), None)
+        if streams is not None:
+            facts["streams"] = f"clients connect to ws://{reachable(settings.host)}:{streams}"
         facts["try"] = f"III_URL={url} python my_worker.py"
         facts[""] = f"iii-cluster invoke my::function --data '{{}}'{port}"
     option = "" if admin == f"http://127.0.0.1:{ADMIN_PORT}" else f" --admin {admin}"
