@@ -12,7 +12,7 @@ types:
 	mypy
 
 test:
-	pytest -n 2
+	pytest -n 4
 
 bench:
 	python -m bench
