@@ -2,13 +2,7 @@
 
 from msgspec import Struct
 
-from iii_cluster.modules.module import NoConfig
-
-
-class Cluster:
-    """What is used when no adapter is named."""
-
-    Config: type[Struct] = NoConfig
+from iii_cluster.modules.cluster_adapter import Cluster
 
 
 class KvConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,13 +17,3 @@ class Kv(Cluster):
     """Locks of one process."""
 
     Config = KvConfig
-
-
-class RedisConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    redis_url: str = ""
-
-
-class Redis(Cluster):
-    """Locks in a Redis."""
-
-    Config = RedisConfig

@@ -8,13 +8,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from iii_cluster.cluster.map import Role
-from iii_cluster.modules.adapters import AdapterChoice, load_adapter
+from iii_cluster.modules.adapters import AdapterChoice
+from iii_cluster.modules.cluster_adapter import Cluster, load_named
 from iii_cluster.modules.engine import Engine
-from iii_cluster.modules.imports import BadConfig
 from iii_cluster.modules.module import Module, TriggerType
 
 from . import jobs
-from .adapters import Cluster
 
 if TYPE_CHECKING:  # the command line reads configurations without Redis
     from .service import CronService
@@ -54,17 +53,15 @@ class CronModule(Module):
     name = "Cron"
     Config = CronConfig
     adapters = {  # noqa: RUF012
-        "cluster": "iii_cluster.modules.cron.adapters:Cluster",
+        "cluster": "iii_cluster.modules.cluster_adapter:Cluster",
         "kv": "iii_cluster.modules.cron.adapters:Kv",
-        "redis": "iii_cluster.modules.cron.adapters:Redis",
+        "redis": "iii_cluster.modules.cluster_adapter:Redis",
     }
     default_adapter = "cluster"
 
     def __init__(self, config: CronConfig) -> None:
         super().__init__(config)
-        self._adapter, _ = load_adapter(CronModule, config.adapter)
-        if not issubclass(self._adapter, Cluster):
-            raise BadConfig("cron takes no adapters of other packages", "adapter")
+        self._adapter = load_named(CronModule, config.adapter)
         self._service: CronService | None = None
 
     def trigger_types(self) -> Iterable[TriggerType]:

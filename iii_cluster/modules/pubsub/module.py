@@ -10,15 +10,14 @@ from msgspec import Raw, Struct
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
-from iii_cluster.modules.adapters import AdapterChoice, load_adapter
+from iii_cluster.modules.adapters import AdapterChoice
+from iii_cluster.modules.cluster_adapter import Cluster, load_named
 from iii_cluster.modules.conditions import Conditions
 from iii_cluster.modules.engine import Engine, Watched
-from iii_cluster.modules.imports import BadConfig
 from iii_cluster.modules.module import Function, Module, Request, TriggerType
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
-from .adapters import Cluster
 from .topics import Topics
 
 TYPE = "subscribe"
@@ -54,17 +53,15 @@ class PubSubModule(Module):
     name = "Pub/sub"
     Config = PubSubConfig
     adapters = {  # noqa: RUF012
-        "cluster": "iii_cluster.modules.pubsub.adapters:Cluster",
+        "cluster": "iii_cluster.modules.cluster_adapter:Cluster",
         "local": "iii_cluster.modules.pubsub.adapters:Local",
-        "redis": "iii_cluster.modules.pubsub.adapters:Redis",
+        "redis": "iii_cluster.modules.cluster_adapter:Redis",
     }
     default_adapter = "cluster"
 
     def __init__(self, config: PubSubConfig) -> None:
         super().__init__(config)
-        self._adapter, _ = load_adapter(PubSubModule, config.adapter)
-        if not issubclass(self._adapter, Cluster):
-            raise BadConfig("pub/sub takes no adapters of other packages", "adapter")
+        self._adapter = load_named(PubSubModule, config.adapter)
         self._topics = Topics()
         self._outdated = False
         self._asking: set[asyncio.Task[None]] = set()
