@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -36,7 +36,7 @@ from .invocations import Invocations
 from .membership import WorkerMembership
 from .module_types import ModuleTypes
 from .registry import Registry
-from .worker import Outlet, Worker
+from .worker import Handlers, Outlet, Worker
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class GatewayCore:
         )
         self.membership = WorkerMembership(self.workers, effects)
         self._next_conn = 0
-        self._handlers: dict[type, Callable[[Worker, Any], None]] = {
+        self._handlers: Handlers = {
             messages.InvokeFunction: self._on_invoke,
             messages.InvocationResult: self._on_result,
             messages.RegisterFunction: self.registry.register_function,
@@ -106,7 +106,7 @@ class GatewayCore:
         self._next_conn += 1
         owner = Owner(self.node, self._next_conn, self.ids.new())
         target = self.routes.own_target(owner.conn, owner.worker)
-        worker = Worker(owner, token, outlet, target, address)
+        worker = Worker(owner, token, outlet, target, address, self._handlers)
         self.workers[owner.conn] = worker
         self.by_id[owner.worker] = worker
         outlet.send(frames.worker_registered(worker.id, token))
@@ -191,7 +191,7 @@ class GatewayCore:
             worker.known = True
             self.membership.up(worker)
         try:
-            self._handlers[type(message)](worker, message)
+            worker.handlers[type(message)](worker, message)
         except Exception:
             log.exception("action=frame_failed worker=%s frame=%s", worker.id, type(message).__name__)
 

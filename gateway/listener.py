@@ -1,10 +1,10 @@
-"""The worker port: tells the core who comes and goes, and drains. Several gateways may share the port."""
+"""A port for workers: tells the core who comes and goes, and drains. Several gateways may share the port."""
 
 import asyncio
 import hmac
 import secrets
 
-from iii_cluster.config.settings import Settings
+from iii_cluster.config.settings import Settings, WorkerListener
 
 from .connection import Connection
 from .core import GatewayCore
@@ -17,16 +17,18 @@ _DRAIN_STEP = 0.02
 
 
 class Listener(SocketPort[Connection]):
-    """All sockets of the worker port of one gateway."""
+    """All sockets of one worker port of one gateway. `name` is that of the port: "worker", "worker-2", …"""
 
-    def __init__(self, core: GatewayCore, settings: Settings) -> None:
+    def __init__(self, core: GatewayCore, settings: Settings, own: WorkerListener, name: str) -> None:
         super().__init__(settings, "connection", settings.max_connections)
         self._core = core
+        self._own = own
+        self.name = name
+        self.host = own.host or settings.host
 
     async def start(self) -> None:
         """Bind and accept. Raises OSError when the address is taken by somebody who does not share it."""
-        settings = self.settings
-        await self._listen(settings.host, settings.worker_port, lambda: Connection(self, settings))
+        await self._listen(self.host, self._own.port, lambda: Connection(self, self.settings))
 
     async def stop(self, grace: float) -> None:
         """Stop accepting, send everybody elsewhere; return when no call is left to be ended, or after `grace` seconds.

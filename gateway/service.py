@@ -47,7 +47,10 @@ class GatewayService:
         self._modules = ModuleFunctions(self.core, self._host)
         self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
-        self._listener = Listener(self.core, settings)
+        self._listeners = [
+            Listener(self.core, settings, own, "worker" if number == 1 else f"worker-{number}")
+            for number, own in enumerate(settings.worker_listeners, 1)
+        ]
         self._streams = next(
             StreamListener(module, settings, self._engine)
             for module in self._host.modules
@@ -108,16 +111,18 @@ class GatewayService:
     async def start(self) -> None:
         """Begin the modules, open the ports; the node is in the map by now."""
         node, settings = self._node, self._node.settings
-        await check_port(settings.host, settings.worker_port, "worker", node.info.id, node.membership)
+        for listener, own in zip(self._listeners, settings.worker_listeners, strict=True):
+            await check_port(listener.host, own.port, listener.name, node.info.id, node.membership)
         await check_port(self._streams.host, settings.stream_port, "stream", node.info.id, node.membership)
         self._tick()
         await self._host.initialize(self._engine)
         await self._streams.start()
-        await self._listener.start()
+        for listener in self._listeners:
+            await listener.start()
         log.info("action=listening host=%s ports=%s", settings.host, self.ports())
 
     async def stop(self, grace: float) -> None:
-        await asyncio.gather(self._listener.stop(grace), self._streams.stop(grace))
+        await asyncio.gather(*(listener.stop(grace) for listener in self._listeners), self._streams.stop(grace))
         self.core.invocations.give_up(f"gateway {self.core.node} has stopped")
         await self._host.shutdown()
         self._modules.cancel()
@@ -140,15 +145,15 @@ class GatewayService:
         log.info("action=rejoined node=%s workers=%d", self._node.info.id, len(self.core.workers))
 
     def ready(self) -> bool:
-        return self._listener.accepting
+        return all(listener.accepting for listener in self._listeners)
 
     def ports(self) -> dict[str, int]:
-        return {"worker": self._listener.port, "stream": self._streams.port}
+        return {listener.name: listener.port for listener in self._listeners} | {"stream": self._streams.port}
 
     def describe(self) -> dict[str, Any]:
         core = self.core
         return {
-            "connections": len(self._listener),
+            "connections": sum(map(len, self._listeners)),
             "workers": sum(worker.known for worker in core.workers.values()),
             "registrations": core.announcer.count,
             "routes": len(core.routes),
@@ -165,7 +170,8 @@ class GatewayService:
         limit = self._node.settings.redis_outage_limit
         if now >= self._look_at:
             self._look_at = now + _LOOK
-            self._listener.tick(now)
+            for listener in self._listeners:
+                listener.tick(now)
             self._streams.tick(now)
         self.core.routes.expire(now, limit)
         self.core.invocations.expire(now, limit)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from iii_cluster.bus.envelopes import Owner, Trigger
@@ -44,6 +45,10 @@ class Answers(Protocol):
     def send(self, frame: bytes) -> None: ...
 
 
+# What becomes of a worker's messages, by their type.
+Handlers = Mapping[type, Callable[["Worker", Any], None]]
+
+
 class Worker:
     """One connection: identity, namespace, registrations, calls in flight."""
 
@@ -56,6 +61,7 @@ class Worker:
         "dropped",
         "feeders",
         "gone",
+        "handlers",
         "held",
         "info",
         "inherits",
@@ -73,8 +79,11 @@ class Worker:
         "token",
     )
 
-    def __init__(self, owner: Owner, token: str, outlet: Outlet, target: Target, address: str) -> None:
+    def __init__(
+        self, owner: Owner, token: str, outlet: Outlet, target: Target, address: str, handlers: Handlers
+    ) -> None:
         self.owner = owner
+        self.handlers = handlers
         self.token = token
         self.outlet = outlet
         self.answers: Answers = outlet  # something else once the socket takes no more

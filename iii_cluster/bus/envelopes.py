@@ -80,7 +80,9 @@ class Owner(Struct, array_like=True, frozen=True):
 class PutFunction(Envelope, tag=10):
     """`definition` is a JSON object: description, request_format, response_format, metadata.
 
-    `epoch` is the sender's map epoch, `stamp` (unix ms) orders registrations of the same id.
+    `epoch` is the sender's map epoch, `stamp` (unix ms) orders registrations of the same id. `realm` is empty for
+    workers that may do anything, else it names the listener whose rules they are under: no function has owners of two
+    realms, and those of the empty one come first.
     """
 
     epoch: int
@@ -89,6 +91,7 @@ class PutFunction(Envelope, tag=10):
     id: str
     stamp: int
     definition: bytes
+    realm: str = ""
 
 
 class DropFunction(Envelope, tag=11):
@@ -292,12 +295,16 @@ class Unwatch(Envelope, tag=41):
 
 
 class FunctionOwners(Envelope, tag=42):
-    """Answer and push for a function key: all active owners. `elsewhere` names other namespaces when empty."""
+    """Answer and push for a function key: all active owners. `elsewhere` names other namespaces when empty.
+
+    `metadata` is the function's, JSON; empty when it has none, or its owners do not agree.
+    """
 
     key: str
     version: int
     owners: list[Owner]
     elsewhere: list[str] = field(default_factory=list)
+    metadata: bytes = b""
 
 
 class TriggerSnapshot(Envelope, tag=43):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from iii_cluster.cluster.map import Role
-from iii_cluster.config.fields import SETTINGS
+from iii_cluster.config.fields import FLAGS
 from iii_cluster.config.settings import Settings
 from iii_cluster.local.ports import PortError, check_free, check_shareable
 
@@ -29,7 +29,7 @@ SUMMARIES = {
 def role_command(role: Role) -> click.Command:
     @click.command(role.value, help=SUMMARIES[role])
     @config_option
-    @setting_options(SETTINGS)
+    @setting_options(FLAGS)
     @click.option("--ready-fd", type=int, hidden=True)
     @click.option("--lifeline-fd", type=int, hidden=True)
     def command(config_file: Path | None, ready_fd: int | None, lifeline_fd: int | None, **flags: Any) -> None:

@@ -37,12 +37,16 @@ def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embe
     }
     ports = [node.ports["worker"] for node in nodes if "worker" in node.ports]
     if ports:
-        url = f"ws://{reachable(settings.host)}:{ports[0]}"
+        tls = "s" if settings.tls is not None else ""
+        url = f"ws{tls}://{reachable(settings.host)}:{ports[0]}"
         port = "" if ports[0] == WORKER_PORT else f" --port {ports[0]}"
         facts["workers"] = f"connect to {url}"
+        http = next((node.ports["http"] for node in nodes if "http" in node.ports), None)
+        if http is not None:
+            facts["http"] = f"routes at http{tls}://{reachable(settings.host)}:{http}"
         streams = next((node.ports["stream"] for node in nodes if "stream" in node.ports), None)
         if streams is not None:
-            facts["streams"] = f"clients connect to ws://{reachable(settings.host)}:{streams}"
+            facts["streams"] = f"clients connect to ws{tls}://{reachable(settings.host)}:{streams}"
         facts["try"] = f"III_URL={url} python my_worker.py"
         facts[""] = f"iii-cluster invoke my::function --data '{{}}'{port}"
     option = "" if admin == f"http://127.0.0.1:{ADMIN_PORT}" else f" --admin {admin}"

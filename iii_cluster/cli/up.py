@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from iii_cluster.config.fields import SETTINGS
+from iii_cluster.config.fields import FLAGS
 from iii_cluster.config.load import Config
+from iii_cluster.config.modules import HTTP, STREAM
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings, Topology
 from iii_cluster.local.child import Ready
@@ -45,7 +46,7 @@ class RedisUnreachable(Exception):
 
 @click.command()
 @config_option
-@setting_options((*Topology.__struct_fields__, *SETTINGS))
+@setting_options((*Topology.__struct_fields__, *FLAGS))
 def up(config_file: Path | None, **flags: Any) -> None:
     """Run a whole cluster on this machine: gateways, shards, coordinators.
 
@@ -70,7 +71,7 @@ async def run_up(config: Config, screen: Screen, config_file: Path | None = None
         if not settings.redis_urls:
             valkey = EmbeddedValkey(data_dir, config.topology.redis_port)
             held.callback(valkey.close)
-            settings = msgspec.structs.replace(settings, redis_urls=(valkey.url,))
+            settings = replace(settings, redis_urls=(valkey.url,))
         else:
             await _check_redis(settings)
             _lock_for_control(data_dir, held)
@@ -166,11 +167,21 @@ def _with_shared_ports(config: Config, held: ExitStack) -> Settings:
     settings = config.settings
     if not config.topology.gateways:
         return settings
-    workers = SharedPort(settings.host, settings.worker_port, "--worker-port")
-    held.callback(workers.close)
-    clients = SharedPort(settings.host, settings.stream_port, "--stream-port")
-    held.callback(clients.close)
-    return msgspec.structs.replace(settings, worker_port=workers.port, stream_port=clients.port)
+
+    def share(host: str | None, port: int, flag: str) -> int:
+        shared = SharedPort(host or settings.host, port, flag)
+        held.callback(shared.close)
+        return shared.port
+
+    hosts = {entry.name: entry.config.get("host") for entry in settings.modules}
+    main, *others = settings.worker_listeners
+    return replace(
+        settings,
+        worker_port=share(None, settings.worker_port, "--worker-port"),
+        http_port=share(hosts.get(HTTP), settings.http_port, "--http-port"),
+        stream_port=share(hosts.get(STREAM), settings.stream_port, "--stream-port"),
+        listeners=(main, *(replace(one, port=share(one.host, one.port, "its `port`")) for one in others)),
+    )
 
 
 def _lock_for_control(data_dir: Path, held: ExitStack) -> None:

@@ -23,6 +23,9 @@ class Field(Struct, frozen=True):
 
     @property
     def flag(self) -> str:
+        """ "" where other users of the machine would read a secret."""
+        if self.name == "tokens":
+            return ""
         return "--redis-url" if self.name == "redis_urls" else "--" + self.name.replace("_", "-")
 
 
@@ -34,16 +37,19 @@ def _field(info: msgspec.structs.FieldInfo) -> Field:
     return Field(info.name, key, f"III_CLUSTER_{variable}", info.type, is_number)
 
 
-# Modules have a part of the file of their own.
-MODULES_VARIABLE = "III_CLUSTER_MODULES"  # JSON, from a parent to its children
+# These have a part of the file of their own; in the environment, from a parent to its children, they are JSON.
+DOCUMENTS: dict[str, str] = {"modules": "III_CLUSTER_MODULES", "listeners": "III_CLUSTER_LISTENERS"}
+# What clients call the token they show.
+TOKEN_VARIABLE = "III_TOKEN"
 
 FIELDS: dict[str, Field] = {
     info.name: _field(info)
     for struct in (Settings, Topology)
     for info in msgspec.structs.fields(struct)
-    if info.name != "modules"
+    if info.name not in DOCUMENTS
 }
 SETTINGS = tuple(name for name in Settings.__struct_fields__ if name in FIELDS)
+FLAGS = tuple(name for name in SETTINGS if FIELDS[name].flag)
 KEYS: dict[str, Field] = {field.key: field for field in FIELDS.values()}
 
 
@@ -60,6 +66,8 @@ def convert(field: Field, value: object, *, text: bool = False) -> object:
     """The value with the field's type. `text` allows numbers written as text, as in the environment."""
     if field.name == "redis_urls":
         return _redis_urls(value)
+    if field.name == "tokens":
+        return _tokens(value)
     return convert_plain(field.type, value, text=text)
 
 
@@ -87,6 +95,16 @@ def _redis_urls(value: object) -> tuple[str, ...]:
         if not _has_valid_port(url):
             raise BadValue(f"{which} has no valid host and port", "write special characters of a password as %XX")
     return urls
+
+
+def _tokens(value: object) -> tuple[str, ...]:
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(token, str) for token in given):
+        raise BadValue("expected a token or a list of them, as text")
+    tokens = tuple(token.strip() for token in given)
+    if not all(tokens) or any("," in token for token in tokens):
+        raise BadValue("a token must not be empty, nor contain a comma")
+    return tokens
 
 
 def _has_valid_port(url: str) -> bool:

@@ -10,12 +10,14 @@ from msgspec import Struct
 from .cluster import read_cluster
 from .document import Document, read_document
 from .errors import ConfigError, Findings, InvalidConfig, Notice
-from .fields import FIELDS, KEYS, MODULES_VARIABLE, SETTINGS, BadValue, convert
+from .fields import DOCUMENTS, FIELDS, KEYS, SETTINGS, TOKEN_VARIABLE, BadValue, convert
 from .reference import read_reference
-from .settings import ModuleEntry, Settings, Topology
+from .settings import Settings, Topology
 
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
+
+_TYPES = {info.name: info.type for info in msgspec.structs.fields(Settings)}
 
 Source = tuple[str, int]  # file and line a value came from
 
@@ -58,7 +60,8 @@ def to_environment(settings: Settings) -> dict[str, str]:
     for name in SETTINGS:
         value = getattr(settings, name)
         variables[FIELDS[name].variable] = ",".join(value) if isinstance(value, tuple) else str(value)
-    variables[MODULES_VARIABLE] = msgspec.json.encode(settings.modules).decode()
+    for name, variable in DOCUMENTS.items():
+        variables[variable] = msgspec.json.encode(getattr(settings, name)).decode()
     return variables
 
 
@@ -91,17 +94,20 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[Findings, dict[str, o
     layer: dict[str, object] = {}
     for field in KEYS.values():
         text = environ.get(field.variable, "")
+        if not text and field.name == "tokens":
+            text = environ.get(TOKEN_VARIABLE, "")
         if not text:
             continue
         try:
             layer[field.name] = convert(field, text, text=field.is_number)
         except BadValue as error:
             findings.error(0, f"{field.variable}: {error.message}", error.hint)
-    if modules := environ.get(MODULES_VARIABLE):
-        try:
-            layer["modules"] = msgspec.json.decode(modules, type=tuple[ModuleEntry, ...])
-        except msgspec.MsgspecError as error:
-            findings.error(0, f"{MODULES_VARIABLE}: {error}")
+    for name, variable in DOCUMENTS.items():
+        if document := environ.get(variable):
+            try:
+                layer[name] = msgspec.json.decode(document, type=_TYPES[name])
+            except msgspec.MsgspecError as error:
+                findings.error(0, f"{variable}: {error}")
     return findings, layer
 
 

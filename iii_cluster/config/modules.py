@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 WORKER_MANAGER = "iii-worker-manager"
+HTTP = "iii-http"
 STREAM = "iii-stream"
 
 
@@ -31,22 +32,20 @@ def _module(keys: str, missing: str = "") -> Module:
 _BUILT = Module(keys=None)
 
 MODULES: dict[str, Module] = {
-    WORKER_MANAGER: _module("host port handshake_timeout_ms middleware_function_id rbac"),
+    WORKER_MANAGER: _BUILT,
     "iii-engine-functions": _module(""),
     # Usage statistics for the vendor: nothing is sent, so nothing is missing.
     "iii-telemetry": _module("enabled api_key sdk_api_key heartbeat_interval_secs"),
     "configuration": _module("adapter ttl_seconds", "its functions are unknown"),
     "iii-observability": _module(_OBSERVABILITY_KEYS, "telemetry of workers is discarded"),
-    "iii-http": _module(
-        "port host default_timeout concurrency_request_limit cors middleware", "its triggers are parked"
-    ),
+    HTTP: _BUILT,
     "iii-state": _BUILT,
     "iii-stream": _BUILT,
     "iii-queue": _BUILT,
     "iii-pubsub": _BUILT,
     "iii-cron": _BUILT,
     "iii-exec": _module("exec watch", "its commands are not run"),
-    "iii-http-functions": _module("security", "functions behind an HTTP address are not called"),
+    "iii-http-functions": _BUILT,
     "iii-bridge": _module("url expose forward service_id service_name", "nothing is forwarded"),
 }
 

@@ -8,18 +8,19 @@ from typing import Any, cast
 
 from msgspec import Struct
 
-from iii_cluster.modules.imports import BadConfig, is_import_path
+from iii_cluster.access.filters import check_filters
+from iii_cluster.modules.imports import BadConfig, convert, is_import_path
 from iii_cluster.modules.load import make
 
 from .document import Document, Place
 from .errors import Findings, did_you_mean
 from .fields import BadValue, convert_plain
-from .modules import CLASSES, MODULES, OLD_NAMES, STREAM, WORKER_MANAGER, canonical_name
-from .settings import WORKER_PORT, Limit, ModuleEntry, Port
+from .modules import CLASSES, HTTP, MODULES, OLD_NAMES, STREAM, WORKER_MANAGER, canonical_name
+from .settings import WORKER_PORT, Limit, ModuleEntry, Port, WorkerListener
 
 ROOT_KEYS = ("workers", "modules", "port", "registration_namespace_grace_ms", "cluster")
 ENTRY_KEYS = frozenset({"name", "class", "image", "config"})
-UNENFORCED = ("rbac", "middleware_function_id")
+PORTS = {HTTP: "http_port", STREAM: "stream_port"}  # modules that listen, and the setting of their port
 
 
 class Entry(Struct):
@@ -39,9 +40,11 @@ def read_reference(document: Document, findings: Findings) -> dict[str, object]:
 
     values: dict[str, object] = {}
     entries = _entries(document, findings)
-    for entry in entries.values():
+    for entry in entries:
         if entry.name == WORKER_MANAGER:
-            values |= _worker_manager(document, entry, findings)
+            listener = _worker_manager(document, entry, values, findings)
+            if listener is not None:
+                values["listeners"] = (*cast(tuple[WorkerListener, ...], values.get("listeners", ())), listener)
         elif entry.name not in MODULES or MODULES[entry.name].keys is None:
             _module(document, entry, values, findings)
         elif missing := MODULES[entry.name].missing:
@@ -51,30 +54,32 @@ def read_reference(document: Document, findings: Findings) -> dict[str, object]:
     return values
 
 
-def _entries(document: Document, findings: Findings) -> dict[str, Entry]:
-    """The module list by canonical name."""
+def _entries(document: Document, findings: Findings) -> list[Entry]:
+    """The module list; of listeners there may be several."""
     root = document.root
     if root.get("workers") is not None and root.get("modules") is not None:
         findings.error(document.line(("modules",)), "`workers` and `modules` are two names of one list; keep one")
-        return {}
+        return []
     key = "modules" if root.get("modules") is not None else "workers"
     items = root.get(key)
     if items is None:
-        return {}
+        return []
     if not isinstance(items, list):
         findings.error(document.line((key,)), f"`{key}` must be a list")
-        return {}
+        return []
 
-    entries: dict[str, Entry] = {}
+    entries: list[Entry] = []
+    known: dict[str, Entry] = {}
     for index, item in enumerate(items):
         entry = _entry(document, item, (key, index), findings)
         if entry is None:
             continue
-        if first := entries.get(entry.name):
+        if (first := known.get(entry.name)) and entry.name != WORKER_MANAGER:
             _refuse_second(document, first, entry, findings)
             continue
         _check_keys(document, entry, findings)
-        entries[entry.name] = entry
+        known[entry.name] = entry
+        entries.append(entry)
     return entries
 
 
@@ -119,9 +124,7 @@ def _refuse_unknown(document: Document, item: dict[str, Any], written: str, plac
 def _refuse_second(document: Document, first: Entry, second: Entry, findings: Findings) -> None:
     line = document.line(second.place)
     before = f"line {document.line(first.place)}"
-    if second.name == WORKER_MANAGER:
-        findings.error(line, f"a second listener is not supported; the first is on {before}")
-    elif second.written != first.written and {second.written, first.written} & set(OLD_NAMES):
+    if second.written != first.written and {second.written, first.written} & set(OLD_NAMES):
         findings.error(line, f"{second.written} and {first.written} ({before}) are two names of one module")
     else:
         findings.error(line, f"{second.written} was already given on {before}")
@@ -150,31 +153,31 @@ def _module(document: Document, entry: Entry, values: dict[str, object], finding
         return
     values["modules"] = (*cast(tuple[ModuleEntry, ...], values.get("modules", ())), made)
     port = entry.config.get("port")
-    if entry.name == STREAM and port is not None:
-        values["stream_port"] = port
+    if entry.name in PORTS and port is not None:
+        values[PORTS[entry.name]] = port
 
 
-def _worker_manager(document: Document, entry: Entry, findings: Findings) -> dict[str, object]:
-    place = (*entry.place, "config")
-    for key in UNENFORCED:
-        if entry.config.get(key) is not None:
-            findings.error(
-                document.line((*place, key)),
-                f"`{key}` is not supported yet, and starting without it would let everybody in",
-                "remove it, and keep the port behind your own access control",
-            )
-
-    values: dict[str, object] = {}
-    for key, name, type_ in (("host", "host", str), ("port", "worker_port", Port)):
-        value = _typed(document, (*place, key), entry.config.get(key), type_, findings)
-        if value is not None:
-            values[name] = value
-    timeout = _typed(
-        document, (*place, "handshake_timeout_ms"), entry.config.get("handshake_timeout_ms"), Limit, findings
-    )
-    if timeout is not None:
-        values["handshake_timeout"] = timeout / 1000
-    return values
+def _worker_manager(
+    document: Document, entry: Entry, values: dict[str, object], findings: Findings
+) -> WorkerListener | None:
+    """A listener; the first one's address is that of the settings."""
+    config = {key: value for key, value in entry.config.items() if value is not None}
+    try:
+        listener: WorkerListener = convert(config, WorkerListener)
+        if listener.rbac is not None:
+            check_filters(listener.rbac.expose_functions)
+    except BadConfig as error:
+        place = (*entry.place, "config", *error.place)
+        findings.error(document.line(place), error.message, error.hint)
+        return None
+    listeners = cast(tuple[WorkerListener, ...], values.get("listeners", ()))
+    if any(listener.port == other.port for other in listeners) and listener.port:
+        findings.error(document.line(entry.place), f"two listeners on port {listener.port}")
+    if not listeners:
+        values |= {name: config[key] for key, name in (("host", "host"), ("port", "worker_port")) if key in config}
+        if listener.handshake_timeout_ms is not None:
+            values["handshake_timeout"] = listener.handshake_timeout_ms / 1000
+    return listener
 
 
 def _read_port(document: Document, values: dict[str, object], findings: Findings) -> None:

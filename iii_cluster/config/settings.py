@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 WORKER_PORT = 49134
 HTTP_PORT = 3111
@@ -22,6 +23,7 @@ Count = Annotated[int, Meta(ge=0)]
 Limit = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Compression = Literal["off", "workers", "streams", "all"]
 
 
 class Duplicates(StrEnum):
@@ -37,6 +39,37 @@ class ModuleEntry(Struct, frozen=True):
 
     name: str
     config: dict[str, Any] = {}
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a listener proves who it is with: PEM files. Read again when they change."""
+
+    cert_file: str
+    key_file: str = ""  # "": the key is in cert_file
+    client_ca_file: str = ""  # clients must show a certificate that one of these signed; "": they need none
+
+
+class Rbac(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What workers of a listener may do: functions that decide, and what everybody may call."""
+
+    auth_function_id: str = ""
+    on_function_registration_function_id: str = ""
+    on_trigger_registration_function_id: str = ""
+    on_trigger_type_registration_function_id: str = ""
+    expose_functions: tuple[str | dict[str, Any], ...] = ()
+
+
+class WorkerListener(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A port for workers: one `iii-worker-manager` entry of the file."""
+
+    port: Port = WORKER_PORT
+    host: str | None = None  # None: as in the settings
+    handshake_timeout_ms: Limit | None = None  # None: as in the settings
+    middleware_function_id: str = ""
+    rbac: Rbac | None = None  # None: its workers may do anything
+    tokens: tuple[str, ...] | None = None  # None: as in the settings
+    tokens_file: str | None = None
+    tls: Tls | None = None  # None: as in the settings
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -66,8 +99,33 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_registrations: Limit = 200_000  # functions and triggers of one connection
     send_high_water: Limit = 2**20  # bytes queued for one worker before its callers are paused
     stall_timeout: Seconds = 10.0  # a worker that reads nothing this long while congested is cut off
+    max_messages_per_second: Count = 0  # of one worker, which is read more slowly beyond it; 0: no limit
+    max_in_flight: Count = 10_000  # calls of one worker that wait for their answers; 0: no limit
+    max_cluster_connections: Count = 0  # worker sockets of all gateways together, 0: no limit
+    max_cluster_registrations: Count = 0  # functions and triggers of all of them
+    max_cluster_in_flight: Count = 0  # calls of all of them
+    compression: Compression = "off"  # whose sockets may be compressed (permessage-deflate)
+    tokens: tuple[str, ...] = ()  # workers must show one of them, if there are any
+    tokens_file: str = ""  # the same, one per line; read again when it changes
+    tls_cert_file: str = ""  # all listeners for workers and clients use TLS when it is given
+    tls_key_file: str = ""
+    tls_client_ca_file: str = ""
     log_level: LogLevel = "info"
+    listeners: tuple[WorkerListener, ...] = ()  # only in files; the first one is the main port's, if there are any
     modules: tuple[ModuleEntry, ...] = ()  # only in files; children get them from their parent
+
+    @property
+    def tls(self) -> Tls | None:
+        """What listeners that say nothing else use."""
+        if not self.tls_cert_file:
+            return None
+        return Tls(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
+
+    @property
+    def worker_listeners(self) -> tuple[WorkerListener, ...]:
+        """Every port for workers, with what it has of its own; the main one first, never empty."""
+        main, *others = self.listeners or (WorkerListener(),)
+        return (replace(main, port=self.worker_port, host=self.host), *others)
 
 
 class Topology(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from iii_cluster.cluster.map import Role
-from iii_cluster.config.fields import FIELDS, MODULES_VARIABLE
+from iii_cluster.config.fields import DOCUMENTS, FIELDS, TOKEN_VARIABLE
 from iii_cluster.config.load import Config, to_environment
 from iii_cluster.config.settings import Settings
 
@@ -86,5 +86,5 @@ def _admin_port(settings: Settings, position: int) -> int:
 
 def _inherited() -> dict[str, str]:
     """Our environment without what is meant for this command itself."""
-    own = {field.variable for field in FIELDS.values()} | {MODULES_VARIABLE, "III_CLUSTER_CONFIG"}
+    own = {field.variable for field in FIELDS.values()} | {*DOCUMENTS.values(), TOKEN_VARIABLE, "III_CLUSTER_CONFIG"}
     return {name: value for name, value in os.environ.items() if name not in own}

@@ -15,19 +15,22 @@ BUILTIN = {
     "iii-queue": "iii_cluster.modules.queue.module:QueueModule",
     "iii-pubsub": "iii_cluster.modules.pubsub.module:PubSubModule",
     "iii-cron": "iii_cluster.modules.cron.module:CronModule",
+    "iii-http": "iii_cluster.modules.http.module:HttpModule",
 }
+# Only there when a file names them.
+OPTIONAL = {"iii-http-functions": "iii_cluster.modules.http_functions.module:HttpFunctionsModule"}
 
 
 def load_modules(entries: Sequence[ModuleEntry]) -> list[Module]:
-    """The built-in modules, then those of users, in the order of the file. Raises BadConfig."""
+    """The built-in modules, then the others, in the order of the file. Raises BadConfig."""
     configs = {entry.name: entry.config for entry in entries}
-    users = [entry.name for entry in entries if entry.name not in BUILTIN]
-    return [make(ModuleEntry(name, configs.get(name, {}))) for name in (*BUILTIN, *users)]
+    others = [entry.name for entry in entries if entry.name not in BUILTIN]
+    return [make(ModuleEntry(name, configs.get(name, {}))) for name in (*BUILTIN, *others)]
 
 
 def make(entry: ModuleEntry) -> Module:
     """One module; everything that its config names is found and checked. Raises BadConfig."""
-    kind = imported(BUILTIN.get(entry.name, entry.name))
+    kind = imported({**BUILTIN, **OPTIONAL}.get(entry.name, entry.name))
     if not (isinstance(kind, type) and issubclass(kind, Module)):
         raise BadConfig(f"{entry.name} is no module: it does not extend iii_cluster.modules.module.Module")
     config = convert(entry.config, kind.Config)

@@ -126,7 +126,9 @@ class RoleProcess:
         if self._serving and self._service is not None:
             ports |= self._service.ports()
         elif self._role is Role.GATEWAY:  # free ones are only known when they are bound
-            wanted = {"worker": self._settings.worker_port, "stream": self._settings.stream_port}
+            settings = self._settings
+            wanted = {"worker": settings.worker_port, "http": settings.http_port, "stream": settings.stream_port}
+            wanted |= {f"worker-{n}": other.port for n, other in enumerate(settings.worker_listeners[1:], 2)}
             ports |= {name: port for name, port in wanted.items() if port}
         info = NodeInfo(
             id=self._name if self._incarnation == 1 else f"{self._name}.{self._incarnation}",

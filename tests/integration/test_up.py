@@ -186,10 +186,10 @@ def test_a_wrong_configuration_is_told_with_all_its_lines(make_up: MakeUp, tmp_p
 
 async def test_what_is_not_supported_yet_is_said_and_does_not_stop_the_start(make_up: MakeUp, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("modules:\n  - class: modules::api::RestApiModule\ncluster: {shards: 1}\n")
+    config.write_text("modules:\n  - class: modules::shell::ExecModule\ncluster: {shards: 1}\n")
     up = await make_up("--config", str(config)).ready()
     text = up.log.read_text()
-    assert f"notice: {config}:2: modules::api::RestApiModule is not supported yet; its triggers are parked\n" in text
+    assert f"notice: {config}:2: modules::shell::ExecModule is not supported yet; its commands are not run\n" in text
     assert text.count("notice: ") == 1  # by us, not once more by every child
     assert len(re.findall(r"^shard ", text, re.MULTILINE)) == 1
     assert up.stop() == 0

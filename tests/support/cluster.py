@@ -165,8 +165,9 @@ class Cluster:
 
     def spawn(self, role: str, *extra: str, redis_url: str = "") -> ClusterNode:
         self._count += 1
-        if role == "gateway" and "--stream-port" not in extra:
-            extra = (*extra, "--stream-port", "0")
+        for port in ("--stream-port", "--http-port"):
+            if role == "gateway" and port not in extra:
+                extra = (*extra, port, "0")
         options = {"redis-url": self.valkey.url, "cluster": CLUSTER_NAME, "admin-port": "0", **self._options}
         if redis_url:
             options["redis-url"] = redis_url

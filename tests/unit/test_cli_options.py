@@ -43,9 +43,12 @@ def test_the_version_is_printed() -> None:
 
 
 def test_every_setting_has_an_explained_option() -> None:
-    assert set(HELP) == set(FIELDS)
+    fields = {
+        name: field for name, field in FIELDS.items() if name != "tokens"
+    }  # others would read it in a list of processes
+    assert set(HELP) == set(fields)
     text = " ".join(run("up", "--help").stdout.split())
-    for field in FIELDS.values():
+    for field in fields.values():
         assert f"{field.flag} " in text
         assert field.variable in text.replace(" ", "")
 

@@ -4,6 +4,9 @@ from iii_cluster.config.document import parse_document
 from iii_cluster.config.errors import Findings
 from iii_cluster.config.modules import CLASSES, MODULES, canonical_name
 from iii_cluster.config.reference import read_reference
+from iii_cluster.config.settings import WorkerListener
+
+PORT_5000 = {"worker_port": 5000, "listeners": (WorkerListener(port=5000),)}
 
 
 def read(text: str) -> tuple[dict[str, object], Findings]:
@@ -19,14 +22,19 @@ def read(text: str) -> tuple[dict[str, object], Findings]:
         ("port: 0\n", {"worker_port": 49134}),
         ("workers: []\n", {}),
         ("workers:\n", {}),
-        ("workers: [{name: iii-worker-manager}]\n", {}),
+        ("workers: [{name: iii-worker-manager}]\n", {"listeners": (WorkerListener(),)}),
         (
             "workers: [{name: iii-worker-manager, config: {host: '::1', port: 5000, handshake_timeout_ms: 2500}}]\n",
-            {"host": "::1", "worker_port": 5000, "handshake_timeout": 2.5},
+            {
+                "host": "::1",
+                "worker_port": 5000,
+                "handshake_timeout": 2.5,
+                "listeners": (WorkerListener(host="::1", port=5000, handshake_timeout_ms=2500),),
+            },
         ),
-        ("modules: [{class: 'modules::worker::WorkerModule', config: {port: 5000}}]\n", {"worker_port": 5000}),
-        ("port: 5000\nworkers: [{name: iii-worker-manager, config: {port: 5000}}]\n", {"worker_port": 5000}),
-        ("workers: [{name: iii-worker-manager, config: {rbac: null}}]\n", {}),
+        ("modules: [{class: 'modules::worker::WorkerModule', config: {port: 5000}}]\n", PORT_5000),
+        ("port: 5000\nworkers: [{name: iii-worker-manager, config: {port: 5000}}]\n", PORT_5000),
+        ("workers: [{name: iii-worker-manager, config: {rbac: null}}]\n", {"listeners": (WorkerListener(),)}),
         ("workers: [{name: iii-engine-functions}, {name: iii-telemetry, config: {enabled: false}}]\n", {}),
     ],
 )
@@ -38,14 +46,14 @@ def test_every_generation_of_the_file_gives_the_same_settings(text: str, values:
 def test_what_is_known_but_missing_is_a_notice_and_not_an_error() -> None:
     _, findings = read(
         "modules:\n"
-        "  - class: modules::api::RestApiModule\n"
-        "    config: {port: 3111, host: 0.0.0.0, cors: {allowed_origins: ['*']}}\n"
+        "  - class: modules::observability::OtelModule\n"
+        "    config: {enabled: true, sampling_ratio: 0.5}\n"
         "  - class: modules::shell::ExecModule\n"
         "registration_namespace_grace_ms: 5000\n"
     )
     assert findings.errors == []
     assert [str(notice) for notice in findings.notices] == [
-        "config.yaml:2: modules::api::RestApiModule is not supported yet; its triggers are parked",
+        "config.yaml:2: modules::observability::OtelModule is not supported yet; telemetry of workers is discarded",
         "config.yaml:4: modules::shell::ExecModule is not supported yet; its commands are not run",
         "config.yaml:5: registration_namespace_grace_ms is not supported yet; registrations are not held back",
     ]
@@ -99,7 +107,7 @@ def test_modules_of_every_generation_are_settings_under_their_present_names() ->
         (
             "workers:\n  - name: iii-http\n    config:\n      prt: 1\n",
             4,
-            "unknown key `prt` of iii-http",
+            "iii-http: unknown key `prt`",
             "did you mean `port`?",
         ),
         (
@@ -133,22 +141,23 @@ def test_modules_of_every_generation_are_settings_under_their_present_names() ->
         ("workers:\n  - name: iii-http\n  - name: iii-http\n", 3, "iii-http was already given on line 2", ""),
         ("workers:\n  - name: iii-http\n  - name: http\n", 3, "two names of one module", ""),
         (
-            "workers:\n  - name: iii-worker-manager\n  - name: iii-worker-manager\n    config: {port: 1}\n",
+            "workers:\n  - name: iii-worker-manager\n  - name: iii-worker-manager\n    config: {host: '::1'}\n",
             3,
-            "a second listener is not supported",
+            "two listeners on port 49134",
             "",
         ),
         (
-            "workers:\n  - name: iii-worker-manager\n    config:\n      rbac:\n        auth_function_id: gate::auth\n",
-            4,
-            "`rbac` is not supported yet",
-            "your own access control",
+            "workers:\n  - name: iii-worker-manager\n    config:\n      rbac:\n        auth_function: gate::auth\n",
+            5,
+            "unknown key `rbac.auth_function`",
+            "",
         ),
         (
-            "workers:\n  - name: iii-worker-manager\n    config: {middleware_function_id: a::b}\n",
-            3,
-            "`middleware_function_id` is not supported yet",
-            "your own access control",
+            "workers:\n  - name: iii-worker-manager\n    config:\n      rbac:\n"
+            "        expose_functions: [{mtch: 'a::*'}]\n",
+            5,
+            "unknown key `mtch` in a filter",
+            "known: match",
         ),
         (
             "workers:\n  - name: iii-worker-manager\n    config:\n      handshake_timeout_ms: 0\n",
@@ -174,7 +183,7 @@ def test_what_is_wrong_is_refused_with_line_and_hint(text: str, line: int, messa
 
 
 def test_all_errors_are_reported_at_once() -> None:
-    _, findings = read("prt: 1\nworkers:\n  - name: nobody\n  - name: iii-http\n    config: {hots: x, prt: 1}\n")
+    _, findings = read("prt: 1\nworkers:\n  - name: nobody\n  - name: iii-exec\n    config: {exe: x, wtch: 1}\n")
     assert [error.line for error in findings.errors] == [1, 3, 5, 5]
 
 

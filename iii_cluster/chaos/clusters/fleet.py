@@ -86,23 +86,25 @@ class Fleet:
         role, _, number = spec.name.partition("-")
         env = spec.env
         if role == "gateway":
-            worker, stream = self._two_ports(int(number))
+            worker, stream, http = self._ports(int(number))
             self._gateways.append(spec.name)
-            env = env | to_environment(msgspec.structs.replace(settings, worker_port=worker, stream_port=stream))
+            env = env | to_environment(
+                msgspec.structs.replace(settings, worker_port=worker, stream_port=stream, http_port=http)
+            )
         argv = (*_with_us(), *spec.argv)
         if self._hosts is not None:
             self._places[spec.name] = place = (int(number) - 1) % len(self._hosts.names)
             argv = (*self._hosts.inside(place), *argv)
         return msgspec.structs.replace(spec, env=env, argv=argv)
 
-    def _two_ports(self, number: int) -> tuple[int, int]:
-        """For workers and for stream clients."""
+    def _ports(self, number: int) -> tuple[int, ...]:
+        """For workers, stream clients and HTTP."""
         if self._hosts is not None:
-            return WORKER_PORT + number, STREAM_PORT + number
-        held = [SharedPort(HOST, 0, flag) for flag in ("--worker-port", "--stream-port")]
+            return WORKER_PORT + number, STREAM_PORT + number, HTTP_PORT + number
+        held = [SharedPort(HOST, 0, flag) for flag in ("--worker-port", "--stream-port", "--http-port")]
         for shared in held:
             self._held.callback(shared.close)
-        return held[0].port, held[1].port
+        return tuple(shared.port for shared in held)
 
     async def stop(self) -> None:
         """Ends everything, also what is frozen."""

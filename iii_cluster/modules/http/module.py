@@ -1,0 +1,24 @@
+"""The HTTP module. Requests are served by gateway/http, with what is here."""
+
+from collections.abc import Iterable
+
+from iii_cluster.modules.module import Module, TriggerType
+
+from .config import HttpConfig
+
+HTTP = "http"
+
+
+class HttpModule(Module):
+    """Gateways serve the routes; shards decide which ones conflict."""
+
+    id = "iii-http"
+    name = "HTTP"
+    Config = HttpConfig
+
+    def __init__(self, config: HttpConfig) -> None:
+        super().__init__(config)
+        self.config: HttpConfig = config
+
+    def trigger_types(self) -> Iterable[TriggerType]:
+        return (TriggerType(id=HTTP, description="Called for requests of one method and path", aliases=("api",)),)
