@@ -28,7 +28,11 @@ from .queues import with_queues
 from .servers import DURABLE, VALKEY, OwnRedis
 
 HOST = "127.0.0.1"
-WORKER_PORT, STREAM_PORT = 49134, 50134  # of the first gateway, on hosts of our own, where all ports are free
+WORKER_PORT, STREAM_PORT, HTTP_PORT = (
+    49134,
+    50134,
+    51134,
+)  # of the first gateway, on hosts of our own, where all ports are free
 START_TIMEOUT = 60.0  # s
 STOP_TIMEOUT = 5.0  # s, then what still runs is killed: the run is over
 ELECTED = re.compile(r"action=elected node=(\S+) term=(\d+)")
