@@ -1,0 +1,1 @@
+"""The HTTP port: requests from outside become calls of functions."""
