@@ -3,9 +3,12 @@
 import asyncio
 import hmac
 import secrets
+from http import HTTPStatus
 
 from iii_cluster.config.settings import Settings, WorkerListener
 
+from .access.failures import Failures
+from .access.tokens import Tokens
 from .connection import Connection
 from .core import GatewayCore
 from .drain import Departures
@@ -15,12 +18,20 @@ from .worker import Worker
 # How often a draining gateway looks for connections that became idle, seconds.
 _DRAIN_STEP = 0.02
 
+# Sockets of channels: their keys are checked instead of tokens.
+_CHANNELS = "/ws/channels/"
+_NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
+_BEARER = ("WWW-Authenticate", 'Bearer realm="workers"')
+
 
 class Listener(SocketPort[Connection]):
     """All sockets of one worker port of one gateway. `name` is that of the port: "worker", "worker-2", …"""
 
     def __init__(self, core: GatewayCore, settings: Settings, own: WorkerListener, name: str) -> None:
-        super().__init__(settings, "connection", settings.max_connections)
+        """Raises TlsError or TokensError when files that it was given cannot be used."""
+        super().__init__(settings, "connection", settings.max_connections, own.tls or settings.tls)
+        self._tokens = tokens_of(settings, own)
+        self._failures = Failures()
         self._core = core
         self._own = own
         self.name = name
@@ -57,7 +68,20 @@ class Listener(SocketPort[Connection]):
             self._core.send_away(connection.worker)
         connection.close(SERVICE_RESTART, "service restart")
 
+    def tick(self, now: float) -> None:
+        super().tick(now)
+        self._tokens.tick(now)
+
     # -- called by connections ---------------------------------------------------------------------
+
+    def requested(self, connection: Connection) -> None:
+        request = connection.request
+        path, _, query = request.path.partition("?") if request is not None else ("", "", "")
+        if request is None or path.startswith(_CHANNELS) or self._tokens.accepts(request.headers, query):
+            super().requested(connection)
+        else:
+            delay = self._failures.failed(connection.address, self._loop.time())
+            self._loop.call_later(delay, connection.reject, HTTPStatus.UNAUTHORIZED, _NO_TOKEN, _BEARER)
 
     def _admit(self, connection: Connection) -> None:
         if connection.accept():
@@ -79,6 +103,13 @@ class Listener(SocketPort[Connection]):
         super().uncongested(connection)
         if connection.worker is not None:
             self._core.backpressure.worker_reads_again(connection.worker)
+
+
+def tokens_of(settings: Settings, own: WorkerListener) -> Tokens:
+    """A listener's own tokens, or those of the settings when it says nothing of tokens. Raises TokensError."""
+    if own.tokens is None and not own.tokens_file:
+        return Tokens(settings.tokens, settings.tokens_file)
+    return Tokens(own.tokens or (), own.tokens_file or "")
 
 
 def same_secret(known: str, offered: str) -> bool:

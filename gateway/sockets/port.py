@@ -7,9 +7,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Generic, TypeVar
 
-from iii_cluster.config.settings import Settings
+from iii_cluster.config.settings import Settings, Tls
 
 from .pacing import Pacing
+from .tls import TlsFiles
 from .websocket import WebSocket
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,10 @@ S = TypeVar("S", bound=WebSocket)
 class SocketPort(Generic[S]):
     """All sockets of one port of one gateway. Implements `Keeper`."""
 
-    def __init__(self, settings: Settings, label: str, max_connections: int) -> None:
+    def __init__(self, settings: Settings, label: str, max_connections: int, tls: Tls | None = None) -> None:
+        """Raises TlsError when the files of `tls` cannot be used."""
         self.settings = settings
+        self._tls = TlsFiles(tls) if tls is not None else None
         self.label = label
         self.accepting = False
         self.port = 0
@@ -54,7 +57,17 @@ class SocketPort(Generic[S]):
         """Bind and accept. Raises OSError when the address is taken by somebody who does not share it."""
         listening = socket.create_server((host, port), backlog=_BACKLOG, reuse_port=True)
         listening.setblocking(False)
-        self._server = await self._loop.create_server(make, sock=listening, backlog=_BACKLOG)
+        if self._tls is None:
+            self._server = await self._loop.create_server(make, sock=listening, backlog=_BACKLOG)
+        else:
+            self._server = await self._loop.create_server(
+                make,
+                sock=listening,
+                backlog=_BACKLOG,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=self.settings.handshake_timeout,
+                ssl_shutdown_timeout=CLOSE_TIMEOUT,
+            )
         self.port = listening.getsockname()[1]
         self.accepting = True
 
@@ -140,6 +153,8 @@ class SocketPort(Generic[S]):
     def tick(self, now: float) -> None:
         """Once a second: cut sockets that never finish a handshake, stopped reading, or answer no ping."""
         self.now = now
+        if self._tls is not None:
+            self._tls.tick(now)
         for connection in [c for c, deadline in self._handshaking.items() if now > deadline]:
             connection.abort()
         for connection in [c for c, deadline in self._closing.items() if now > deadline and not c.wanted]:

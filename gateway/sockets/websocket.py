@@ -178,11 +178,14 @@ class WebSocket(asyncio.Protocol):
         self._mark()
         return response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
 
-    def reject(self, status: HTTPStatus, text: str) -> None:
-        """Answer the handshake with an error."""
+    def reject(self, status: HTTPStatus, text: str, header: tuple[str, str] | None = None) -> None:
+        """Answer the handshake with an error, and with a header of its own."""
         if self.request is not None:
             self.request = None
-            self._ws.send_response(self._ws.reject(status, text))
+            response = self._ws.reject(status, text)
+            if header is not None:
+                response.headers[header[0]] = header[1]
+            self._ws.send_response(response)
             self._mark()
 
     @property

@@ -25,7 +25,8 @@ class StreamListener(SocketPort[StreamConnection]):
     """All sockets of the stream port of one gateway. `module` has begun."""
 
     def __init__(self, module: StreamModule, settings: Settings, engine: Engine) -> None:
-        super().__init__(settings, "stream_connection", module.config.max_connections)
+        tls = module.config.tls or settings.tls
+        super().__init__(settings, "stream_connection", module.config.max_connections, tls)
         self._module = module
         self._engine = engine
         self._clients: Clients | None = None  # from start to stop

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
-from iii_cluster.config.settings import Limit, Port
+from iii_cluster.config.settings import Limit, Port, Tls
 from iii_cluster.modules.adapters import AdapterChoice, load_adapter
 from iii_cluster.modules.engine import Engine
 from iii_cluster.modules.events.dispatcher import Dispatcher
@@ -48,6 +48,7 @@ class StreamConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: Limit = 20_000  # of one gateway
     max_subscriptions: Limit = 1000  # of one connection
     max_message_bytes: Annotated[int, Meta(ge=1024)] = 64 * 2**10  # of what a client sends
+    tls: Tls | None = None  # of the clients' listener; None: as in the settings
 
 
 class StreamModule(Module):

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, hooks of listeners, filters of functions."""
