@@ -1,0 +1,1 @@
+"""Channels: streams of messages from a writer to a reader, each of them on any gateway."""

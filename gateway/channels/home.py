@@ -1,0 +1,83 @@
+"""The channels made at this gateway: how many there may be, and how long they wait for somebody. Pure."""
+
+from collections import Counter
+
+from iii_cluster.protocol.errors import EngineError
+from iii_cluster.routing.ids import Ids
+
+from .channel import Channel
+from .pipe import OK
+
+DEFAULT_BUFFER = 64  # messages
+MAX_BUFFER = 1024
+
+LIFETIME = 300.0  # s in which both ends of a channel must be taken
+MAX_CHANNELS = 100_000  # of one gateway
+MAX_OF_CREATOR = 10_000  # of one worker connection
+
+TOO_MANY = "channel_limit_reached"
+
+
+class Home:
+    """By id. `now` moves with `expire`, so ages are as coarse as it is called."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._channels: dict[str, Channel] = {}
+        self._waiting: dict[str, Channel] = {}  # for somebody to take an end, oldest first
+        self._of_creator: Counter[str] = Counter()
+        self._now = 0.0
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def create(self, buffer: int, creator: str) -> Channel:
+        """Raises EngineError when there are too many."""
+        if len(self._channels) >= MAX_CHANNELS:
+            raise EngineError(TOO_MANY, f"this gateway has {MAX_CHANNELS} channels")
+        if creator:
+            if self._of_creator[creator] >= MAX_OF_CREATOR:
+                raise EngineError(TOO_MANY, f"this worker has {MAX_OF_CREATOR} channels")
+            self._of_creator[creator] += 1
+        new = self._ids.new
+        capacity = min(max(buffer, 1), MAX_BUFFER)
+        channel = Channel(new(), new(), capacity, self._now, creator, self.remove)
+        channel.on_taken = self._taken
+        self._channels[channel.id] = self._waiting[channel.id] = channel
+        return channel
+
+    def find(self, id: str) -> Channel | None:
+        return self._channels.get(id)
+
+    def remove(self, channel: Channel) -> None:
+        """It is over, or nobody shall take its ends any more."""
+        if self._channels.pop(channel.id, None) is None:
+            return
+        self._waiting.pop(channel.id, None)
+        if channel.creator:
+            self._of_creator[channel.creator] -= 1
+            if not self._of_creator[channel.creator]:
+                del self._of_creator[channel.creator]
+
+    def discard(self, channel: Channel) -> None:
+        """Nobody new may come, and our own ends are closed; sockets that have come go on until they end."""
+        self.remove(channel)
+        if not channel.touched:
+            return
+        if channel.writing is not True:
+            channel.pipe.finish(OK, "")
+        if channel.reading is not True:
+            channel.pipe.refuse(OK, "")
+
+    def expire(self, now: float) -> None:
+        """Remove those that waited too long for somebody; who waits there is told."""
+        self._now = now
+        for channel in list(self._waiting.values()):
+            if now - channel.created <= LIFETIME:
+                break
+            self.remove(channel)
+            if channel.touched:
+                channel.pipe.fail("the other end was never taken")
+
+    def _taken(self, channel: Channel) -> None:
+        self._waiting.pop(channel.id, None)
