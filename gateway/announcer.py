@@ -42,6 +42,7 @@ class Registration(Struct, frozen=True, gc=False):
     id: str
     stamp: int
     body: bytes | Trigger
+    realm: str = ""  # of its worker
 
     @property
     def slot_key(self) -> str:
@@ -59,7 +60,7 @@ class Registration(Struct, frozen=True, gc=False):
             make = BindTrigger if self.kind == BINDING else PutTrigger
             return make(epoch, self.owner, self.stamp, body)
         if self.kind == FUNCTION:
-            return PutFunction(epoch, self.owner, self.namespace, self.id, self.stamp, body)
+            return PutFunction(epoch, self.owner, self.namespace, self.id, self.stamp, body, self.realm)
         if self.kind == TRIGGER_TYPE:
             return PutTriggerType(epoch, self.owner, self.namespace, self.id, self.stamp, body)
         return PutService(epoch, self.owner, self.namespace, self.id, body)

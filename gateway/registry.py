@@ -57,7 +57,7 @@ class Registry:
             metadata=message.metadata,
         )
         if self._put(worker, FUNCTION, worker.namespace, message.id, definition):
-            self._routes.export(worker.namespace, message.id, worker.target)
+            self._routes.export(worker.namespace, message.id, worker.target, trusted=not worker.realm)
 
     def _reserved(self, function: str, namespace: str) -> bool:
         return function in self._builtins if namespace == "default" else function.startswith("engine::")
@@ -188,7 +188,7 @@ class Registry:
                     continue
                 put = self._put(worker, registration.kind, namespace, registration.id, body)
                 if put and registration.kind == FUNCTION:
-                    self._routes.export(namespace, registration.id, worker.target)
+                    self._routes.export(namespace, registration.id, worker.target, trusted=not worker.realm)
 
     def release(self, worker: Worker) -> None:
         """The connection is closed: stop serving and announcing; the coordinator takes it off the shards."""
@@ -219,7 +219,7 @@ class Registry:
 
     def _put(self, worker: Worker, kind: str, namespace: str, name: str, body: bytes | Trigger) -> bool:
         stamp = time.time_ns() // 1_000_000
-        registration = Registration(kind, worker.owner, namespace, name, stamp, body)
+        registration = Registration(kind, worker.owner, namespace, name, stamp, body, worker.realm)
         known = registration.key in worker.registrations
         if not known and self._max and len(worker.registrations) >= self._max:
             worker.drop(f"{kind} {name}", f"a connection may register {self._max} things")

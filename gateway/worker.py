@@ -71,6 +71,7 @@ class Worker:
         "offers",
         "outlet",
         "owner",
+        "realm",
         "registrations",
         "remote_feeders",
         "serving",
@@ -92,6 +93,7 @@ class Worker:
         self.suffix = caller_suffix(owner.worker)
         self.connected_ms = time.time_ns() // 1_000_000
         self.namespace = "default"
+        self.realm = ""  # the listener whose rules it is under, "" for one that may do anything; never changes
         self.known = False  # the coordinator was told of it: it sent a protocol message
         self.announced = False
         self.gone = False

@@ -27,7 +27,7 @@ class Resumable(Protocol):
 class Target:
     """A worker connection that serves functions, and the calls outstanding on it as seen from here."""
 
-    __slots__ = ("avoided", "congested", "conn", "feeders", "node", "outstanding", "uses", "worker")
+    __slots__ = ("avoided", "congested", "conn", "feeders", "node", "outstanding", "trusted", "uses", "worker")
 
     def __init__(self, node: str, conn: int, worker: str) -> None:
         self.node = node
@@ -36,6 +36,7 @@ class Target:
         self.outstanding = 0
         self.congested = False
         self.avoided = False  # nobody listens at its node now
+        self.trusted = True  # serves what its connection registered before a shard agrees
         self.uses = 0  # routes that list it
         self.feeders: set[Feeder] = set()  # who is paused until it is uncongested
 
@@ -53,11 +54,13 @@ class Route:
         "elsewhere",
         "function",
         "local",
+        "metadata",
         "namespace",
         "outdated",
         "remote",
         "turn",
         "unanswered",
+        "undecided",
         "waiting",
     )
 
@@ -74,6 +77,8 @@ class Route:
         self.outdated = False  # the shard's last answer named only connections that are gone
         self.unanswered = False  # given up: no shard answered in time
         self.waiting: list[Callable[[Route], None]] | None = None  # calls held until the answer
+        self.metadata: bytes | None = None  # JSON that all owners agree on, empty for none; None: no shard has said
+        self.undecided: list[Callable[[bytes], None]] = []  # what waits to know it
 
     @property
     def key(self) -> str:

@@ -21,8 +21,8 @@ Key = tuple[str, str]  # namespace, function id
 class RouteTable:
     """All routes of a node.
 
-    With `trust_local`, functions registered on this node are served before any shard confirms them
-    (the `balance` policy); without it, only owners the shard names are used.
+    With `trust_local`, functions that trusted connections of this node registered are served before any shard
+    confirms them (the `balance` policy); without it, only owners the shard names are used.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RouteTable:
         self._released = released  # told of a target that no route lists any more
         self._routes: dict[Key, Route] = {}
         self._targets: dict[tuple[str, int], Target] = {}
-        self._held: set[Route] = set()
+        self._held: set[Route] = set()  # calls, or decisions, wait for the answer
         self._avoided: set[str] = set()  # nodes
         self._departed: dict[str, None] = {}  # nodes, oldest first
 
@@ -82,11 +82,30 @@ class RouteTable:
             route = self._routes[namespace, function] = Route(namespace, function)
         if route.waiting is None:
             route.waiting = []
-            route.asked_at = self.now
-            self._held.add(route)
-            self._watch(route)
+            self._ask(route)
         route.waiting.append(then)
         return route.asked
+
+    def metadata(self, namespace: str, function: str, then: Callable[[bytes], None]) -> None:
+        """Call `then` with the metadata that all owners agree on: at once if it is known, else when a shard has said.
+
+        JSON; empty without metadata, owners, or an answer. What this node's own workers registered is no answer.
+        """
+        route = self._routes.get((namespace, function))
+        if route is not None and route.metadata is not None:
+            then(route.metadata)
+            return
+        if route is None:
+            route = self._routes[namespace, function] = Route(namespace, function)
+        route.undecided.append(then)
+        if route.waiting is None and len(route.undecided) == 1:
+            self._ask(route)
+
+    def _ask(self, route: Route) -> None:
+        """Watch it, and have somebody wait for the answer."""
+        route.asked_at = self.now
+        self._held.add(route)
+        self._watch(route)
 
     def _watch(self, route: Route) -> None:
         shard = self.map.owner(route.function)
@@ -106,11 +125,13 @@ class RouteTable:
         if route.asked != shard:
             return  # a former owner of the slot
         self._set_owners(route, [owner for owner in said.owners if owner.node not in self._departed])
-        if route.waiting is not None and self._is_outdated(route, said.owners):
+        if route in self._held and self._is_outdated(route, said.owners):
             return
         route.disowned = False
         route.elsewhere = said.elsewhere
+        route.metadata = said.metadata if said.owners else None
         self._release(route)
+        self._decide(route)
         if not said.owners:
             route.asked = ""  # the shard does not watch a function that nobody serves
             self._forget_if_empty(route)
@@ -130,38 +151,58 @@ class RouteTable:
         remote: list[Target] = []
         local: list[Target] = []
         for owner in owners:
-            mine = owner.node == self.node
-            if mine and self._trust_local:
-                continue
-            target = self._use(owner)
-            (local if mine else remote).append(target)
+            if owner.node != self.node:
+                remote.append(self._use(owner))
+            elif not self._exports(owner):
+                local.append(self._use(owner))
+        exported: list[Target] = []
+        for target in route.local:
+            if self._trust_local and target.trusted:
+                exported.append(target)
+            else:
+                self._unuse(target)
         for target in route.remote:
             self._unuse(target)
         route.remote = remote
-        if not self._trust_local:
-            for target in route.local:
-                self._unuse(target)
-            route.local = local
+        route.local = exported + local
+
+    def _exports(self, owner: Owner) -> bool:
+        """Whether this connection of ours is listed by its own word, not by a shard's."""
+        target = self._targets.get((owner.node, owner.conn))
+        return self._trust_local and (target is None or target.trusted)
 
     def _release(self, route: Route) -> None:
         if route.waiting is not None:
             waiting, route.waiting = route.waiting, None
-            self._held.discard(route)
+            if not route.undecided:
+                self._held.discard(route)
             for then in waiting:
                 try:
                     then(route)
                 except Exception:
                     log.exception("action=lookup_failed function=%s", route.function)
 
+    def _decide(self, route: Route) -> None:
+        """Tell the metadata to who waits for it; calls have been released."""
+        if route.waiting is None:
+            self._held.discard(route)
+        undecided, route.undecided = route.undecided, []
+        for then in undecided:
+            try:
+                then(route.metadata or b"")
+            except Exception:
+                log.exception("action=decision_failed function=%s", route.function)
+
     def _forget_if_empty(self, route: Route) -> None:
-        if not route.local and not route.remote and route.waiting is None and not route.asked:
+        if not route.local and not route.remote and route not in self._held and not route.asked:
             self._routes.pop((route.namespace, route.function), None)
 
     # -- what happens on this node -----------------------------------------------------------------
 
-    def export(self, namespace: str, function: str, target: Target) -> None:
-        """A connection of this node registered the function."""
-        if not self._trust_local:
+    def export(self, namespace: str, function: str, target: Target, *, trusted: bool = True) -> None:
+        """A connection of this node registered the function; what is not `trusted` serves when a shard says so."""
+        target.trusted = trusted
+        if not (self._trust_local and trusted):
             return
         route = self._routes.get((namespace, function))
         if route is None:
@@ -205,7 +246,7 @@ class RouteTable:
         for route in list(self._routes.values()):
             if gone:
                 self._drop_nodes(route, gone)
-            if (route.asked or route.waiting is not None) and self._moved(route, old, new):
+            if (route.asked or route in self._held) and self._moved(route, old, new):
                 self._watch(route)
 
     def _note_departures(self, gone: Iterable[str], new: ClusterMap) -> None:
@@ -266,9 +307,13 @@ class RouteTable:
         """Move the clock; give up lookups older than `limit` seconds: their calls get an `unanswered` route."""
         self.now = now
         for route in [route for route in self._held if now - route.asked_at > limit]:
-            route.unanswered = True
-            self._routes.pop((route.namespace, route.function), None)
-            self._release(route)
+            if route.waiting is not None:
+                route.unanswered = True
+                self._routes.pop((route.namespace, route.function), None)
+                self._release(route)
+            elif not route.local and not route.remote:
+                self._routes.pop((route.namespace, route.function), None)
+            self._decide(route)
 
     # -- targets -----------------------------------------------------------------------------------
 
