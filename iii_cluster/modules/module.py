@@ -5,7 +5,7 @@ one instance of it: gateways answer its functions, shards do what needs a single
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -61,12 +61,23 @@ def with_old_names(module: str, functions: Mapping[str, Function[Any]]) -> dict[
     return named
 
 
+class Rival(NamedTuple):
+    """What a trigger competes for: of all triggers with one `key`, only those of one `variant` are bound at a time."""
+
+    key: str
+    variant: str
+
+
 class TriggerType(Struct, frozen=True, kw_only=True):
     """A trigger type that a module fires.
 
     `check` is called by the gateway that a trigger is registered at and raises `EngineError` to refuse it.
     `registered` and `unregistered` tell that gateway's module of it, the latter only of what a worker asked for, not of
     workers that are gone; they must not block.
+
+    Triggers of one type may exclude each other across the cluster: `rival` says what one competes for, None for
+    nothing, and `conflict(bound, refused)` is the error the owner of the refused one is told. The shard that owns the
+    type calls both: pure, quick, and the same in every process.
     """
 
     id: str
@@ -75,6 +86,8 @@ class TriggerType(Struct, frozen=True, kw_only=True):
     check: Callable[[Trigger], None] | None = None
     registered: Callable[[Trigger], None] | None = None
     unregistered: Callable[[Trigger], None] | None = None
+    rival: Callable[[Trigger], Rival | None] | None = None
+    conflict: Callable[[Trigger, Trigger], str] = lambda bound, _: f"it conflicts with the trigger {bound.id}"
     trigger_request_format: Raw = Raw(b"")  # JSON schema of the config, or empty
     call_request_format: Raw = Raw(b"")  # JSON schema of what handlers get, or empty
 
