@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from iii_cluster.modules.module import Module, TriggerType
 
 from .config import HttpConfig
+from .schemas import CONFIG_SCHEMA, REQUEST_SCHEMA
+from .triggers import check
 
 HTTP = "http"
 
@@ -21,4 +23,11 @@ class HttpModule(Module):
         self.config: HttpConfig = config
 
     def trigger_types(self) -> Iterable[TriggerType]:
-        return (TriggerType(id=HTTP, description="Called for requests of one method and path", aliases=("api",)),)
+        yield TriggerType(
+            id=HTTP,
+            description="Called for requests of one method and path",
+            aliases=("api",),
+            check=check,
+            trigger_request_format=CONFIG_SCHEMA,
+            call_request_format=REQUEST_SCHEMA,
+        )
