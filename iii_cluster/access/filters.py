@@ -23,6 +23,7 @@ class Filter(Struct, frozen=True):
 
     namespace: str = "default"
     ids: re.Pattern[str] | None = None
+    exact: str = ""  # the only id that fits, "" when there may be others
     metadata: Mapping[str, Any] | None = None  # key -> the value it must have, or a pattern that text must fit
 
     def takes_id(self, function: str) -> bool:
@@ -49,8 +50,15 @@ def check_filters(written: Iterable[str | Mapping[str, Any]]) -> None:
 
 
 def wildcard(pattern: str) -> re.Pattern[str]:
-    """`*` stands for any text, everything else for itself; to be used with `fullmatch`."""
-    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    """`*` stands for any text, everything else for itself; to be used with `fullmatch`.
+
+    Each part is looked for once, from where the last one was found: ids of workers cannot make it slow.
+    """
+    first, *rest = map(re.escape, pattern.split("*"))
+    if not rest:
+        return re.compile(first)
+    parts = "".join(f"(?>.*?{part})" for part in rest[:-1] if part)
+    return re.compile(f"{first}{parts}.*{rest[-1]}", re.DOTALL)
 
 
 def match_of(written: str) -> str | None:
@@ -61,8 +69,7 @@ def match_of(written: str) -> str | None:
 
 def _parse(written: str | Mapping[str, Any]) -> Filter:
     if isinstance(written, str):
-        pattern = match_of(written)
-        return Filter(ids=wildcard(written if pattern is None else pattern))
+        return _of_ids("default", written)
     for key in written:
         if key not in _KEYS:
             raise BadConfig(f"unknown key `{key}` in a filter of `expose_functions`", hint="known: " + ", ".join(_KEYS))
@@ -74,11 +81,16 @@ def _parse(written: str | Mapping[str, Any]) -> Filter:
     if match is not None:
         if not isinstance(match, str):
             raise BadConfig("the `match` of a filter must be text")
-        pattern = match_of(match)
-        return Filter(namespace, wildcard(match if pattern is None else pattern))
+        return _of_ids(namespace, match)
     if not isinstance(metadata, dict) or not metadata:
         raise BadConfig("the `metadata` of a filter must be a mapping that is not empty")
     return Filter(namespace, metadata={str(key): _wanted(value) for key, value in metadata.items()})
+
+
+def _of_ids(namespace: str, written: str) -> Filter:
+    found = match_of(written)
+    pattern = written if found is None else found
+    return Filter(namespace, wildcard(pattern), "" if "*" in pattern else pattern)
 
 
 def _wanted(value: Any) -> Any:
