@@ -12,6 +12,7 @@ from rich.console import Console
 
 from . import suite
 from .cluster import Cluster, ClusterError, Valkey
+from .edge import suite as edge_suite
 from .figures import Row
 from .modules import suite as module_suite
 from .remote import LoadError
@@ -19,7 +20,12 @@ from .report import facts, print_table, write_json
 from .usage import raise_open_files
 
 OPEN_FILES = 16_384  # also for the gateways, which inherit the limit
-SCENARIOS = ("calls", "scale", "register", "memory", "state", "streams", "queues", "pubsub", "cron", "compare")
+SCENARIOS = (
+    *("calls", "scale", "register", "memory"),
+    *("state", "streams", "queues", "pubsub", "cron"),
+    *("http", "routes", "channels", "access"),
+    "compare",
+)
 FULL_SECONDS = 2.0
 QUICK_SECONDS = 0.6
 BUSY = 0.25  # load average per core before the run from which figures are suspect
@@ -69,7 +75,8 @@ def main(
             runs = against_url(plan, suite.Target(url, url2), other)
         else:
             modules = module_suite.quick(seconds) if quick else module_suite.full(seconds)
-            runs = against_own(plan, modules, stack.enter_context(Valkey()), other)
+            edge = edge_suite.quick(seconds) if quick else edge_suite.full(seconds)
+            runs = against_own(plan, modules, edge, stack.enter_context(Valkey()), other)
         for name in names or (["compare"] if other else list(runs)):
             if name not in runs:
                 raise click.UsageError(f"{name} needs control of the processes: run it without --url")
@@ -95,13 +102,15 @@ def against_url(plan: suite.Plan, target: suite.Target, other: str | None) -> di
     return runs
 
 
-def against_own(plan: suite.Plan, modules: module_suite.Plan, valkey: Valkey, other: str | None) -> dict[str, Scenario]:
+def against_own(
+    plan: suite.Plan, modules: module_suite.Plan, edge: edge_suite.Plan, valkey: Valkey, other: str | None
+) -> dict[str, Scenario]:
     """All scenarios, each with a cluster of its own."""
 
     def fresh(name: str, scenario: Callable[[Cluster], list[Row]]) -> Scenario:
         def run() -> list[Row]:
             with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
-                config.write(module_suite.CONFIG)
+                config.write(edge_suite.CONFIG)
                 config.flush()
                 with Cluster(valkey, f"bench-{name}", Path(config.name)) as cluster:
                     return scenario(cluster)
@@ -118,6 +127,10 @@ def against_own(plan: suite.Plan, modules: module_suite.Plan, valkey: Valkey, ot
         "queues": fresh("queues", lambda cluster: module_suite.queues(modules, cluster)),
         "pubsub": fresh("pubsub", lambda cluster: module_suite.pubsub(modules, cluster)),
         "cron": fresh("cron", lambda cluster: module_suite.cron(modules, cluster)),
+        "http": fresh("http", lambda cluster: edge_suite.http(edge, cluster)),
+        "routes": fresh("routes", lambda cluster: edge_suite.routes(edge, cluster)),
+        "channels": fresh("channels", lambda cluster: edge_suite.channels(edge, cluster)),
+        "access": fresh("access", lambda cluster: edge_suite.access(edge, cluster)),
     }
     if other:
         runs["compare"] = fresh("compare", lambda cluster: suite.compare(plan, suite.own_target(cluster), other))

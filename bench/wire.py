@@ -170,6 +170,10 @@ class Endpoint(asyncio.Protocol):
         self.write(b"".join(frames))
         await self._writable.wait()
 
+    async def writable(self) -> None:
+        """Returns when the server keeps up with what was written."""
+        await self._writable.wait()
+
     def close(self) -> None:
         """Close frame, then the end of the connection; the server's answer is not awaited."""
         if self._transport is not None and not self._transport.is_closing():

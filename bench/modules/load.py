@@ -299,7 +299,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._ids = invocation_ids()
-        self._waiting: dict[bytes, asyncio.Future[None]] = {}
+        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
 
     def receive(self, _endpoint: Endpoint, messages: list[bytes]) -> None:
         for message in messages:
@@ -308,13 +308,15 @@ class Calls:
                 if b'"error"' in message:
                     ended.set_exception(RuntimeError(message.decode(errors="replace")))
                 else:
-                    ended.set_result(None)
+                    ended.set_result(message)
 
-    async def call(self, endpoint: Endpoint, function: str, data: object) -> None:
+    async def call(self, endpoint: Endpoint, function: str, data: object) -> bytes:
+        """The message that ended it; raises RuntimeError for an error."""
         ident = next(self._ids)
         ended = self._waiting[ident] = asyncio.get_running_loop().create_future()
         endpoint.send(invoke(function, data, ident))
-        await ended
+        message: bytes = await ended
+        return message
 
 
 class Jobs:

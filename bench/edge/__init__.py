@@ -1,0 +1,1 @@
+"""HTTP, channels and access control."""
