@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -165,10 +165,13 @@ class RawWorker:
 
 
 @asynccontextmanager
-async def raw_worker(url: str, *, name: str | None = "raw", **announced: Any) -> AsyncIterator[RawWorker]:
-    """An open connection, announced under `name` unless that is None."""
+async def raw_worker(
+    url: str, *, name: str | None = "raw", options: Mapping[str, Any] | None = None, **announced: Any
+) -> AsyncIterator[RawWorker]:
+    """An open connection, announced under `name` unless that is None; `options` are those of `connect`."""
     # Some clients refuse single frames above this size, and the keepalive would hide a gateway that does not answer.
-    async with connect(url, max_size=(None, MAX_FRAME), ping_interval=None, compression=None) as socket:
+    given = {"max_size": (None, MAX_FRAME), "ping_interval": None, "compression": None, **(options or {})}
+    async with connect(url, **given) as socket:
         worker = RawWorker(socket)
         try:
             hello = await worker.expect("workerregistered")
