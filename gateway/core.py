@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from iii_cluster.access.rules import Access
 from iii_cluster.bus.envelopes import (
     Cleanup,
     CleanupDone,
@@ -79,9 +80,10 @@ class GatewayCore:
         )
         self.membership = WorkerMembership(self.workers, effects)
         self._next_conn = 0
-        self._handlers: Handlers = {
-            messages.InvokeFunction: self._on_invoke,
-            messages.InvocationResult: self._on_result,
+        self.guard: Callable[[Worker], Handlers] = lambda _: {}  # handlers of workers that may not do everything
+        self.handlers: Handlers = {
+            messages.InvokeFunction: self.on_invoke,
+            messages.InvocationResult: self.on_result,
             messages.RegisterFunction: self.registry.register_function,
             messages.UnregisterFunction: self.registry.unregister_function,
             messages.RegisterTriggerType: self.registry.register_trigger_type,
@@ -101,12 +103,15 @@ class GatewayCore:
 
     # -- workers -----------------------------------------------------------------------------------
 
-    def connect(self, outlet: Outlet, address: str, token: str) -> Worker:
-        """A socket finished its handshake; `token` is its reattach secret."""
+    def connect(self, outlet: Outlet, address: str, token: str, access: Access | None = None) -> Worker:
+        """A socket finished its handshake; `token` is its reattach secret. Without `access` it may do anything."""
         self._next_conn += 1
         owner = Owner(self.node, self._next_conn, self.ids.new())
         target = self.routes.own_target(owner.conn, owner.worker)
-        worker = Worker(owner, token, outlet, target, address, self._handlers)
+        worker = Worker(owner, token, outlet, target, address, self.handlers)
+        if access is not None:
+            worker.access, worker.realm = access, access.realm
+            worker.handlers = self.guard(worker)
         self.workers[owner.conn] = worker
         self.by_id[owner.worker] = worker
         outlet.send(frames.worker_registered(worker.id, token))
@@ -195,7 +200,7 @@ class GatewayCore:
         except Exception:
             log.exception("action=frame_failed worker=%s frame=%s", worker.id, type(message).__name__)
 
-    def _on_invoke(self, worker: Worker, message: messages.InvokeFunction) -> None:
+    def on_invoke(self, worker: Worker, message: messages.InvokeFunction) -> None:
         raw_id = bytes(message.invocation_id)
         if raw_id == b"null":
             raw_id = b""
@@ -234,7 +239,7 @@ class GatewayCore:
         trace = (bytes(message.traceparent), bytes(message.baggage))
         Call(worker, raw_id, "", message.function_id, b"", trace).finish(b"", errors.error_body(code, reason))
 
-    def _on_result(self, worker: Worker, message: messages.InvocationResult) -> None:
+    def on_result(self, worker: Worker, message: messages.InvocationResult) -> None:
         error = errors.regular(bytes(message.error))
         result = bytes(message.result)
         self.invocations.on_result(worker, message.invocation_id, b"" if result == b"null" else result, error)

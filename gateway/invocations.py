@@ -183,6 +183,8 @@ class Invocations:
     def _send_call(
         self, worker: Worker, invocation_id: str, function_json: bytes, data: bytes, tail: bytes, metadata: bytes
     ) -> None:
+        if worker.special:
+            function_json = worker.own_name(function_json)
         frame = frames.invoke_function(invocation_id, function_json, data, tail, metadata)
         if worker.max_frame and len(frame) > worker.max_frame:
             message = f"the call has {len(frame)} bytes, the worker accepts {worker.max_frame}"

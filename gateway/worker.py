@@ -3,13 +3,17 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from iii_cluster.access.rules import Access
 from iii_cluster.bus.envelopes import Owner, Trigger
 from iii_cluster.protocol.payload import caller_suffix
 from iii_cluster.routing.route import Feeder, Target
 
 from .announcer import Registration
+
+if TYPE_CHECKING:
+    from .access.guarded import Guarded
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ class Worker:
     """One connection: identity, namespace, registrations, calls in flight."""
 
     __slots__ = (
+        "access",
         "address",
         "announced",
         "answers",
@@ -61,6 +66,7 @@ class Worker:
         "dropped",
         "feeders",
         "gone",
+        "guarded",
         "handlers",
         "held",
         "info",
@@ -75,6 +81,7 @@ class Worker:
         "registrations",
         "remote_feeders",
         "serving",
+        "special",
         "suffix",
         "target",
         "token",
@@ -94,6 +101,9 @@ class Worker:
         self.connected_ms = time.time_ns() // 1_000_000
         self.namespace = "default"
         self.realm = ""  # the listener whose rules it is under, "" for one that may do anything; never changes
+        self.access: Access | None = None  # None: it may do anything
+        self.guarded: Guarded | None = None  # what it calls things, if it is under rules
+        self.special = False  # calls of its functions are not sent as they are
         self.known = False  # the coordinator was told of it: it sent a protocol message
         self.announced = False
         self.gone = False
@@ -116,6 +126,10 @@ class Worker:
     @property
     def number(self) -> int:
         return self.owner.conn
+
+    def own_name(self, function_json: bytes) -> bytes:
+        """What the worker itself calls a function that it serves; both ids as JSON."""
+        return function_json if self.guarded is None else self.guarded.own_name(function_json)
 
     def drop(self, what: str, reason: str) -> None:
         """Log that a frame came to nothing; of a stream of them, ever fewer. Both texts may be the worker's."""

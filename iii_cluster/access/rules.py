@@ -23,7 +23,6 @@ INFRASTRUCTURE = frozenset(
 # Their events tell of what everybody in the cluster does, so a list of allowed types has to name them.
 TELLING_TYPES = frozenset({"engine::functions-available", "engine::workers-available", "log", "trace"})
 
-FORBIDDEN = "FORBIDDEN"
 # Decisions a connection remembers; beyond that it forgets them all.
 MAX_REMEMBERED = 10_000
 

@@ -15,6 +15,8 @@ TRIGGER_REGISTRATION_FAILED = "trigger_registration_failed"
 PAYLOAD_TOO_LARGE = "payload_too_large"
 TIMEOUT = "TIMEOUT"
 INTERNAL_ERROR = "internal_error"
+FORBIDDEN = "FORBIDDEN"
+AUTH_ERROR = "AUTH_ERROR"
 
 BLANK_NAMESPACE = "the namespace is blank"  # message of INVALID_NAMESPACE
 
