@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from iii_cluster.modules.module import Module, TriggerType
 
 from .config import HttpConfig
+from .paths import conflict, rival
 from .schemas import CONFIG_SCHEMA, REQUEST_SCHEMA
 from .triggers import check
 
@@ -28,6 +29,8 @@ class HttpModule(Module):
             description="Called for requests of one method and path",
             aliases=("api",),
             check=check,
+            rival=rival,
+            conflict=conflict,
             trigger_request_format=CONFIG_SCHEMA,
             call_request_format=REQUEST_SCHEMA,
         )

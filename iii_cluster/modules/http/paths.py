@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.modules.module import Rival
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
@@ -96,24 +97,19 @@ def route_of(config: dict[str, Any]) -> Route:
     return Route(method.upper(), parse_path(text))
 
 
-def shape(trigger: Trigger) -> str:
-    """Triggers can only conflict when their shapes are the same. "" for one that could not be registered."""
+def rival(trigger: Trigger) -> Rival | None:
+    """Routes of one shape compete, with the names of their parameters. None for one that could not be registered."""
     try:
-        return read_route(trigger).shape
+        route = read_route(trigger)
     except EngineError:
-        return ""
+        return None
+    return Rival(route.shape, "/".join(route.path.names)) if route.path.names else None
 
 
-def conflict(earlier: Trigger, later: Trigger) -> str:
-    """Why `later` cannot be bound while `earlier` is, "" if it can. Two triggers of one very route can."""
-    try:
-        first, second = read_route(earlier), read_route(later)
-    except EngineError:
-        return ""
-    if first.shape != second.shape or first.path.names == second.path.names:
-        return ""
+def conflict(bound: Trigger, refused: Trigger) -> str:
+    """Why `refused`, a rival, is not routed as long as `bound` is."""
     return (
-        f"Route '{second}' conflicts with already-registered route '{first}': "
+        f"Route '{read_route(refused)}' conflicts with already-registered route '{read_route(bound)}': "
         "routes with identical structure but different path-parameter names are not supported"
     )
 
