@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,6 +27,9 @@ from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.cluster.slots import SLOTS, slot_of
 
+if TYPE_CHECKING:
+    from iii_cluster.modules.http_functions.definition import HttpFunction
+
 FUNCTION = "function"
 TRIGGER_TYPE = "trigger type"
 TRIGGER = "trigger"  # kept by the owner of the trigger id's slot
@@ -43,6 +47,7 @@ class Registration(Struct, frozen=True, gc=False):
     stamp: int
     body: bytes | Trigger
     realm: str = ""  # of its worker
+    outside: "HttpFunction | None" = None  # how it is called, if not at its worker; stays here
 
     @property
     def slot_key(self) -> str:

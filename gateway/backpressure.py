@@ -80,9 +80,12 @@ class Backpressure:
         """... a module, which works at it."""
         self._modules.add(feeder, size)
 
-    def from_node(self, node: str, worker: Worker) -> None:
-        """What `node` sent went to a worker of ours: tell it to pause its own if that one does not keep up."""
-        if worker.outlet.congested and node not in worker.remote_feeders:
+    def from_node(self, node: str, worker: Worker, *, full: bool = False) -> None:
+        """What `node` sent went to a worker of ours: tell it to pause its own if that one does not keep up.
+
+        `full`: it went to a function of the worker that is called elsewhere, and that does not keep up.
+        """
+        if (full or worker.outlet.congested) and node not in worker.remote_feeders:
             worker.remote_feeders.add(node)
             self._links.send(node, Congested(worker.number, True))
 

@@ -139,7 +139,8 @@ class GatewayCore:
     @property
     def unfinished(self) -> bool:
         """Calls have not ended yet, or their answers wait for callers that are expected back."""
-        return self.invocations.in_flight > 0 or self.invocations.kept > 0
+        calls = self.invocations
+        return calls.in_flight > 0 or calls.kept > 0 or calls.outside.in_flight > 0
 
     def withdraw(self, worker: Worker) -> None:
         """The connection will be closed soon: nothing new for it, its worker is expected elsewhere."""

@@ -18,6 +18,7 @@ from iii_cluster.routing.table import RouteTable
 from .backpressure import Backpressure
 from .call import CHANNEL_CLOSED, Call, Done
 from .deliveries import Deliveries
+from .external.outside import NotConfigured, Outside
 from .handover import Handover
 from .kept import LostConnections
 from .losses import Losses
@@ -56,6 +57,7 @@ class Invocations:
         self.deliveries = Deliveries(node, self._serving, self._tell)
         self._named = self.deliveries.under_way  # by invocation id
         self.serve_self: Callable[[str, Invoke], bool] = lambda _node, _invoke: False  # calls of no connection
+        self.outside: Outside = NotConfigured()
         self.handover = Handover(
             node, self._pending, self._serving, workers, self._lost, self.deliveries, routes, self._complete
         )
@@ -164,6 +166,10 @@ class Invocations:
             if self.deliveries.again(self._node, once):
                 return
             self.deliveries.begin(call.once, invocation_id)
+        if worker.special:
+            invoke = Invoke(invocation_id, target.conn, call.function, call.data, call.namespace, *call.trace)
+            if self.outside.take(worker, invoke, "", call.feeder):
+                return
         worker.serving[invocation_id] = self._node
         self._serving[invocation_id] = worker
         tail = frames.trace_tail(*call.trace)
@@ -208,6 +214,8 @@ class Invocations:
             return
         if invoke.once:
             self.deliveries.begin(invoke.once, invoke.id)
+        if worker.special and self.outside.take(worker, invoke, node, None):
+            return
         worker.serving[invoke.id] = node
         self._serving[invoke.id] = worker
         tail = frames.trace_tail(invoke.traceparent, invoke.baggage)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Container
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,8 +14,12 @@ from iii_cluster.routing.table import RouteTable
 
 from .announcer import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, Announcer, Registration
 from .backpressure import Backpressure
+from .external.outside import NotConfigured, Outside
 from .module_types import ModuleTypes
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from iii_cluster.modules.http_functions.definition import HttpFunction
 
 # Largest definition of a function, or configuration of a trigger, bytes: less than any client's message limit.
 MAX_DEFINITION = 1_000_000
@@ -40,13 +45,17 @@ class Registry:
         self._backpressure = backpressure
         self._outbox = outbox
         self._max = max_registrations  # per connection; 0: unlimited
+        self.outside: Outside = NotConfigured()
 
     # -- functions ---------------------------------------------------------------------------------
 
     def register_function(self, worker: Worker, message: messages.RegisterFunction) -> None:
+        outside = None
         if not messages.is_null(message.invocation):
-            worker.drop(f"registerfunction {message.id}", "HTTP functions are not supported yet")
-            return
+            outside = self.outside.admit(worker, message)
+            if outside is None:
+                return
+            worker.special = True
         if self._reserved(message.id, worker.namespace):
             self._refuse_reserved(worker, message.id, worker.namespace)
             return
@@ -56,7 +65,7 @@ class Registry:
             response_format=message.response_format,
             metadata=message.metadata,
         )
-        if self._put(worker, FUNCTION, worker.namespace, message.id, definition):
+        if self._put(worker, FUNCTION, worker.namespace, message.id, definition, outside):
             self._routes.export(worker.namespace, message.id, worker.target, trusted=not worker.realm)
 
     def _reserved(self, function: str, namespace: str) -> bool:
@@ -186,7 +195,7 @@ class Registry:
                 if registration.kind == FUNCTION and self._reserved(registration.id, namespace):
                     self._refuse_reserved(worker, registration.id, namespace)
                     continue
-                put = self._put(worker, registration.kind, namespace, registration.id, body)
+                put = self._put(worker, registration.kind, namespace, registration.id, body, registration.outside)
                 if put and registration.kind == FUNCTION:
                     self._routes.export(namespace, registration.id, worker.target, trusted=not worker.realm)
 
@@ -217,9 +226,17 @@ class Registry:
         """The worker's connection belongs to `node` now; the announcer is told by itself."""
         worker.registrations = {key: known.moved_to(node) for key, known in worker.registrations.items()}
 
-    def _put(self, worker: Worker, kind: str, namespace: str, name: str, body: bytes | Trigger) -> bool:
+    def _put(
+        self,
+        worker: Worker,
+        kind: str,
+        namespace: str,
+        name: str,
+        body: bytes | Trigger,
+        outside: "HttpFunction | None" = None,
+    ) -> bool:
         stamp = time.time_ns() // 1_000_000
-        registration = Registration(kind, worker.owner, namespace, name, stamp, body, worker.realm)
+        registration = Registration(kind, worker.owner, namespace, name, stamp, body, worker.realm, outside)
         known = registration.key in worker.registrations
         if not known and self._max and len(worker.registrations) >= self._max:
             worker.drop(f"{kind} {name}", f"a connection may register {self._max} things")

@@ -16,6 +16,7 @@ from .builtins.install import Builtins
 from .builtins.modules import ModuleFunctions
 from .core import GatewayCore
 from .engine import GatewayEngine
+from .external.calls import external_calls
 from .listener import Listener
 from .neighbours import check_port
 from .reattach import Reattach
@@ -45,6 +46,7 @@ class GatewayService:
         )
         self._engine = GatewayEngine(self.core, node)
         self._modules = ModuleFunctions(self.core, self._host)
+        self._external = external_calls(self.core, self._host.modules)
         self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
         self._listeners = [
@@ -124,6 +126,8 @@ class GatewayService:
     async def stop(self, grace: float) -> None:
         await asyncio.gather(*(listener.stop(grace) for listener in self._listeners), self._streams.stop(grace))
         self.core.invocations.give_up(f"gateway {self.core.node} has stopped")
+        if self._external is not None:
+            await self._external.stop()
         await self._host.shutdown()
         self._modules.cancel()
         await self._engine.close()

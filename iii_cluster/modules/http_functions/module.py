@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
+from iii_cluster.bus.envelopes import Invoke
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.load import to_environment
 from iii_cluster.modules.engine import Engine
@@ -76,8 +77,9 @@ class HttpFunctionsModule(Module):
         """The rest of it, which a name server has to be asked for. Raises EngineError."""
         await self._running.check(function.target)
 
-    async def call(self, function: HttpFunction, call: CallOf) -> bytes:
+    async def call(self, function: HttpFunction, invoke: Invoke) -> bytes:
         """The result as JSON. Raises EngineError."""
+        call = CallOf(invoke.function, invoke.id, invoke.data, invoke.traceparent, invoke.baggage)
         return await self._running.call(function, call)
 
     @property
