@@ -1,6 +1,6 @@
 """Binding triggers to the providers of their types: offering, parking, refusing, moving to a better namespace."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from iii_cluster.bus.envelopes import (
     BindTrigger,
@@ -10,21 +10,22 @@ from iii_cluster.bus.envelopes import (
     Owner,
     ProviderAnswer,
     PutTriggerType,
-    Trigger,
-    TriggerFailed,
     UnbindTrigger,
     WithdrawTrigger,
 )
 from iii_cluster.cluster.slots import slot_of
+from iii_cluster.modules.module import TriggerType as ModuleType
 
+from .builtin import BuiltinTypes
 from .claims import Claims
 from .effects import Effects
 from .lingering import Lingering
 from .outcomes import Done, Outcomes
 from .ownership import Ownership
+from .refusals import tell_owner
 from .trigger_types import Binding, Provider, Providers, State, TriggerType, TriggerTypes
 
-Changed = Callable[[str, str, Trigger | None], None]  # type id, trigger id, the trigger if it is bound
+Changed = Callable[[Binding, bool], None]  # whether it is bound (anew), or no more
 
 
 class Bindings:
@@ -40,6 +41,7 @@ class Bindings:
         self,
         effects: Effects,
         builtin: Collection[str],
+        module_types: Mapping[str, ModuleType],
         ready: Callable[[int], bool],
         epoch: Callable[[], int],
         changed: Changed,
@@ -49,7 +51,7 @@ class Bindings:
         self.lingering = Lingering(self.index, window)  # they count, and have no superseded claims
         self.providers: Ownership[Provider] = Ownership()
         self._effects = effects
-        self._builtin = builtin
+        self._builtin = BuiltinTypes(effects, builtin, module_types, ready, changed)
         self._ready = ready
         self._epoch = epoch  # of our map
         self._changed = changed
@@ -71,9 +73,9 @@ class Bindings:
     def find_type(self, id: str) -> TriggerType | None:
         return self._types.get(id)
 
-    def bound(self, type: str) -> list[Trigger]:
+    def bound(self, type: str) -> list[Binding]:
         found = self._types.get(type)
-        return [] if found is None else [binding.trigger for binding in found.live.values()]
+        return [] if found is None else list(found.live.values())
 
     def of_function(self, namespace: str, function: str) -> list[Binding]:
         return list(self._functions.get((namespace, function), ()))
@@ -154,13 +156,9 @@ class Bindings:
         if state is not binding.state:
             # Its last word counts: a refusal may have crossed a repeated offer.
             binding.type.set_state(binding, state, binding.at, binding.provider)
-            self._changed(binding.type.id, binding.trigger.id, None if answer.error else binding.trigger)
-        if answer.error and not binding.told:
-            binding.told = True
-            owner, trigger = binding.owner, binding.trigger
-            if owner.node:
-                failed = TriggerFailed(owner.conn, trigger.id, trigger.type, trigger.function, answer.error)
-                self._effects.send(owner.node, failed)
+            self._changed(binding, not answer.error)
+        if answer.error:
+            tell_owner(self._effects, binding)
 
     def outcome(self, id: str, done: Done) -> None:
         """Call `done` with the error the provider answers, empty when it accepts or there is nobody to ask."""
@@ -242,7 +240,9 @@ class Bindings:
 
     def fill(self, slot: int) -> None:
         """The slot is filled: every provider is known, so place every trigger."""
-        for binding in self.in_slot(slot):
+        bindings = self.in_slot(slot)
+        self._builtin.fill(bindings)
+        for binding in bindings:
             self._place(binding, again=True)
 
     def end_slot(self, slot: int, keep: Callable[[int], bool]) -> None:
@@ -250,7 +250,9 @@ class Bindings:
 
         What was announced under an epoch that `keep` accepts stays, as if it had just arrived.
         """
-        for binding in self.in_slot(slot):
+        bindings = self.in_slot(slot)
+        self._builtin.forget(bindings)
+        for binding in bindings:
             self.outcomes.conclude(binding.trigger.id, b"")
             binding.type.start_over(binding)
         for binding in self.index.in_slot(slot):
@@ -276,9 +278,7 @@ class Bindings:
             return
         due, binding.due = binding.due, False
         if binding.type.id in self._builtin:
-            if due:
-                binding.type.set_state(binding, State.LIVE, None, None)
-                self._changed(binding.type.id, binding.trigger.id, binding.trigger)
+            self._builtin.place(binding, due)
             return
         target = binding.type.resolve(binding.trigger)
         if target is None or target.current is None:
@@ -296,7 +296,7 @@ class Bindings:
         self._effects.send(
             provider.node, OfferTrigger(provider.conn, binding.trigger, target.namespace, again, self._epoch())
         )
-        self._changed(binding.type.id, binding.trigger.id, binding.trigger)
+        self._changed(binding, True)
 
     def _park(self, binding: Binding) -> None:
         was = binding.state
@@ -305,7 +305,7 @@ class Bindings:
         binding.type.set_state(binding, State.PARKED, None, None)
         self.outcomes.conclude(binding.trigger.id, b"")
         if was is State.LIVE:
-            self._changed(binding.type.id, binding.trigger.id, None)
+            self._changed(binding, False)
 
     def _withdraw(self, binding: Binding) -> None:
         """Take a trigger from its provider, if that one still is there.
@@ -337,7 +337,8 @@ class Bindings:
     def _replace(self, old: Binding, new: Binding) -> None:
         """Put `new` in the place of `old`: bound as that is until it is placed anew."""
         at, provider = old.at, old.provider
-        keeps = old.trigger.type == new.trigger.type and old.state is State.LIVE
+        succeeds = old.trigger.type == new.trigger.type and self._builtin.succeed(old, new)
+        keeps = succeeds and old.state is State.LIVE
         if not keeps:
             self._take_back(old)
         self._uninstall(old)
@@ -348,7 +349,7 @@ class Bindings:
         if binding.provider not in leaving:
             self._withdraw(binding)
         if binding.state is State.LIVE:
-            self._changed(binding.type.id, binding.trigger.id, None)
+            self._changed(binding, False)
 
     def _install(self, binding: Binding, live: tuple[Providers | None, Owner | None] | None = None) -> None:
         trigger = binding.trigger
@@ -371,6 +372,7 @@ class Bindings:
         del bindings[binding]
         if not bindings:
             del self._functions[trigger.namespace, trigger.function]
+        self._builtin.left(binding)
 
     def invariants(self) -> None:
         for part in (self.index, self.providers, self.lingering, self._claims):
@@ -391,6 +393,8 @@ class Bindings:
             assert not type.empty
             type.invariants([binding for binding in indexed if binding.type is type])
         assert {binding.type for binding in indexed} <= set(self._types.values())
+        self._builtin.invariants(indexed)
+        assert all(claim.rival is None for claim in claims)
         assert all(self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self.outcomes.ids())
         for binding in indexed:
             assert (binding.state is State.REFUSED) <= binding.answered

@@ -1,6 +1,6 @@
 """The registry of one shard: an envelope or a map goes in, envelopes go out through `Effects`. Pure."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.config.settings import Duplicates
+from iii_cluster.modules.module import TriggerType
 
 from .bindings import Bindings
 from .effects import Effects
@@ -46,7 +47,9 @@ class ShardCore:
         builtin_types: Collection[str],
         barrier: float,
         reattach_window: float = 0.0,
+        module_types: Mapping[str, TriggerType] | None = None,
     ) -> None:
+        """`builtin_types` are the ids of those no worker provides; `module_types` what modules say of theirs, by id."""
         self._me = me
         self._effects = effects
         self.slots = SlotTable(me, barrier)
@@ -56,6 +59,7 @@ class ShardCore:
         self.bindings = Bindings(
             effects,
             builtin_types,
+            module_types or {},
             self.slots.ready,
             lambda: self.map.epoch,
             lambda *change: self.watching.trigger_changed(*change),

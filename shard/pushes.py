@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from iii_cluster.bus.envelopes import FunctionOwners, Served, Trigger, TriggerChange, TriggerSnapshot
+from iii_cluster.bus.envelopes import FunctionOwners, Served, TriggerChange, TriggerSnapshot
 from iii_cluster.routing.keys import (
     SERVED,
     TRIGGERS,
@@ -16,6 +16,7 @@ from iii_cluster.routing.keys import (
 from .bindings import Bindings
 from .effects import Effects
 from .functions import Functions
+from .trigger_types import Binding
 from .watches import Watches
 
 
@@ -39,7 +40,7 @@ class Pushes:
         self._served = served
         self._functions: dict[str, tuple[str, str]] = {}  # key -> namespace, id
         self._services: dict[str, tuple[str, str]] = {}  # the same, for whether they are served
-        self._triggers: dict[str, dict[str, Trigger | None]] = {}  # type -> trigger id -> the trigger if bound
+        self._triggers: dict[str, dict[str, Binding | None]] = {}  # type -> trigger id -> what is bound
 
     def function_changed(self, namespace: str, id: str) -> None:
         key = function_key(namespace, id)
@@ -53,16 +54,18 @@ class Pushes:
         if key in self._watches:
             self._services[key] = (namespace, id)
 
-    def trigger_changed(self, type: str, id: str, trigger: Trigger | None) -> None:
+    def trigger_changed(self, binding: Binding, bound: bool) -> None:
+        type = binding.trigger.type
         if triggers_key(type) in self._watches:
-            self._triggers.setdefault(type, {})[id] = trigger
+            self._triggers.setdefault(type, {})[binding.trigger.id] = binding if bound else None
 
     def answer(self, functions: Functions, bindings: Bindings, slot: int, node: str, key: str, epoch: int) -> None:
         """Tell `node` what `key` is now, and watch it from here on; a function nobody serves is not watched."""
         if key.startswith(TRIGGERS):
             watched = self._watches.add(node, key, slot, epoch)
             bound = bindings.bound(key.removeprefix(TRIGGERS))
-            self._effects.send(node, TriggerSnapshot(key, watched.version, bound))
+            triggers, stamps = [b.trigger for b in bound], [b.stamp for b in bound]
+            self._effects.send(node, TriggerSnapshot(key, watched.version, triggers, stamps))
             return
         if key.startswith(SERVED):
             watched = self._watches.add(node, key, slot, epoch)
@@ -113,13 +116,14 @@ class Pushes:
         for node in watched.watchers:
             self._effects.send(node, Served(key, served))
 
-    def _push_triggers(self, key: str, changes: dict[str, Trigger | None]) -> None:
+    def _push_triggers(self, key: str, changes: dict[str, Binding | None]) -> None:
         watched = self._watches.get(key)
         if watched is None:
             return
-        put = [trigger for trigger in changes.values() if trigger is not None]
-        dropped = [id for id, trigger in changes.items() if trigger is None]
-        push = TriggerChange(key, self._watches.next_version(watched), put, dropped)
+        put = [binding for binding in changes.values() if binding is not None]
+        dropped = [id for id, binding in changes.items() if binding is None]
+        triggers, stamps = [binding.trigger for binding in put], [binding.stamp for binding in put]
+        push = TriggerChange(key, self._watches.next_version(watched), triggers, dropped, stamps)
         for node in watched.watchers:
             self._effects.send(node, push)
 

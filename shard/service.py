@@ -59,6 +59,7 @@ class ShardService:
             builtin_types=BUILTIN_TRIGGER_TYPES | {type.id for type in host.types.values()},
             barrier=node.settings.barrier,
             reattach_window=node.settings.reattach_window,
+            module_types=host.types,
         )
         self._questions = Questions(self._core)
         self._lock = RWLock()

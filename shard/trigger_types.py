@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from iii_cluster.bus.envelopes import Owner, Trigger
+from iii_cluster.modules.module import Rival
 
 from .ownership import Record
 
@@ -14,7 +15,7 @@ DEFAULT_NAMESPACE = "default"
 class State(StrEnum):
     LIVE = "live"  # offered to its provider, or of a built-in type
     PARKED = "parked"  # nobody provides its type
-    REFUSED = "refused"  # its provider said no
+    REFUSED = "refused"  # its provider said no, or a rival is bound
 
 
 def wanted_namespaces(trigger: Trigger) -> tuple[str, ...]:
@@ -46,7 +47,8 @@ class Binding(Record):
     due: bool = True  # an offer is owed, even to the provider that has it
     told: bool = False  # the owner heard of the refusal of this episode
     answered: bool = False  # the provider answered the offer
-    error: bytes = b""  # with which it refused
+    error: bytes = b""  # with which it was refused
+    rival: Rival | None = None  # while it competes for that
 
 
 @dataclass(slots=True, eq=False)

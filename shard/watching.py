@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.routing.keys import (
     FUNCTION,
@@ -20,6 +19,7 @@ from .functions import Functions
 from .holds import Holds
 from .pushes import Pushes
 from .slots import SlotTable
+from .trigger_types import Binding
 from .watches import Watches
 
 
@@ -88,8 +88,8 @@ class Watching:
     def function_changed(self, namespace: str, id: str) -> None:
         self._pushes.function_changed(namespace, id)
 
-    def trigger_changed(self, type: str, id: str, trigger: Trigger | None) -> None:
-        self._pushes.trigger_changed(type, id, trigger)
+    def trigger_changed(self, binding: Binding, bound: bool) -> None:
+        self._pushes.trigger_changed(binding, bound)
 
     def flush(self) -> None:
         """Push what has changed; once per event."""

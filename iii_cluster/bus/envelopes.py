@@ -308,20 +308,22 @@ class FunctionOwners(Envelope, tag=42):
 
 
 class TriggerSnapshot(Envelope, tag=43):
-    """Answer for a triggers key: every bound trigger of the type."""
+    """Answer for a triggers key: every bound trigger of the type. `stamps` are those of their registrations."""
 
     key: str
     version: int
     triggers: list[Trigger]
+    stamps: list[int] = field(default_factory=list)
 
 
 class TriggerChange(Envelope, tag=44):
-    """Push for a triggers key; `version` is the previous one plus one."""
+    """Push for a triggers key; `version` is the previous one plus one. `stamps` are those of `put`."""
 
     key: str
     version: int
     put: list[Trigger] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
 
 
 class Served(Envelope, tag=45):

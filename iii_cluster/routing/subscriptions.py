@@ -1,7 +1,8 @@
 """Triggers of the types this node fires, watched at the shard that owns the type. Pure."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from itertools import repeat
 
 from iii_cluster.bus.envelopes import Trigger, TriggerChange, TriggerSnapshot, Watch
 from iii_cluster.bus.outbox import Outbox
@@ -17,15 +18,45 @@ Changed = Callable[[], None]
 class Subscription:
     """The bound triggers of one type."""
 
-    __slots__ = ("asked", "changed", "known", "triggers", "type", "version")
+    __slots__ = ("_last", "_sorted", "_triggers", "asked", "changed", "known", "type", "version")
 
     def __init__(self, trigger_type: str) -> None:
         self.type = trigger_type
         self.asked = ""
         self.known = False  # a snapshot has arrived
         self.version = 0
-        self.triggers: dict[str, Trigger] = {}  # by id, the last bound one last
         self.changed: list[Changed] = []
+        self._triggers: dict[str, tuple[int, Trigger]] = {}  # by id, with the stamp
+        self._last = (0, "")  # no trigger comes after this stamp and id
+        self._sorted = True
+
+    def triggers(self) -> list[Trigger]:
+        """The one that was registered last comes last, in the same order on every node."""
+        if not self._sorted:
+            self._triggers = dict(sorted(self._triggers.items(), key=lambda item: (item[1][0], item[0])))
+            self._sorted = True
+            self._last = next(((stamp, id) for id, (stamp, _) in reversed(self._triggers.items())), (0, ""))
+        return [trigger for _, trigger in self._triggers.values()]
+
+    def put(self, trigger: Trigger, stamp: int) -> None:
+        self._triggers.pop(trigger.id, None)
+        self._triggers[trigger.id] = (stamp, trigger)
+        order = (stamp, trigger.id)
+        if order < self._last:
+            self._sorted = False
+        else:
+            self._last = order
+
+    def drop(self, trigger_id: str) -> None:
+        self._triggers.pop(trigger_id, None)
+
+    def replace(self, triggers: list[Trigger], stamps: Iterable[int]) -> bool:
+        """All of them are others; False if they are just the same."""
+        before = self._triggers
+        self._triggers, self._last, self._sorted = {}, (0, ""), True
+        for trigger, stamp in zip(triggers, stamps, strict=False):
+            self.put(trigger, stamp)
+        return before != self._triggers
 
     def tell(self) -> None:
         for changed in self.changed:
@@ -60,16 +91,14 @@ class Subscriptions:
 
     def triggers(self, trigger_type: str) -> Collection[Trigger]:
         subscription = self._types.get(trigger_type)
-        return subscription.triggers.values() if subscription else ()
+        return subscription.triggers() if subscription else ()
 
     def on_snapshot(self, shard: str, said: TriggerSnapshot) -> None:
         subscription = self._of(said.key, shard)
         if subscription is not None:
-            triggers = {trigger.id: trigger for trigger in said.triggers}
-            news = not subscription.known or triggers != subscription.triggers
+            news = subscription.replace(said.triggers, _stamps(said.stamps)) or not subscription.known
             subscription.known = True
             subscription.version = said.version
-            subscription.triggers = triggers
             if news:
                 subscription.tell()
 
@@ -81,10 +110,9 @@ class Subscriptions:
             return
         subscription.version = said.version
         for trigger_id in said.dropped:
-            subscription.triggers.pop(trigger_id, None)
-        for trigger in said.put:
-            subscription.triggers.pop(trigger.id, None)
-            subscription.triggers[trigger.id] = trigger
+            subscription.drop(trigger_id)
+        for trigger, stamp in zip(said.put, _stamps(said.stamps), strict=False):
+            subscription.put(trigger, stamp)
         subscription.tell()
 
     def on_map(self, new: ClusterMap) -> None:
@@ -112,3 +140,8 @@ class Subscriptions:
     def _of(self, key: str, shard: str) -> Subscription | None:
         subscription = self._types.get(key.removeprefix(TRIGGERS))
         return subscription if subscription is not None and subscription.asked == shard else None
+
+
+def _stamps(stamps: list[int]) -> Iterable[int]:
+    """Shards of former versions send none."""
+    return stamps or repeat(0)

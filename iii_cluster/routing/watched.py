@@ -24,7 +24,7 @@ class WatchedType:
         return self._subscription.known
 
     def all(self) -> Collection[Trigger]:
-        return self._subscription.triggers.values()
+        return self._subscription.triggers()
 
     async def until_known(self) -> None:
         await self._known.wait()

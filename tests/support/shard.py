@@ -19,6 +19,7 @@ from iii_cluster.bus.envelopes import (
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
 from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.config.settings import Duplicates
+from iii_cluster.modules.module import Rival, TriggerType
 from shard.core import ShardCore
 
 ME = "shard-me"
@@ -27,6 +28,18 @@ LEADER = "coordinator-1"
 GATEWAYS = ("gateway-a", "gateway-b")
 BARRIER = 2.0  # seconds
 BUILTIN = "engine::workers-available"
+ROUTE = "route"  # a type of a module; its triggers exclude each other
+
+
+def rival_of(trigger: Trigger) -> Rival | None:
+    """What a config of "<key>:<variant>" competes for; other configs compete for nothing."""
+    key, colon, variant = trigger.config.strip(b'"').decode().partition(":")
+    return Rival(key, variant) if colon else None
+
+
+ROUTES = TriggerType(
+    id=ROUTE, rival=rival_of, conflict=lambda bound, refused: f"{refused.config.decode()} after {bound.config.decode()}"
+)
 
 E = TypeVar("E", bound=Envelope)
 
@@ -72,16 +85,23 @@ def cluster_map(
 class Lab:
     """A core and what is around it; every event is followed by a check of the invariants."""
 
-    def __init__(self, duplicates: Duplicates = Duplicates.BALANCE, reads: bool = True, window: float = 0.0) -> None:
+    def __init__(
+        self,
+        duplicates: Duplicates = Duplicates.BALANCE,
+        reads: bool = True,
+        window: float = 0.0,
+        routes: TriggerType = ROUTES,
+    ) -> None:
         self.now = 0.0
         self.effects = Recorder()
         self.core = ShardCore(
             ME,
             self.effects,
             duplicates=duplicates,
-            builtin_types={BUILTIN},
+            builtin_types={BUILTIN, ROUTE},
             barrier=BARRIER,
             reattach_window=window,
+            module_types={ROUTE: routes},
         )
         self.reads = reads  # storage, as soon as there is something to load; it is empty
         self._stamps = count(1)

@@ -157,7 +157,7 @@ def subscriptions() -> Subscriptions:
 def test_every_change_of_a_watched_type_is_told() -> None:
     known = subscriptions()
     seen: list[list[str]] = []
-    watched = known.watch("queue", lambda: seen.append(sorted(watched.triggers)))
+    watched = known.watch("queue", lambda: seen.append(sorted(trigger.id for trigger in watched.triggers())))
     known.on_snapshot(A, TriggerSnapshot(TRIGGERS, 5, []))
     known.on_change(A, TriggerChange(TRIGGERS, 6, [trigger("a"), trigger("b")]))
     known.on_change(A, TriggerChange(TRIGGERS, 7, [], ["a"]))
@@ -168,9 +168,9 @@ def test_every_change_of_a_watched_type_is_told() -> None:
 def test_triggers_are_in_the_order_they_were_bound_last() -> None:
     known = subscriptions()
     watched = known.watch("queue")
-    known.on_snapshot(A, TriggerSnapshot(TRIGGERS, 5, [trigger("a"), trigger("b")]))
-    known.on_change(A, TriggerChange(TRIGGERS, 6, [Trigger("a", "queue", "g")]))
-    assert list(watched.triggers) == ["b", "a"]
+    known.on_snapshot(A, TriggerSnapshot(TRIGGERS, 5, [trigger("a"), trigger("b")], [1, 2]))
+    known.on_change(A, TriggerChange(TRIGGERS, 6, [Trigger("a", "queue", "g")], stamps=[3]))
+    assert [trigger.id for trigger in watched.triggers()] == ["b", "a"]
 
 
 def test_a_snapshot_that_says_nothing_new_is_not_told() -> None:

@@ -64,7 +64,7 @@ def stored(lab: Lab) -> Owner | None:
 
 
 def bound(lab: Lab, type: str = BUILTIN) -> list[Trigger]:
-    return lab.core.bindings.bound(type)
+    return [binding.trigger for binding in lab.core.bindings.bound(type)]
 
 
 def changes(lab: Lab) -> list[tuple[list[Trigger], list[str]]]:
