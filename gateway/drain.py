@@ -48,7 +48,7 @@ class Departures(Generic[C]):
     def next(self, elapsed: float, clients: Iterable[C]) -> list[C]:
         """Those of `clients` (who are still there) that begin to leave: no new calls for them."""
         staying = [client for client in clients if client not in self._leaving]
-        chosen = staying if self._last(elapsed) else self._choose(elapsed, staying)
+        chosen = staying if self.last(elapsed) else self._choose(elapsed, staying)
         self._gone += len(chosen)
         self._leaving |= dict.fromkeys(chosen, elapsed)
         return chosen
@@ -58,7 +58,7 @@ class Departures(Generic[C]):
         ready = [
             client
             for client, since in self._leaving.items()
-            if not client.serving or elapsed - since >= _FINISH or self._last(elapsed)
+            if not client.serving or elapsed - since >= _FINISH or self.last(elapsed)
         ]
         for client in ready:
             del self._leaving[client]
@@ -74,7 +74,8 @@ class Departures(Generic[C]):
                 chosen.append(client)
         return chosen
 
-    def _last(self, elapsed: float) -> bool:
+    def last(self, elapsed: float) -> bool:
+        """What has not ended by now is ended."""
         return elapsed >= self._grace - min(_LAST, self._grace * _LAST_PART)
 
     def _allowed(self, elapsed: float) -> int:

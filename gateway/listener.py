@@ -9,6 +9,7 @@ from iii_cluster.config.settings import Settings, WorkerListener
 
 from .access.failures import Failures
 from .access.tokens import Tokens
+from .channels.channels import Channels
 from .connection import Connection
 from .core import GatewayCore
 from .drain import Departures
@@ -18,8 +19,6 @@ from .worker import Worker
 # How often a draining gateway looks for connections that became idle, seconds.
 _DRAIN_STEP = 0.02
 
-# Sockets of channels: their keys are checked instead of tokens.
-_CHANNELS = "/ws/channels/"
 _NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
 _BEARER = ("WWW-Authenticate", 'Bearer realm="workers"')
 
@@ -27,12 +26,15 @@ _BEARER = ("WWW-Authenticate", 'Bearer realm="workers"')
 class Listener(SocketPort[Connection]):
     """All sockets of one worker port of one gateway. `name` is that of the port: "worker", "worker-2", …"""
 
-    def __init__(self, core: GatewayCore, settings: Settings, own: WorkerListener, name: str) -> None:
+    def __init__(
+        self, core: GatewayCore, settings: Settings, own: WorkerListener, name: str, channels: Channels
+    ) -> None:
         """Raises TlsError or TokensError when files that it was given cannot be used."""
         super().__init__(settings, "connection", settings.max_connections, own.tls or settings.tls)
         self._tokens = tokens_of(settings, own)
         self._failures = Failures()
         self._core = core
+        self._channels = channels
         self._own = own
         self.name = name
         self.host = own.host or settings.host
@@ -45,19 +47,22 @@ class Listener(SocketPort[Connection]):
         """Stop accepting, send everybody elsewhere; return when no call is left to be ended, or after `grace` seconds.
 
         1. Newcomers are refused. 2. Clients get no new calls and are closed with 1012, as `Departures` says. 3. What
-        they say until they answer that is taken; what is theirs after that goes to their next connection.
+        they say until they answer that is taken; what is theirs after that goes to their next connection. 4. Channels
+        have until shortly before the end.
         """
         self._stop_accepting()
         began = self._loop.time()
         departures: Departures[Connection] = Departures(len(self._connections), grace)
         while True:
             elapsed = self._loop.time() - began
-            for connection in departures.next(elapsed, [c for c in self._connections if c.open]):
+            for connection in departures.next(elapsed, [c for c in self._connections if c.open and c.end is None]):
                 if connection.worker is not None:
                     self._core.withdraw(connection.worker)
             for connection in departures.closing(elapsed):
                 self._send_away(connection)
-            if elapsed >= grace or (self._deserted and not self._core.unfinished):
+            if departures.last(elapsed):
+                self._close_channels()
+            if elapsed >= grace or (self._deserted and not self._core.unfinished and not self._channels.unfinished):
                 break
             await asyncio.sleep(_DRAIN_STEP)  # calls pay nothing for a poll here
         for connection in list(self._connections):
@@ -68,6 +73,12 @@ class Listener(SocketPort[Connection]):
             self._core.send_away(connection.worker)
         connection.close(SERVICE_RESTART, "service restart")
 
+    def _close_channels(self) -> None:
+        """They had the time to finish by themselves."""
+        for connection in self._connections:
+            if connection.end is not None and connection.open:
+                connection.close(SERVICE_RESTART, "service restart")
+
     def tick(self, now: float) -> None:
         super().tick(now)
         self._tokens.tick(now)
@@ -76,21 +87,30 @@ class Listener(SocketPort[Connection]):
 
     def requested(self, connection: Connection) -> None:
         request = connection.request
-        path, _, query = request.path.partition("?") if request is not None else ("", "", "")
-        if request is None or path.startswith(_CHANNELS) or self._tokens.accepts(request.headers, query):
+        query = request.path.partition("?")[2] if request is not None else ""
+        # Sockets of channels: their keys are checked instead of tokens.
+        if request is None or connection.asked is not None or self._tokens.accepts(request.headers, query):
             super().requested(connection)
         else:
             delay = self._failures.failed(connection.address, self._loop.time())
             self._loop.call_later(delay, connection.reject, HTTPStatus.UNAUTHORIZED, _NO_TOKEN, _BEARER)
 
     def _admit(self, connection: Connection) -> None:
-        if connection.accept():
+        if connection.asked is not None:
+            self._channels.admit(connection, connection.asked, self.settings.handshake_timeout / 2)
+        elif connection.accept():
             self._handshaking.pop(connection, None)
             if not connection.telemetry:
                 connection.worker = self._core.connect(connection, connection.address, secrets.token_hex(16))
 
+    def entered(self, connection: Connection) -> None:
+        """Its handshake as a channel's end is done."""
+        self._handshaking.pop(connection, None)
+
     def closed(self, connection: Connection) -> None:
         super().closed(connection)
+        if connection.end is not None:
+            connection.end.on_closed(*connection.farewell)
         worker = connection.worker
         if worker is not None:
             self._core.disconnect(worker, back=connection.lost, in_order=connection.in_order)

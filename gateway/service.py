@@ -14,6 +14,7 @@ from iii_cluster.node.node import Node
 
 from .builtins.install import Builtins
 from .builtins.modules import ModuleFunctions
+from .channels.channels import Channels
 from .core import GatewayCore
 from .engine import GatewayEngine
 from .external.calls import external_calls
@@ -49,8 +50,9 @@ class GatewayService:
         self._external = external_calls(self.core, self._host.modules)
         self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
+        self.channels = Channels(self.core)
         self._listeners = [
-            Listener(self.core, settings, own, "worker" if number == 1 else f"worker-{number}")
+            Listener(self.core, settings, own, "worker" if number == 1 else f"worker-{number}", self.channels)
             for number, own in enumerate(settings.worker_listeners, 1)
         ]
         self._streams = next(
@@ -77,10 +79,11 @@ class GatewayService:
         bus.on(envelopes.RevokeTrigger, core.on_revoke)
         bus.on(envelopes.RejectFunction, core.on_reject)
         bus.on(envelopes.Cleanup, core.on_cleanup)
+        self.channels.listen(bus, self._node.asker)
         self._engine.listen(bus)
         self._engine.answer(self._node.asker)
         bus.on_reset = self._on_reset
-        bus.on_congestion = lambda node, on: None if on else core.link_writable(node)
+        bus.on_congestion = lambda node, on: None if on else self._link_writable(node)
         bus.on_reachable = core.on_reachable
         self._node.membership.subscribe(lambda _old, new: self._on_map(new))
         self._on_map(self._node.membership.map)
@@ -88,13 +91,19 @@ class GatewayService:
     def _on_map(self, new: ClusterMap) -> None:
         """Of a map without this node nothing follows: shards refuse what a stranger says."""
         if self._node.info.id in new.nodes:
+            self.channels.on_map(self.core.map, new)
             self.core.on_map(self.core.map, new)
             self._engine.on_map(new)
 
     def _on_reset(self, node: str) -> None:
         self._node.asker.node_lost(node)
         self.core.on_reset(node)
+        self.channels.on_reset(node)
         self._engine.on_reset(node)
+
+    def _link_writable(self, node: str) -> None:
+        self.core.link_writable(node)
+        self.channels.link_writable(node)
 
     # -- Effects of the core -----------------------------------------------------------------------
 
@@ -139,6 +148,7 @@ class GatewayService:
         self._node.asker.close()
         self._node = node
         self.core.reincarnate(node.info.id)
+        self.channels.reincarnate()
         self._engine.reincarnate(node)
         self._builtins = Builtins(self.core, node, self._host)
         self._reattach = Reattach(self.core, node.asker)
@@ -167,6 +177,7 @@ class GatewayService:
             "tasks": len(asyncio.all_tasks()),
             "modules": self._host.describe(),
             "streams": self._streams.describe(),
+            "channels": self.channels.describe(),
         }
 
     def _tick(self) -> None:
@@ -177,6 +188,7 @@ class GatewayService:
             for listener in self._listeners:
                 listener.tick(now)
             self._streams.tick(now)
+            self.channels.tick(now)
         self.core.routes.expire(now, limit)
         self.core.invocations.expire(now, limit)
         self._engine.expire(now, limit)

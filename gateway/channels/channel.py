@@ -1,28 +1,38 @@
 """A channel as its home gateway knows it: who may take its ends, and who has. Pure."""
 
 import hmac
-from collections.abc import Callable
+from typing import Protocol
 
 from .ends import ReaderEnd, WriterEnd
 from .pipe import Pipe
 
 
+class Keeper(Protocol):
+    """Where channels are kept, as they see it."""
+
+    def connected(self, channel: "Channel") -> None:
+        """A socket took one of its ends."""
+
+    def complete(self, channel: "Channel") -> None:
+        """Both ends are taken."""
+
+    def remove(self, channel: "Channel") -> None:
+        """It is over."""
+
+
 class Channel:
     """Made cheaply: most channels of HTTP requests are never used."""
 
-    __slots__ = ("_pipe", "capacity", "created", "creator", "id", "key", "on_over", "on_taken", "reading", "writing")
+    __slots__ = ("_home", "_pipe", "capacity", "created", "creator", "id", "key", "reading", "writing")
 
-    def __init__(
-        self, id: str, key: str, capacity: int, created: float, creator: str, on_over: Callable[["Channel"], None]
-    ) -> None:
+    def __init__(self, home: Keeper, id: str, key: str, capacity: int, created: float, creator: str) -> None:
         """`created`: seconds of the loop's clock; `creator`: a worker's id, or empty."""
+        self._home = home
         self.id = id
         self.key = key
         self.capacity = capacity
         self.created = created
         self.creator = creator
-        self.on_over = on_over
-        self.on_taken: Callable[[Channel], None] | None = None  # both ends are
         self.writing: WriterEnd | bool = False  # whether the writer's end is taken; the end itself if it is ours
         self.reading: ReaderEnd | bool = False
         self._pipe: Pipe | None = None
@@ -39,7 +49,7 @@ class Channel:
     @property
     def pipe(self) -> Pipe:
         if self._pipe is None:
-            self._pipe = Pipe(self.capacity, lambda: self.on_over(self))
+            self._pipe = Pipe(self.capacity, lambda: self._home.remove(self))
         return self._pipe
 
     @property
@@ -56,11 +66,15 @@ class Channel:
     def attach_writer(self) -> WriterEnd:
         """Take the writer's end."""
         self.writing = end = WriterEnd(self.pipe, opened=bool(self.reading))
+        if self.reading:
+            self._meet(self.reading)
         return end
 
     def attach_reader(self) -> ReaderEnd:
         """Take the reader's end."""
         self.reading = end = ReaderEnd(self.pipe, opened=bool(self.writing))
+        if self.writing:
+            self._meet(self.writing)
         return end
 
     # -- ends elsewhere ----------------------------------------------------------------------------
@@ -74,8 +88,13 @@ class Channel:
             self.writing = True
         else:
             self.reading = True
-        if other and self.on_taken is not None:
-            self.on_taken(self)
-        if isinstance(other, WriterEnd | ReaderEnd):
-            other.was_opened()
+        self._home.connected(self)
+        if other:
+            self._meet(other)
         return True
+
+    def _meet(self, first: WriterEnd | ReaderEnd | bool) -> None:
+        """Both ends are taken; `first` was before."""
+        self._home.complete(self)
+        if isinstance(first, WriterEnd | ReaderEnd):
+            first.was_opened()

@@ -1,19 +1,41 @@
-"""Channels of one gateway: the engine's function that makes them, and what they are for everybody else here."""
+"""Channels of one gateway: the engine's function that makes them, their sockets, what they are for everybody else."""
 
 import asyncio
+import logging
+from http import HTTPStatus
 from typing import Any
 
 from msgspec import Struct
 
 from gateway.builtins.arguments import parse
 from gateway.call import Call, Done
+from gateway.connection import Connection
 from gateway.core import GatewayCore
+from iii_cluster.bus import envelopes
+from iii_cluster.bus.ask import Asker, AskError
+from iii_cluster.bus.service import Bus
+from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.routing.ids import maker_of
 
 from .channel import Channel
+from .handshake import Wanted
 from .home import DEFAULT_BUFFER, Home
+from .hops import Hops, Window
+from .pipe import Pipe
+from .sockets import ReaderSocket, WriterSocket
+
+log = logging.getLogger(__name__)
 
 CREATE = "engine::channels::create"
+TAKE = "channels.take"  # op: asks a channel's home for one of its ends
+
+_END_TAKEN = 1008  # close code for the second socket of an end
+
+# Answers to TAKE.
+_GIVEN = "given"
+_TAKEN = "taken"
+_UNKNOWN = "unknown"
 
 
 class _Create(Struct):
@@ -25,32 +47,157 @@ class Channels:
 
     def __init__(self, core: GatewayCore) -> None:
         self._core = core
+        self._asker: Asker | None = None
         self._loop = asyncio.get_running_loop()
-        self.home = Home(core.ids)
-        self.home.expire(self._loop.time())
+        self._home = Home(core.ids)
+        self._home.expire(self._loop.time())
+        self._hops = Hops(core.effects)
+        self._tasks: set[asyncio.Task[None]] = set()
         core.builtins[CREATE] = self._create
 
     def create(self, buffer: int = DEFAULT_BUFFER) -> Channel:
         """A channel that holds `buffer` messages. Raises EngineError when there are too many."""
-        return self.home.create(buffer, "")
+        return self._home.create(buffer, "")
 
     def discard(self, channel: Channel) -> None:
         """Nobody new may come, and ends in this process are closed; sockets that have come go on until they end."""
-        self.home.discard(channel)
+        self._home.discard(channel)
 
     def _create(self, call: Call, done: Done) -> None:
         try:
             asked = parse(CREATE, call.data, _Create)
             buffer = asked.buffer_size if asked.buffer_size is not None else DEFAULT_BUFFER
-            channel = self.home.create(buffer, call.caller.id if call.caller is not None else "")
+            channel = self._home.create(buffer, call.caller.id if call.caller is not None else "")
         except EngineError as error:
             done(b"", error.body())
             return
         done(b'{"writer":%b,"reader":%b}' % (channel.writer_ref, channel.reader_ref), b"")
 
+    # -- sockets -----------------------------------------------------------------------------------
+
+    def admit(self, connection: Connection, asked: Wanted, patience: float) -> None:
+        """Answer a handshake that asks for an end, after the channel's home was asked for it: at most `patience` s."""
+        if asked.write is None:
+            connection.reject(HTTPStatus.BAD_REQUEST, "A channel's address has ?key=...&dir=read or write\n")
+            return
+        channel = self._home.find(asked.id)
+        if channel is not None:
+            self._admit_here(connection, channel, asked.key, asked.write)
+            return
+        home = maker_of(asked.id, self._core.map)
+        if not home or home == self._core.node or self._core.map.nodes[home].role is not Role.GATEWAY:
+            _not_found(connection)
+            return
+        task = self._loop.create_task(self._admit_there(connection, home, asked, asked.write, patience))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _admit_here(self, connection: Connection, channel: Channel, key: str, write: bool) -> None:
+        if not channel.opens(key):
+            _not_found(connection)
+        elif connection.enter():
+            if channel.take(write=write):
+                _attach(connection, channel.pipe, write)
+            else:
+                _turn_away(connection)
+
+    async def _admit_there(
+        self, connection: Connection, home: str, asked: Wanted, write: bool, patience: float
+    ) -> None:
+        pipe = Pipe(0)
+        hop = self._hops.reach_out(home, pipe, write=write)
+        try:
+            answer, window = await self._ask(home, [asked.id, asked.key, write, hop.key.number], patience)
+        except (AskError, TimeoutError) as error:
+            self._hops.withdraw(hop, "it was not connected in time")
+            log.warning("action=channel_unavailable channel=%s home=%s reason=%r", asked.id, home, error)
+            connection.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The channel's gateway does not answer\n")
+            return
+        if answer != _GIVEN:
+            self._hops.drop(hop)
+            if answer == _UNKNOWN:
+                _not_found(connection)
+            elif connection.enter():
+                _turn_away(connection)
+        elif connection.enter():
+            pipe.capacity = window.messages
+            hop.open(window)
+            _attach(connection, pipe, write)
+        else:  # it has left meanwhile
+            self._hops.withdraw(hop, "its client has left")
+
+    async def _ask(self, home: str, body: list[Any], patience: float) -> tuple[str, Window]:
+        assert self._asker is not None, "nobody listens"
+        answer, messages, size = await self._asker.ask(home, TAKE, body, timeout=patience)
+        return answer, Window(messages, size)
+
+    def _take(self, node: str, body: list[Any]) -> tuple[str, int, int]:
+        """A socket of the gateway `node` asks for an end of a channel of ours."""
+        id, key, write, number = body
+        channel = self._home.find(id)
+        if channel is None or not channel.opens(key):
+            return _UNKNOWN, 0, 0
+        if node not in self._core.map.nodes:  # should it die, we would not hear of it
+            raise AskError(f"{node} is not in the map")
+        if not channel.take(write=write):
+            return _TAKEN, 0, 0
+        window = Window(channel.capacity)
+        self._hops.agree(node, number, channel.pipe, window, write=write)
+        return _GIVEN, window.messages, window.size
+
+    # -- the cluster -------------------------------------------------------------------------------
+
+    def listen(self, bus: Bus, asker: Asker) -> None:
+        """Hear other gateways, and ask them, through these from now on."""
+        self._asker = asker
+        asker.answer(TAKE, self._take)
+        hops = self._hops
+        bus.on(envelopes.ChannelData, hops.on_data)
+        bus.on(envelopes.ChannelTaken, hops.on_taken)
+        bus.on(envelopes.ChannelEnded, hops.on_ended)
+        bus.on(envelopes.ChannelRefused, hops.on_refused)
+
+    def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
+        for node in old.nodes.keys() - new.nodes.keys():
+            self._hops.node_lost(node, f"{node} was lost")
+
+    def on_reset(self, node: str) -> None:
+        self._hops.node_lost(node, f"the link to {node} was reset")
+
+    def link_writable(self, node: str) -> None:
+        self._hops.link_writable(node)
+
+    def reincarnate(self) -> None:
+        """This gateway goes on under a new node id; its channels keep their ids, by which it is still found."""
+        self._hops.reincarnate("their gateway was cut off from the cluster")
+
+    @property
+    def unfinished(self) -> bool:
+        """Sockets use channels of this gateway, or are about to."""
+        return self._home.unfinished
+
     def tick(self, now: float) -> None:
         """Once a second."""
-        self.home.expire(now)
+        self._home.expire(now)
 
-    def describe(self) -> dict[str, Any]:
-        return {"channels": len(self.home)}
+    def describe(self) -> dict[str, int]:
+        return {"channels": len(self._home), "hops": len(self._hops)}
+
+
+def _attach(connection: Connection, pipe: Pipe, write: bool) -> None:
+    if write:
+        writer = WriterSocket(connection, pipe)
+        connection.become(writer)
+        pipe.attach_source(writer)
+    else:
+        reader = ReaderSocket(connection, pipe)
+        connection.become(reader)
+        pipe.attach_sink(reader)
+
+
+def _not_found(connection: Connection) -> None:
+    connection.reject(HTTPStatus.NOT_FOUND, "Channel not found\n")
+
+
+def _turn_away(connection: Connection) -> None:
+    connection.close(_END_TAKEN, "this end is taken")

@@ -1,6 +1,7 @@
 """The channels made at this gateway: how many there may be, and how long they wait for somebody. Pure."""
 
 from collections import Counter
+from math import inf
 
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.routing.ids import Ids
@@ -12,6 +13,7 @@ DEFAULT_BUFFER = 64  # messages
 MAX_BUFFER = 1024
 
 LIFETIME = 300.0  # s in which both ends of a channel must be taken
+PROMISED = 2.0  # s in which whoever asks for a channel is expected to use it
 MAX_CHANNELS = 100_000  # of one gateway
 MAX_OF_CREATOR = 10_000  # of one worker connection
 
@@ -26,10 +28,17 @@ class Home:
         self._channels: dict[str, Channel] = {}
         self._waiting: dict[str, Channel] = {}  # for somebody to take an end, oldest first
         self._of_creator: Counter[str] = Counter()
+        self._connected: set[str] = set()  # ids of those that sockets have come for
+        self._promised_at = -inf  # when a worker last asked for one
         self._now = 0.0
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    @property
+    def unfinished(self) -> bool:
+        """Sockets have come for channels, or are about to: their refs are still on the way."""
+        return bool(self._connected) or (bool(self._waiting) and self._now - self._promised_at <= PROMISED)
 
     def create(self, buffer: int, creator: str) -> Channel:
         """Raises EngineError when there are too many."""
@@ -39,10 +48,10 @@ class Home:
             if self._of_creator[creator] >= MAX_OF_CREATOR:
                 raise EngineError(TOO_MANY, f"this worker has {MAX_OF_CREATOR} channels")
             self._of_creator[creator] += 1
+            self._promised_at = self._now
         new = self._ids.new
         capacity = min(max(buffer, 1), MAX_BUFFER)
-        channel = Channel(new(), new(), capacity, self._now, creator, self.remove)
-        channel.on_taken = self._taken
+        channel = Channel(self, new(), new(), capacity, self._now, creator)
         self._channels[channel.id] = self._waiting[channel.id] = channel
         return channel
 
@@ -54,6 +63,7 @@ class Home:
         if self._channels.pop(channel.id, None) is None:
             return
         self._waiting.pop(channel.id, None)
+        self._connected.discard(channel.id)
         if channel.creator:
             self._of_creator[channel.creator] -= 1
             if not self._of_creator[channel.creator]:
@@ -79,5 +89,8 @@ class Home:
             if channel.touched:
                 channel.pipe.fail("the other end was never taken")
 
-    def _taken(self, channel: Channel) -> None:
+    def connected(self, channel: Channel) -> None:
+        self._connected.add(channel.id)
+
+    def complete(self, channel: Channel) -> None:
         self._waiting.pop(channel.id, None)

@@ -84,6 +84,8 @@ class Pipe:
 
     def attach_source(self, source: Source) -> None:
         self.source = source
+        if self._refused is not None:
+            source.refused(*self._refused, False)
 
     def write(self, data: bytes, text: bool) -> None:
         if self._refused is not None or self._finished is not None:

@@ -97,6 +97,9 @@ class WebSocket(asyncio.Protocol):
     def _on_message(self, payload: bytes, *, text: bool) -> None:
         raise NotImplementedError
 
+    def _pinged_in_vain(self) -> None:
+        """A ping came from a peer that does not read the answers."""
+
     def _write(self, transport: asyncio.Transport, writes: Sequence[bytes]) -> None:
         transport.write(writes[0] if len(writes) == 1 else b"".join(writes))
 
@@ -214,6 +217,8 @@ class WebSocket(asyncio.Protocol):
                 self._on_message(b"".join(parts[1:]), text=parts[0] == b"t")
         elif opcode is Opcode.PONG:
             self.pinged = False
+        elif opcode is Opcode.PING and self.congested:
+            self._pinged_in_vain()
 
     def pause(self) -> None:
         """Read nothing until `resume` was called as often."""

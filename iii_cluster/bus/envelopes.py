@@ -392,6 +392,48 @@ class Nudge(Envelope, tag=70):
     keys: list[str]
 
 
+# -- channels: gateway <-> gateway -------------------------------------------------------------------
+# One end of the channel is at the sender or the receiver; the other of the two is the channel's home. `hop` is a number
+# made by the end's gateway; `home` says that the sender is the home.
+
+
+class ChannelData(Envelope, tag=80):
+    """A message. It takes credit from the sender until `ChannelTaken` gives it back."""
+
+    hop: int
+    data: bytes
+    text: bool = False
+    home: bool = False
+
+
+class ChannelTaken(Envelope, tag=81):
+    """So many messages, of so many bytes, have left the sender's pipe."""
+
+    hop: int
+    messages: int
+    size: int
+    home: bool = False
+
+
+class ChannelEnded(Envelope, tag=82):
+    """After these messages no more will come: how the writer ended, as a WebSocket close code."""
+
+    hop: int
+    code: int
+    reason: str = ""
+    home: bool = False
+
+
+class ChannelRefused(Envelope, tag=83):
+    """Nobody takes messages any more. `at_once`: end the writer now, not with its next message."""
+
+    hop: int
+    code: int
+    reason: str = ""
+    at_once: bool = False
+    home: bool = False
+
+
 # -- questions with a deadline -----------------------------------------------------------------------
 
 
