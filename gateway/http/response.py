@@ -1,11 +1,38 @@
-"""What is sent back for a request, as a whole."""
+"""What is sent back for a request, and how functions say it."""
 
-from typing import NamedTuple
+import logging
+import re
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct
+
+log = logging.getLogger(__name__)
 
 Header = tuple[bytes, bytes]
 
-JSON = (b"content-type", b"application/json")
-TEXT = (b"content-type", b"text/plain; charset=utf-8")
+JSON: Header = (b"content-type", b"application/json")
+TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
+
+# Those of the connection, and those that say where a body ends, are ours.
+_OURS = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,256}")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+MAX_HEADERS = 200
+MAX_HEADER_BYTES = 64 * 2**10  # names and values of one response
 
 
 class Response(NamedTuple):
@@ -14,3 +41,87 @@ class Response(NamedTuple):
     status: int
     headers: tuple[Header, ...] | list[Header]
     body: bytes
+
+
+NOTHING = Response(200, (JSON,), b"{}")  # for a function that returned nothing, or no object
+
+_NONE = Raw(b"")
+
+
+class _Returned(Struct):
+    """Each may be anything."""
+
+    status_code: Raw = _NONE
+    headers: Raw = _NONE
+    body: Raw = _NONE
+
+
+_decode_returned = msgspec.json.Decoder(_Returned).decode
+_decode_any = msgspec.json.Decoder().decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def from_result(result: bytes, owned: Collection[bytes] = ()) -> Response:
+    """The response a function asks for with what it returned, JSON. `owned` headers of it are left out."""
+    try:
+        said = _decode_returned(result)
+    except msgspec.MsgspecError:
+        return NOTHING
+    status = 200 if said.status_code is _NONE else status_of(bytes(said.status_code))
+    body = bytes(said.body) or b"{}"
+    if said.headers is _NONE:
+        return Response(status, (JSON,), body)
+    headers = headers_of(_decode_any(said.headers), owned)
+    if not any(name == b"content-type" for name, _ in headers):
+        headers.append(JSON)
+    elif body == b"null":
+        body = b""
+    elif body[0] == 0x22:  # text is sent as it is
+        body = _text(body)
+    return Response(status, headers, body)
+
+
+def _text(body: bytes) -> bytes:
+    try:
+        return _decode_text(body).encode()
+    except (msgspec.MsgspecError, UnicodeEncodeError):  # half a surrogate pair
+        return body
+
+
+def status_of(raw: bytes) -> int:
+    """200 for what is no number of a final status."""
+    status = int(raw) if raw.isdigit() and len(raw) == 3 else 200
+    return status if 200 <= status <= 599 else 200
+
+
+def headers_of(said: Any, owned: Collection[bytes] = ()) -> list[Header]:
+    """Of an object, or a list of "Name: value"; what is neither, or would break the response, is left out."""
+    headers: list[Header] = []
+    size = 0
+    for name, value in _pairs(said):
+        header = clean(name, value)
+        if header is None or header[0] in owned:
+            continue
+        size += len(header[0]) + len(header[1])
+        if len(headers) == MAX_HEADERS or size > MAX_HEADER_BYTES:
+            log.warning("action=http_headers_cut reason=more than %d, or %d bytes", MAX_HEADERS, MAX_HEADER_BYTES)
+            break
+        headers.append(header)
+    return headers
+
+
+def _pairs(said: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(said, dict):
+        return [(name, value) for name, value in said.items() if isinstance(value, str)]
+    lines = [line.partition(":") for line in said if isinstance(line, str)] if isinstance(said, list) else []
+    return [(name, value) for name, colon, value in lines if colon]
+
+
+def clean(name: str, value: str) -> Header | None:
+    """A header as it can be sent, None for one that cannot."""
+    key = name.strip(" \t").lower().encode(errors="replace")
+    text = value.strip(" \t").encode(errors="replace")
+    if _NAME.fullmatch(key) is None or _VALUE.fullmatch(text) is None:
+        log.warning("action=http_header_skipped name=%.40r reason=it cannot be sent", name)
+        return None
+    return None if key in _OURS else (key, text)

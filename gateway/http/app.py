@@ -1,0 +1,155 @@
+"""The ASGI application: routes of the whole cluster, served by this gateway."""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from gateway.channels.channels import Channels
+from gateway.core import GatewayCore
+from iii_cluster.modules.engine import Engine, Watched
+from iii_cluster.modules.http.config import HttpConfig
+
+from . import errors
+from .edge import Edge
+from .handling import ClientGone, Handling, head_in_time
+from .request import BadQuery, headers_of, query_of
+from .response import Header, Response
+from .routes import Match, Routes
+from .streaming import Streamed
+
+log = logging.getLogger(__name__)
+
+# The table is brought up to date at once, but takes no more of the time than one part in so many.
+REST = 10
+
+_WITHOUT_BODY = (204, 304)
+
+
+class App:
+    """Made once per gateway; stays the same through all its incarnations."""
+
+    def __init__(self, config: HttpConfig, engine: Engine, core: GatewayCore, channels: Channels) -> None:
+        self._engine = engine
+        self._edge = Edge(config, core.own.start, channels)
+        self._routes = Routes()
+        self._watched: Watched | None = None
+        self._refreshing: asyncio.TimerHandle | None = None
+        self._rest_until = 0.0
+        self.requests = 0
+
+    def start(self) -> None:
+        """Follow the triggers of the cluster."""
+        self._watched = self._engine.watch("http", self._changed)
+        self._changed()
+
+    def describe(self) -> dict[str, Any]:
+        return {"routes": len(self._routes), "requests": self.requests, "streaming": self._edge.streaming}
+
+    # -- routes ------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        if self._refreshing is None:
+            self._refreshing = self._edge.loop.call_at(self._rest_until, self._refresh)
+
+    def _refresh(self) -> None:
+        self._refreshing = None
+        if self._watched is None or not self._watched.known:
+            return
+        began = self._edge.loop.time()
+        self._routes.update(self._watched.all())
+        ended = self._edge.loop.time()
+        self._rest_until = ended + (ended - began) * REST
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        self.requests += 1
+        headers = headers_of(scope["headers"])
+        cors = self._edge.cors.headers(headers.get("origin", ""))
+        with contextlib.suppress(ClientGone, OSError):  # nobody reads an answer
+            await self._serve(scope, headers, cors, receive, send)
+
+    async def _serve(
+        self, scope: Any, headers: dict[str, str], cors: tuple[Header, ...], receive: Any, send: Any
+    ) -> None:
+        method = scope["method"]
+        path = scope["raw_path"].decode(errors="replace").removeprefix("/")
+        if method == "OPTIONS" and "access-control-request-method" in headers:
+            await _send(send, method, self._edge.cors.preflight(), cors)
+            return
+        match = self._routes.match(method, path)
+        if match is None and method == "HEAD":
+            match = self._routes.match("GET", path)
+        if match is None:
+            await _send(send, method, self._unrouted(method, path), cors)
+            return
+        try:
+            query = query_of(scope["query_string"], lists=self._edge.query_lists)
+        except BadQuery as error:
+            await _send(send, method, errors.text_response(400, f"Bad Request: {error}"), cors)
+            return
+        await self._handle(method, match, query, headers, cors, receive, send)
+
+    def _unrouted(self, method: str, path: str) -> Response:
+        allowed = self._routes.methods(path)
+        if not allowed and not (method == "OPTIONS" and path == "*"):
+            return errors.error_response(404, errors.NOT_FOUND, "Not Found")
+        allow = (b"allow", ", ".join(dict.fromkeys([*allowed, "OPTIONS"])).encode())
+        return Response(204 if method == "OPTIONS" else 405, (allow,), b"")
+
+    async def _handle(
+        self,
+        method: str,
+        match: Match,
+        query: dict[str, Any],
+        headers: dict[str, str],
+        cors: tuple[Header, ...],
+        receive: Any,
+        send: Any,
+    ) -> None:
+        handling = Handling(self._edge, match.bound, method, match.parameters, query, headers, receive)
+        try:
+            head = await self._head(handling)
+            if isinstance(head, Response):
+                await _send(send, method, head, cors)
+            else:
+                await _stream(send, method, head, cors)
+        finally:
+            handling.end()
+
+    async def _head(self, handling: Handling) -> Response | Streamed:
+        try:
+            return await head_in_time(handling, self._edge.limit)
+        except (ClientGone, OSError):
+            raise
+        except Exception:
+            log.exception("action=http_failed")
+            return errors.error_response(500, errors.INTERNAL_ERROR, "internal server error")
+
+
+async def _send(send: Any, method: str, response: Response, cors: tuple[Header, ...]) -> None:
+    status, headers, body = response
+    if status in _WITHOUT_BODY:
+        body = b""
+        headers = [header for header in headers if header[0] != b"content-type"]
+        length: tuple[Header, ...] = ()
+    else:
+        length = ((b"content-length", b"%d" % len(body)),)
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *cors, *length]})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+async def _stream(send: Any, method: str, streamed: Streamed, cors: tuple[Header, ...]) -> None:
+    """A stream that is cut is not completed: whoever runs this ends the connection."""
+    status, headers, first = streamed.head
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *cors]})
+    if method == "HEAD" or status in _WITHOUT_BODY:
+        await send({"type": "http.response.body", "body": b""})
+        return
+    if first:
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+    if await streamed.pieces(send):
+        await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,43 @@
+"""What all requests of a gateway share."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.call import Call
+from gateway.channels.channels import Channels
+from iii_cluster.modules.http.config import HttpConfig
+
+from .cors import CorsPolicy
+
+PREHANDLER = "preHandler"
+
+
+class Edge:
+    """Settings as requests need them, and ways into the cluster."""
+
+    __slots__ = (
+        "body_limit",
+        "channels",
+        "cors",
+        "limit",
+        "loop",
+        "middleware",
+        "query_lists",
+        "start",
+        "streaming",
+        "upload_limit",
+    )
+
+    def __init__(self, config: HttpConfig, start: Callable[[Call], None], channels: Channels) -> None:
+        """`start` calls a function; nothing it gets is ever waited for without a limit."""
+        self.loop = asyncio.get_running_loop()
+        self.start = start
+        self.channels = channels
+        self.cors = CorsPolicy(config.cors)
+        self.limit = config.default_timeout / 1000  # s until the head of a response
+        self.body_limit = config.body_limit
+        self.upload_limit = config.upload_limit
+        self.query_lists = config.query_lists
+        asked = [one for one in config.middleware if one.phase == PREHANDLER]
+        self.middleware = tuple(one.function_id for one in sorted(asked, key=lambda one: one.priority))
+        self.streaming = 0  # responses under way through channels
