@@ -1,0 +1,113 @@
+"""What an HTTP client takes of what is sent to it, and how its connection ends."""
+
+import asyncio
+import fcntl
+import sys
+import termios
+from math import inf
+from typing import Any, Protocol
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+# How long, s, and how much, bytes, a client may go on to send after its last answer.
+_LINGER = 2.0
+_MAX_LINGER = 2**20
+_NO_STATE: dict[str, Any] = {}
+
+
+class OutgoingPort(Protocol):
+    """The port, as this half of a connection sees it."""
+
+    loop: asyncio.AbstractEventLoop
+    stall_timeout: float  # s
+
+    def congested(self, connection: Any, on: bool) -> None: ...
+
+    def closed(self, connection: Any) -> None: ...
+
+
+class Outgoing(HttpToolsProtocol):
+    """A connection that closes in good order: what was written is delivered, but only to a client that takes it."""
+
+    def __init__(self, port: OutgoingPort, config: Config, state: ServerState) -> None:
+        super().__init__(config, state, _NO_STATE, port.loop)
+        self._outlet = port
+        self.deadline = inf
+        self.closing = False
+        self._ignored = 0  # bytes
+        self._unsent = 0  # bytes the client had not taken when it last made progress
+        self._stalled_since = 0.0
+
+    @property
+    def who(self) -> str:
+        return f"{self.client[0]}:{self.client[1]}" if self.client else "-"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self.deadline = inf
+        self.parser = None  # type: ignore[assignment]  # it and this refer to each other
+        self._outlet.closed(self)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent = self._not_taken()
+        self._stalled_since = self.loop.time()
+        self._outlet.congested(self, True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._outlet.congested(self, False)
+
+    def ignore(self, data: bytes) -> None:
+        """It came after the client's last answer, or will get none."""
+        self._ignored += len(data)
+        if self._ignored > _MAX_LINGER:
+            self.abort()
+
+    def finish(self, *, sending: bool) -> None:
+        """Close. A client that is still sending could not read its answer if its bytes were refused: they are read
+        for a moment."""
+        self.closing = True
+        self._unsent = self._not_taken()
+        self.deadline = self.loop.time() + (_LINGER if sending else self._outlet.stall_timeout)
+        if not sending:
+            self.transport.close()
+            return
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def abort(self) -> None:
+        self.closing = True
+        self.transport.abort()
+
+    def still_open(self, now: float) -> None:
+        """The deadline of `finish` has passed: close what lingers, cut what nobody takes."""
+        left = self._not_taken()
+        if left < self._unsent:
+            self._unsent = left
+            self.deadline = now + self._outlet.stall_timeout
+        elif self.transport.is_closing():
+            self.transport.abort()
+        else:
+            self.deadline = now + self._outlet.stall_timeout
+            self.transport.close()
+
+    def stalled(self, now: float) -> bool:
+        """Whether the client has taken nothing for too long while the response is congested."""
+        left = self._not_taken()
+        if left < self._unsent:
+            self._unsent = left
+            self._stalled_since = now
+        return now - self._stalled_since > self._outlet.stall_timeout
+
+    def _not_taken(self) -> int:
+        """Bytes that the client's host has not acknowledged. The kernel empties our buffer in large steps only."""
+        buffered = self.transport.get_write_buffer_size()
+        try:
+            answer = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except (OSError, ValueError):  # it is being closed
+            return buffered
+        return buffered + int.from_bytes(answer, sys.byteorder)

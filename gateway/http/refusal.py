@@ -1,0 +1,45 @@
+"""Answers to what is not served: it cannot be read, or there is too much of it."""
+
+from collections.abc import Iterable
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from .errors import SERVICE_UNAVAILABLE, error_id
+from .response import JSON, Header, Response
+
+_CODES = {
+    400: "BAD_REQUEST",
+    408: "REQUEST_TIMEOUT",
+    431: "REQUEST_HEADER_FIELDS_TOO_LARGE",
+    501: "NOT_IMPLEMENTED",
+    503: SERVICE_UNAVAILABLE,
+    505: "HTTP_VERSION_NOT_SUPPORTED",
+}
+
+
+_RETRY_AFTER: Header = (b"retry-after", b"1")  # s
+
+
+def bad_request(status: int, message: str, cors: Iterable[Header]) -> Response:
+    body = {"error": {"code": _CODES[status], "message": message} | _number(status)}
+    return Response(status, (JSON, *cors), msgspec.json.encode(body))
+
+
+def busy(most: int, cors: Iterable[Header]) -> Response:
+    """`most` requests are in progress."""
+    error = {"code": SERVICE_UNAVAILABLE, "message": f"This gateway has {most} requests in progress"} | _number(503)
+    return Response(503, (JSON, _RETRY_AFTER, *cors), msgspec.json.encode({"error": error}))
+
+
+def _number(status: int) -> dict[str, str]:
+    """As all errors from 500 on have it; these are logged without, and only now and then."""
+    return {"error_id": error_id()} if status >= 500 else {}
+
+
+def rendered(response: Response, date_line: bytes) -> bytes:
+    """The response as bytes; the connection ends with it."""
+    lines = [STATUS_LINE[response.status], date_line]
+    lines += [b"%b: %b\r\n" % header for header in response.headers]
+    lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(response.body))
+    return b"".join((*lines, response.body))
