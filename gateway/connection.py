@@ -15,6 +15,7 @@ from iii_cluster.config.settings import Settings
 from .channels.handshake import Wanted, wanted
 from .channels.sockets import HIGH_WATER, PATIENCE, SocketEnd, frames
 from .clients import reattaches
+from .sockets.compression import worker_extensions
 from .sockets.websocket import QUIET, Keeper, WebSocket
 from .worker import Worker
 
@@ -47,7 +48,7 @@ class Connection(WebSocket):
 
     def __init__(self, port: WorkerPort, settings: Settings) -> None:
         limits = settings.max_message_bytes, settings.max_frame_bytes
-        super().__init__(port, ServerProtocol(max_size=limits, logger=QUIET))
+        super().__init__(port, ServerProtocol(extensions=worker_extensions(settings), max_size=limits, logger=QUIET))
         self._on_text = port.on_text
         self._entered = port.entered
         self.worker: Worker | None = None

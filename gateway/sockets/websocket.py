@@ -27,6 +27,8 @@ QUIET.setLevel(logging.ERROR)
 _PROGRESS = 64 * 2**10
 # After a read of this many bytes others get their turn; the loop would go on reading a flooding socket for megabytes.
 _LONG_READ = 64 * 2**10
+# Of compressed data this much is taken per tick of the loop: it may be a thousand times as much when it is inflated.
+_SLICE = 8 * 2**10
 
 
 class Keeper(Protocol):
@@ -60,6 +62,7 @@ class WebSocket(asyncio.Protocol):
     """From accept to close."""
 
     __slots__ = (
+        "_backlog",
         "_dirty",
         "_drained",
         "_parts",
@@ -82,6 +85,7 @@ class WebSocket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._dirty = False  # queued for the write at the end of this tick
         self._pauses = 0
+        self._backlog: memoryview | None = None  # compressed data that waits for its turn; reading is paused meanwhile
         self._parts: list[bytes] | None = None  # fragments of an unfinished message
         self._written = 0  # bytes
         self._drained = 0  # bytes the peer had taken when it last made progress
@@ -126,6 +130,12 @@ class WebSocket(asyncio.Protocol):
         self._port.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._ws.extensions and (len(data) > _SLICE or self._backlog):
+            self._receive_slowly(data)
+        else:
+            self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         self.last_seen = self._port.now
         ws = self._ws
         ws.receive_data(data)
@@ -141,13 +151,36 @@ class WebSocket(asyncio.Protocol):
         elif len(data) >= _LONG_READ:
             self._port.breathe(self)
 
+    def _receive_slowly(self, data: bytes) -> None:
+        if self._backlog:
+            self._backlog = memoryview(bytes(self._backlog) + data)
+            return
+        self._backlog = memoryview(data)
+        self.pause()
+        self._receive_more()
+
+    def _receive_more(self) -> None:
+        """One slice, unless somebody else wants nothing to be read; then `resume` goes on."""
+        backlog = self._backlog
+        if backlog and self._pauses == 1:
+            self._backlog = backlog[_SLICE:]
+            self._receive(bytes(backlog[:_SLICE]))
+            if not self._backlog:
+                self.resume()
+            elif self._pauses == 1:
+                asyncio.get_running_loop().call_soon(self._receive_more)
+
     def eof_received(self) -> bool:
+        while self._backlog:
+            backlog, self._backlog = self._backlog, self._backlog[_SLICE:]
+            self._receive(bytes(backlog[:_SLICE]))
         self._ws.receive_eof()
         self.flush()
         return False  # the transport closes itself
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._backlog = None
         self._parts = None
         self.request = None
         reason = self._ws.parser_exc
@@ -231,6 +264,8 @@ class WebSocket(asyncio.Protocol):
         if self._pauses == 0 and self._transport is not None:
             self.last_seen = self._port.now  # its silence was ours
             self._transport.resume_reading()
+        elif self._pauses == 1 and self._backlog:
+            asyncio.get_running_loop().call_soon(self._receive_more)
 
     @property
     def paused(self) -> bool:

@@ -11,7 +11,10 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from gateway.sockets.compression import stream_extensions
 from gateway.sockets.websocket import QUIET, Keeper, WebSocket
+
+from .frames import Deflated
 
 
 def _first(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -22,11 +25,14 @@ def _first(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subproto
 class StreamConnection(WebSocket):
     """A socket of the stream port, from accept to close. `on_text` gets what the client says, once there is one."""
 
-    __slots__ = ("on_text",)
+    __slots__ = ("_deflated", "on_text")
 
-    def __init__(self, port: Keeper, max_message: int) -> None:
-        """`max_message`: the longest message a client may send, bytes."""
-        super().__init__(port, ServerProtocol(select_subprotocol=_first, max_size=max_message, logger=QUIET))
+    def __init__(self, port: Keeper, max_message: int, deflated: Deflated) -> None:
+        """`max_message`: the longest message a client may send, bytes. `deflated` is shared by all clients."""
+        extensions = stream_extensions(port.settings)
+        protocol = ServerProtocol(select_subprotocol=_first, extensions=extensions, max_size=max_message, logger=QUIET)
+        super().__init__(port, protocol)
+        self._deflated = deflated
         self.on_text: Callable[[bytes], None] | None = None
 
     def _address(self, peer: tuple[Any, ...]) -> str:
@@ -46,6 +52,8 @@ class StreamConnection(WebSocket):
         """Send a frame as it goes on the wire; False when the client does not keep up."""
         if self.congested or self._ws.state is not State.OPEN:
             return False
+        if self._ws.extensions:
+            frame = self._deflated.of(frame)
         self._ws.writes.append(frame)  # where the library itself puts the frames it makes
         self._mark()
         return True

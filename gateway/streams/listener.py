@@ -15,6 +15,7 @@ from iii_cluster.modules.stream.module import StreamModule
 
 from .clients import Clients
 from .connection import StreamConnection
+from .frames import Deflated
 from .handshake import handshake
 from .session import Session
 
@@ -44,8 +45,8 @@ class StreamListener(SocketPort[StreamConnection]):
         module = self._module
         assert module.following is not None, "the module has not begun"
         self._clients = Clients(module.following, f"streams:{self._engine.node}")
-        limit = module.config.max_message_bytes
-        await self._listen(self.host, self.settings.stream_port, lambda: StreamConnection(self, limit))
+        limit, deflated = module.config.max_message_bytes, Deflated()
+        await self._listen(self.host, self.settings.stream_port, lambda: StreamConnection(self, limit, deflated))
         self._clients.start()
 
     async def stop(self, grace: float) -> None:

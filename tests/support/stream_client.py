@@ -93,8 +93,10 @@ class StreamClient:
 
 @asynccontextmanager
 async def stream_client(port: int, path: str = "/", **options: Any) -> AsyncIterator[StreamClient]:
-    url = f"ws://127.0.0.1:{port}{path}"
-    async with connect(url, max_size=None, ping_interval=None, compression=None, **options) as socket:
+    scheme = "wss" if "ssl" in options else "ws"
+    url = f"{scheme}://127.0.0.1:{port}{path}"
+    options.setdefault("compression", None)
+    async with connect(url, max_size=None, ping_interval=None, **options) as socket:
         client = StreamClient(socket)
         try:
             yield client
