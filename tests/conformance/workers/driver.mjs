@@ -7,6 +7,8 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 
+import { channelHandler, httpHandler } from './edge.mjs'
+
 // stdout belongs to the test alone; the client libraries print to the console.
 for (const level of ['log', 'info', 'debug', 'warn']) console[level] = console.error
 
@@ -56,8 +58,9 @@ const options = ({ name, reconnection = {} }) => ({
 
 export class Driver {
   // `register(iii, command, handler)` is all that differs between the generations.
-  constructor({ registerWorker, TriggerAction }, { register, functions, workers }) {
-    Object.assign(this, { registerWorker, TriggerAction, register, functions, workers })
+  // So are `http(handler)`, which makes a function of a handler of requests, and `channel(iii, buffer)`.
+  constructor({ registerWorker, TriggerAction }, { register, functions, workers, http, channel }) {
+    Object.assign(this, { registerWorker, TriggerAction, register, functions, workers, http, channel })
     this.name = ''
     this.holds = new Map()
     this.references = new Map()
@@ -96,6 +99,25 @@ export class Driver {
 
   op_register(command) {
     this.references.set(command.function, this.register(this.iii, command, this.handler(command)))
+  }
+
+  op_serve(command) {
+    const released = new Promise((resolve) => this.holds.set(command.function, resolve))
+    const handler = this.http(httpHandler({ ...command, worker: this.name }, emit, released))
+    this.references.set(command.function, this.register(this.iii, command, handler))
+  }
+
+  op_pipe(command) {
+    this.references.set(command.function, this.register(this.iii, command, channelHandler(command.kind)))
+  }
+
+  op_external(command) {
+    this.references.set(command.function, this.register(this.iii, command, command.invocation))
+  }
+
+  async op_channel({ buffer }) {
+    const { writerRef: writer, readerRef: reader } = await this.channel(this.iii, buffer)
+    return { writer, reader }
   }
 
   op_unregister(command) {
@@ -179,7 +201,10 @@ export class Driver {
         return { worker: this.name, data }
       },
     }
-    handlers.value = async () => command.value
+    handlers.value = async (data) => {
+      record(data)
+      return command.value
+    }
     return handlers[command.kind]
   }
 }

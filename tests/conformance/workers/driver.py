@@ -12,6 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from tests.conformance.workers.edge import ChannelHandler, HttpHandler, channel_handler, http_handler
+
 Json = dict[str, Any]
 Handler = Callable[[Any], Any]
 
@@ -25,6 +27,11 @@ class Client(Protocol):
     def worker_id(self) -> str | None: ...
     def state(self) -> str: ...
     def register(self, command: Json, handler: Handler) -> Callable[[], None]: ...
+    def serve(self, function: str, handler: HttpHandler) -> Callable[[], None]: ...
+    def pipe(self, function: str, handler: ChannelHandler) -> Callable[[], None]: ...
+    def external(self, command: Json) -> Callable[[], None]: ...
+    def channel(self, buffer: int | None) -> Json: ...
+    def response_type(self) -> Any: ...
     def call(self, command: Json) -> Any: ...
     def void(self, command: Json) -> None: ...
     def enqueue(self, command: Json) -> Any: ...
@@ -112,6 +119,23 @@ class Driver:
         function = command["function"]
         self._unregister[function] = self.client.register(command, self._handler(command))
 
+    def op_serve(self, command: Json) -> None:
+        function = command["function"]
+        released = self._holds[function] = threading.Event()
+        more = {"worker": self._name, "released": released, "response_type": self.client.response_type()}
+        handler = http_handler({**command, **more}, self._say)
+        self._unregister[function] = self.client.serve(function, handler)
+
+    def op_pipe(self, command: Json) -> None:
+        function = command["function"]
+        self._unregister[function] = self.client.pipe(function, channel_handler(command["kind"]))
+
+    def op_external(self, command: Json) -> None:
+        self._unregister[command["function"]] = self.client.external(command)
+
+    def op_channel(self, command: Json) -> Json:
+        return self.client.channel(command.get("buffer"))
+
     def op_unregister(self, command: Json) -> None:
         self._unregister.pop(command["function"])()
 
@@ -158,6 +182,9 @@ class Driver:
 
     # Functions
 
+    def _say(self, event: str, **members: Any) -> None:
+        self.output.write({"event": event, **members})
+
     def _handler(self, command: Json) -> Handler:
         function = command["function"]
         hold = self._holds[function] = threading.Event()
@@ -178,6 +205,7 @@ class Driver:
             return {"worker": self._name, "data": data}
 
         def value(data: Any) -> Any:
+            record(data)
             return command["value"]
 
         return {"echo": echo, "fail": fail, "record": record, "hold": held, "value": value}[command["kind"]]

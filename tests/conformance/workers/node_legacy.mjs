@@ -2,7 +2,11 @@
 
 import { Driver, loadClient } from './driver.mjs'
 
-await new Driver(await loadClient(), {
+const client = await loadClient()
+
+await new Driver(client, {
+  http: client.http,
+  channel: (iii, buffer) => iii.createChannel(buffer),
   register: (iii, { function: id, description }, handler) => iii.registerFunction({ id, description }, handler),
   functions: (iii) => iii.listFunctions(),
   workers: (iii) => iii.listWorkers(),

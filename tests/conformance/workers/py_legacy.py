@@ -5,14 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 from iii import (  # type: ignore[import-not-found]
+    ApiResponse,
+    HttpInvocationConfig,
     InitOptions,
     ReconnectionConfig,
     TriggerAction,
     TriggerHandler,
+    http,
     register_worker,
 )
 
 from tests.conformance.workers.driver import Driver, Handler, Json, Provider
+from tests.conformance.workers.edge import ChannelHandler, HttpHandler
 
 
 class Triggers(TriggerHandler):  # type: ignore[misc]
@@ -51,6 +55,25 @@ class LegacyClient:
         function = {"id": command["function"], "description": command.get("description")}
         unregister: Callable[[], None] = self.iii.register_function(function, run).unregister
         return unregister
+
+    def serve(self, function: str, handler: HttpHandler) -> Callable[[], None]:
+        return self.pipe(function, http(handler))
+
+    def pipe(self, function: str, handler: ChannelHandler) -> Callable[[], None]:
+        unregister: Callable[[], None] = self.iii.register_function({"id": function}, handler).unregister
+        return unregister
+
+    def external(self, command: Json) -> Callable[[], None]:
+        config = HttpInvocationConfig(**command["invocation"])
+        unregister: Callable[[], None] = self.iii.register_function({"id": command["function"]}, config).unregister
+        return unregister
+
+    def channel(self, buffer: int | None) -> Json:
+        made = self.iii.create_channel(buffer)
+        return {"writer": made.writer_ref.model_dump(), "reader": made.reader_ref.model_dump()}
+
+    def response_type(self) -> Any:
+        return ApiResponse
 
     def call(self, command: Json) -> Any:
         return self.iii.trigger(self._request(command))

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from iii import InitOptions, InvocationError, TriggerAction, register_worker  # type: ignore[import-not-found]
+from iii.helpers import create_channel  # type: ignore[import-not-found]
 from iii.trigger import TriggerHandler  # type: ignore[import-not-found]
+from iii_helpers.http import HttpInvocationConfig, HttpResponse, http  # type: ignore[import-not-found]
 from iii_helpers.observability import ReconnectionConfig  # type: ignore[import-not-found]
 
 from tests.conformance.workers.driver import Driver, Handler, Json, Provider
+from tests.conformance.workers.edge import ChannelHandler, HttpHandler
 
 
 class Triggers(TriggerHandler):  # type: ignore[misc]
@@ -53,6 +56,25 @@ class ModernClient:
         ref = self.iii.register_function(command["function"], run, description=command.get("description"))
         unregister: Callable[[], None] = ref.unregister
         return unregister
+
+    def serve(self, function: str, handler: HttpHandler) -> Callable[[], None]:
+        return self.pipe(function, http(handler))
+
+    def pipe(self, function: str, handler: ChannelHandler) -> Callable[[], None]:
+        unregister: Callable[[], None] = self.iii.register_function(function, handler).unregister
+        return unregister
+
+    def external(self, command: Json) -> Callable[[], None]:
+        config = HttpInvocationConfig(**command["invocation"])
+        unregister: Callable[[], None] = self.iii.register_function(command["function"], config).unregister
+        return unregister
+
+    def channel(self, buffer: int | None) -> Json:
+        made = create_channel(self.iii, buffer)
+        return {"writer": made.writer_ref.model_dump(), "reader": made.reader_ref.model_dump()}
+
+    def response_type(self) -> Any:
+        return HttpResponse
 
     def call(self, command: Json) -> Any:
         return self.iii.trigger(self._request(command))
