@@ -39,6 +39,7 @@ from iii_cluster.routing.keys import parse_function_key, parse_served_key
 from shard.core import ShardCore
 from tests.support.gateway_model import FunctionKey, Gateway, subject
 from tests.support.registry_truth import Truth
+from tests.support.shard import ROUTE, ROUTES
 
 SHARDS = ("shard-a", "shard-b")
 LEADER = "coordinator-1"
@@ -46,7 +47,8 @@ FORMER = "coordinator-0"
 BUILTIN = "engine::workers-available"
 NAMESPACES = ("default", "shop")
 FUNCTIONS = ("f", "g")
-TYPES = ("hook", "tick", BUILTIN)
+TYPES = ("hook", "tick", BUILTIN, ROUTE)
+CONFIGS = (b'"a:x"', b'"a:y"', b"null")  # of routes: what they compete for
 TRIGGERS = ("t1", "t2", "t3")
 KEYS = tuple(f"{kind}:{n}/{f}" for kind in ("function", "served") for n in NAMESPACES for f in FUNCTIONS) + tuple(
     f"triggers:{t}" for t in TYPES
@@ -79,9 +81,10 @@ class Registry(RuleBasedStateMachine):
                 name,
                 Wire(self, name),
                 duplicates=self.duplicates,
-                builtin_types={BUILTIN},
+                builtin_types={BUILTIN, ROUTE},
                 barrier=2.0,
                 reattach_window=WINDOW,
+                module_types={ROUTE: ROUTES},
             )
 
     # -- the world
@@ -371,9 +374,17 @@ class Registry(RuleBasedStateMachine):
         type=st.sampled_from(TYPES),
         home=st.sampled_from(NAMESPACES),
         at=st.sampled_from((None, *NAMESPACES)),
+        config=st.sampled_from(CONFIGS),
     )
-    def register_trigger(self, data: st.DataObject, id: str, type: str, home: str, at: str | None) -> None:
-        self.announce_trigger(*self.pick(data), Trigger(id, type, "f", home=home, provider_namespace=at))
+    def register_trigger(
+        self, data: st.DataObject, id: str, type: str, home: str, at: str | None, config: bytes
+    ) -> None:
+        self.announce_trigger(*self.pick(data), Trigger(id, type, "f", config, home=home, provider_namespace=at))
+
+    @rule(data=st.data(), routes=st.lists(st.tuples(st.sampled_from(TRIGGERS), st.sampled_from(CONFIGS[:2]))))
+    def register_routes(self, data: st.DataObject, routes: list[tuple[str, bytes]]) -> None:
+        for id, config in routes:
+            self.announce_trigger(*self.pick(data), Trigger(id, ROUTE, "f", config))
 
     def announce_trigger(self, gateway: Gateway, conn: int, trigger: Trigger) -> None:
         id, type = trigger.id, trigger.type
@@ -382,6 +393,7 @@ class Registry(RuleBasedStateMachine):
         if known is not None and known[1].type != type:
             gateway.tell(known[1].type, UnbindTrigger(owner, id, known[1].type))
         gateway.triggers[conn, id] = (stamp, trigger)
+        gateway.failed.discard((conn, id))
         gateway.tell(id, PutTrigger(epoch, owner, stamp, trigger))
         gateway.tell(type, BindTrigger(epoch, owner, stamp, trigger))
 
@@ -396,10 +408,10 @@ class Registry(RuleBasedStateMachine):
         gateway, _ = self.pick(data)
         gateway.tell(id, RemoveTrigger(id, gateway.map.epoch))
 
-    @rule(data=st.data(), type=st.sampled_from(TYPES))
-    def register_durable_trigger(self, data: st.DataObject, type: str) -> None:
+    @rule(data=st.data(), type=st.sampled_from(TYPES), config=st.sampled_from(CONFIGS))
+    def register_durable_trigger(self, data: st.DataObject, type: str, config: bytes) -> None:
         gateway, _ = self.pick(data)
-        trigger = Trigger(f"durable-{next(self.names)}", type, "g")
+        trigger = Trigger(f"durable-{next(self.names)}", type, "g", config)
         bind = BindTrigger(gateway.map.epoch, DURABLE, next(self.stamps), trigger)
         self.storage[trigger.id] = bind
         gateway.tell(trigger.id, PutTrigger(bind.epoch, DURABLE, bind.stamp, trigger))
@@ -479,7 +491,8 @@ class Registry(RuleBasedStateMachine):
         truth = Truth(self.duplicates, self.maps[-1], self.gateways, self.storage, self.cores)
         truth.check_functions(f"function:{n}/{f}" for n in NAMESPACES for f in FUNCTIONS)
         truth.check_trigger_store()
-        truth.check_bindings(TYPES, BUILTIN)
+        truth.check_bindings(TYPES, (BUILTIN, ROUTE))
+        truth.check_rivals(ROUTE)
 
     def check_not_found(self, namespace: str, id: str) -> None:
         """No hand-over makes a shard deny a function that was there all the time."""

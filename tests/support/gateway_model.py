@@ -42,6 +42,10 @@ def subject(key: str) -> str:
     return key.removeprefix("triggers:") if key.startswith("triggers:") else key.partition("/")[2]
 
 
+def stamped(triggers: list[Trigger], stamps: list[int]) -> dict[str, tuple[int, Trigger]]:
+    return {trigger.id: (stamp, trigger) for trigger, stamp in zip(triggers, stamps, strict=True)}
+
+
 @dataclass
 class Gateway:
     """A model of the announcing and watching side, as simple as it can be."""
@@ -54,9 +58,10 @@ class Gateway:
     triggers: dict[tuple[int, str], tuple[int, Trigger]] = field(default_factory=dict)  # (connection, id)
     watched: dict[str, object] = field(
         default_factory=dict
-    )  # key -> None (asked), owners, whether served, or triggers by id
+    )  # key -> None (asked), owners, whether served, or triggers by id with their stamps
     versions: dict[tuple[str, str], int] = field(default_factory=dict)  # (shard, key)
     held: dict[Held, tuple[Trigger, str]] = field(default_factory=dict)  # what its providers were given, and where
+    failed: set[tuple[int, str]] = field(default_factory=set)  # (connection, id) of triggers that were refused
     worker_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     conns: dict[int, int] = field(default_factory=dict)  # slot of the test -> connection number
     process: str = ""  # worker ids outlive a node id
@@ -132,7 +137,7 @@ class Gateway:
             case WithdrawTrigger(conn, id, type):
                 self.held.pop((self.owner(conn), type, id), None)
             case TriggerFailed(conn, id):
-                assert conn
+                self.failed.add((conn, id))
             case _:
                 raise AssertionError(said)
 
@@ -147,11 +152,11 @@ class Gateway:
             else:
                 del self.watched[said.key]
         elif isinstance(said, TriggerSnapshot):
-            self.watched[said.key] = {trigger.id: trigger for trigger in said.triggers}
+            self.watched[said.key] = stamped(said.triggers, said.stamps)
         else:
             view = self.watched[said.key]
             if isinstance(view, dict):
-                view.update({trigger.id: trigger for trigger in said.put})
+                view.update(stamped(said.put, said.stamps))
                 for id in said.dropped:
                     view.pop(id, None)
 

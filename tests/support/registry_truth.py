@@ -13,6 +13,7 @@ from iii_cluster.routing.keys import parse_function_key, served_key
 from shard.core import ShardCore
 
 from .gateway_model import Gateway
+from .shard import rival_of
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Truth:
         assert stored == claims
         assert bound == claims
 
-    def check_bindings(self, types: Collection[str], builtin: str) -> None:
+    def check_bindings(self, types: Collection[str], builtin: Collection[str]) -> None:
         providers: dict[tuple[str, str], tuple[int, Owner]] = {}
         for gateway in self.gateways.values():
             for (conn, namespace, type), stamp in gateway.types.items():
@@ -85,22 +86,37 @@ class Truth:
                 trigger = binding.trigger
                 wanted = [trigger.provider_namespace] if trigger.provider_namespace else [trigger.home, "default"]
                 target = next((providers[n, type][1] for n in wanted if (n, type) in providers), None)
-                if type == builtin:
-                    assert (binding.state, binding.provider) == ("live", None)
+                if type in builtin:
+                    assert binding.state in ("live", "refused")
+                    assert binding.provider is None
                 elif target is None:
                     assert binding.state == "parked"
                 else:
                     assert binding.provider == target
                     assert binding.state in ("live", "refused")
                 if binding.state == "live":
-                    live[trigger.id] = trigger
-                    assert target is None or type == builtin or held.get((target, type, trigger.id)) == trigger
+                    live[trigger.id] = binding.stamp, trigger
+                    assert target is None or type in builtin or held.get((target, type, trigger.id)) == trigger
             for gateway in self.gateways.values():
                 if f"triggers:{type}" in gateway.watched:
                     assert gateway.watched[f"triggers:{type}"] == live
         bindings = [b for core in self.cores.values() for t in types for b in core.bindings.in_slot(slot_of(t))]
         # A refusal may have crossed a repeated offer that nothing was said to yet.
         assert held.keys() <= {(b.provider, b.type.id, b.trigger.id) for b in bindings if b.provider}
+
+    def check_rivals(self, type: str) -> None:
+        """Each key is had by one variant, all of it; the owners of the others know."""
+        variants: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for binding in self.core_of(type).bindings.in_slot(slot_of(type)):
+            rival = rival_of(binding.trigger)
+            variants[rival.key if rival else ""][rival.variant if rival else ""].add(binding.state)
+            if binding.state == "refused" and binding.owner.node:
+                gateway = self.gateways[binding.owner.node]
+                assert (binding.owner.conn, binding.trigger.id) in gateway.failed
+        for key, states in variants.items():
+            bound = [variant for variant, found in states.items() if found == {"live"}]
+            refused = [variant for variant, found in states.items() if found == {"refused"}]
+            assert (len(bound), len(refused)) == (1, len(states) - 1), key
 
 
 def sorted_owners(owners: list[Owner]) -> list[Owner]:
