@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from iii_cluster.bus import envelopes
 from iii_cluster.bus.envelopes import Envelope
 from iii_cluster.cluster.map import ClusterMap
 from iii_cluster.modules.host import ModuleHost
+from iii_cluster.modules.http.module import HTTP, HttpModule
 from iii_cluster.modules.load import load_modules
 from iii_cluster.modules.stream.module import StreamModule
 from iii_cluster.node.node import Node
@@ -18,6 +20,8 @@ from .channels.channels import Channels
 from .core import GatewayCore
 from .engine import GatewayEngine
 from .external.calls import external_calls
+from .http.app import App
+from .http.listener import HttpListener
 from .listener import Listener
 from .neighbours import check_port
 from .reattach import Reattach
@@ -60,6 +64,9 @@ class GatewayService:
             for module in self._host.modules
             if isinstance(module, StreamModule)
         )
+        http = next(module for module in self._host.modules if isinstance(module, HttpModule))
+        self._app = App(http.config, self._engine, self.core, self.channels)
+        self._http = HttpListener(http, settings, self._app)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._look_at = 0.0  # the sockets, next
@@ -125,15 +132,29 @@ class GatewayService:
         for listener, own in zip(self._listeners, settings.worker_listeners, strict=True):
             await check_port(listener.host, own.port, listener.name, node.info.id, node.membership)
         await check_port(self._streams.host, settings.stream_port, "stream", node.info.id, node.membership)
+        await check_port(self._http.host, settings.http_port, "http", node.info.id, node.membership)
         self._tick()
         await self._host.initialize(self._engine)
         await self._streams.start()
+        self._app.start()
+        await self._until_routes_are_known()
+        await self._http.start()
         for listener in self._listeners:
             await listener.start()
         log.info("action=listening host=%s ports=%s", settings.host, self.ports())
 
+    async def _until_routes_are_known(self) -> None:
+        """Clients of a port that gateways share must not find an empty table; without shards there is no other."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._node.settings.barrier):
+                await self._engine.watch(HTTP).until_known()
+
     async def stop(self, grace: float) -> None:
-        await asyncio.gather(*(listener.stop(grace) for listener in self._listeners), self._streams.stop(grace))
+        """All ports close at once, HTTP's first: its requests in progress are calls, whose answers come from workers
+        until their connections have left, and from where they went after that."""
+        await asyncio.gather(
+            self._http.stop(grace), *(listener.stop(grace) for listener in self._listeners), self._streams.stop(grace)
+        )
         self.core.invocations.give_up(f"gateway {self.core.node} has stopped")
         if self._external is not None:
             await self._external.stop()
@@ -159,10 +180,11 @@ class GatewayService:
         log.info("action=rejoined node=%s workers=%d", self._node.info.id, len(self.core.workers))
 
     def ready(self) -> bool:
-        return all(listener.accepting for listener in self._listeners)
+        return self._http.accepting and all(listener.accepting for listener in self._listeners)
 
     def ports(self) -> dict[str, int]:
-        return {listener.name: listener.port for listener in self._listeners} | {"stream": self._streams.port}
+        ports = {listener.name: listener.port for listener in self._listeners}
+        return ports | {"http": self._http.port, "stream": self._streams.port}
 
     def describe(self) -> dict[str, Any]:
         core = self.core
@@ -178,6 +200,7 @@ class GatewayService:
             "modules": self._host.describe(),
             "streams": self._streams.describe(),
             "channels": self.channels.describe(),
+            "http": self._app.describe() | self._http.describe(),
         }
 
     def _tick(self) -> None:
@@ -188,6 +211,7 @@ class GatewayService:
             for listener in self._listeners:
                 listener.tick(now)
             self._streams.tick(now)
+            self._http.tick(now)
             self.channels.tick(now)
         self.core.routes.expire(now, limit)
         self.core.invocations.expire(now, limit)
