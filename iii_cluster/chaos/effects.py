@@ -157,3 +157,69 @@ class Heard(Struct, tag="heard", kw_only=True):
     n: int
     connection: int
     at: float
+
+
+class Visit(Struct, tag="visit", kw_only=True):
+    """One HTTP connection of a client, from the attempt to make it to its end."""
+
+    id: int
+    client: str
+    gateway: str  # "" where several share what they listen at
+    opened: float
+    closed: float = OPEN
+
+
+class Request(Struct, tag="request", kw_only=True):
+    """An HTTP request; `n` is unique in the run, travels in its path and must come back."""
+
+    n: int
+    visit: int
+    kind: str  # as of calls: replicated or single
+    function: str  # of its route
+    at: float
+    wait: float = 0.0  # s its handler was asked to take
+    reused: bool = False  # the connection had served another one before
+    ended: float = OPEN
+    status: int = 0  # 0: no response
+    code: str = ""  # of an error response, or what became of the connection
+    answer: int | None = None
+
+
+class Handled(Struct, tag="handled", kw_only=True):
+    """A request as a handler had it."""
+
+    n: int
+    connection: int
+    at: float
+
+
+class Routed(Struct, tag="routed", kw_only=True):
+    """The route of a function at the end, as one gateway answers it; status 0 is no response."""
+
+    gateway: str
+    function: str
+    at: float
+    status: int
+
+
+class Transfer(Struct, tag="transfer", kw_only=True):
+    """Numbered messages through a channel that call number `call` created at gateway `home`.
+
+    Codes are those the two ends saw their sockets closed with, 0 where there was no socket.
+    """
+
+    n: int
+    call: int
+    at: float
+    home: str
+    writer: str  # gateway
+    reader: str  # gateway
+    total: int
+    sent: int = 0
+    received: int = 0  # in order
+    wrong: str = ""  # the first message that was not the one that was due
+    finished: bool = False  # the writer closed by itself, after the last message
+    write_code: int = 0
+    read_code: int = 0
+    trouble: str = ""  # why an end could not be taken
+    ended: float = OPEN

@@ -30,7 +30,8 @@ TOPIC = "topic"
 STATE = "state"
 STREAM = "stream"
 PUBSUB = "pubsub"
-MODULES = (QUEUE, TOPIC, STATE, STREAM, PUBSUB)
+CHANNEL = "channel"
+MODULES = (QUEUE, TOPIC, STATE, STREAM, PUBSUB, CHANNEL)
 
 
 class Connection(Struct, tag="connection", kw_only=True):
@@ -200,6 +201,11 @@ class History(Struct, kw_only=True):
     views: list[effects.View] = []
     publications: list[effects.Publication] = []
     heard: list[effects.Heard] = []
+    visits: list[effects.Visit] = []
+    requests: list[effects.Request] = []
+    handled: list[effects.Handled] = []
+    routed: list[effects.Routed] = []
+    transfers: list[effects.Transfer] = []
     ended: float = OPEN  # the end of the run; open while it goes on
 
     @property

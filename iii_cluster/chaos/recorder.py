@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from .effects import Viewing
+from .effects import Viewing, Visit
 from .history import Call, Connection, Execution, History, Injected, Registration, Stray, Told
 
 
@@ -61,6 +61,11 @@ class Recorder:
         number = next(self._connections)
         made = Viewing(id=number, viewer=viewer, gateway=gateway, opened=self.now())
         self.history.viewings.append(made)
+        return made
+
+    def visiting(self, client: str, gateway: str) -> Visit:
+        made = Visit(id=next(self._connections), client=client, gateway=gateway, opened=self.now())
+        self.history.visits.append(made)
         return made
 
     def injected(self, index: int, kind: str) -> Injected:

@@ -17,12 +17,14 @@ from .faults.fault import World
 from .faults.kinds import Target
 from .faults.schedule import Planned, draw
 from .history import History
+from .load.browser import HttpDoor
 from .load.calls import Sizes
 from .load.client import Client
 from .load.door import Door
 from .load.load import Load
 from .load.proxy import Proxy
 from .load.viewer import StreamDoor
+from .load.workload import HTTP
 from .observer import Observer
 from .options import Options
 from .recorder import Recorder
@@ -84,10 +86,11 @@ class Run:
             load = Load(
                 [await self._door(number, stack) for number in entrances],
                 [await self._stream_door(number, stack) for number in entrances],
+                [await self._http_door(number, stack) for number in entrances],
                 self._recorder,
                 seed=self._options.seed,
                 sizes=Sizes(rate=self._options.rate, duration=self._options.duration),
-                factors=self._options.load,
+                factors=self._factors(),
                 own_queues=not self._options.attach,
             )
             plan = self._plan(load)
@@ -123,6 +126,20 @@ class Run:
     async def _stream_door(self, number: int, stack: AsyncExitStack) -> StreamDoor:
         port = await self._proxy(lambda: self._cluster.stream_entrance(number), stack)
         return StreamDoor(f"ws://127.0.0.1:{port}/", self._cluster.stream_gateway(number))
+
+    async def _http_door(self, number: int, stack: AsyncExitStack) -> HttpDoor:
+        port = await self._proxy(lambda: self._cluster.http_entrance(number), stack)
+        return HttpDoor(port, self._cluster.stream_gateway(number))
+
+    def _factors(self) -> dict[str, float]:
+        """Of the load that can be had here. Raises NothingFits when that is none."""
+        factors = dict(self._options.load)
+        silent = any(self._cluster.http_entrance(number) is None for number in range(self._cluster.entrances))
+        if silent and factors.pop(HTTP, None) is not None:
+            self._listener.say(f"load left out: {HTTP}, some gateway does not tell where it answers requests")
+        if not factors:
+            raise NothingFits("no load is left: give --load others")
+        return factors
 
     async def _proxy(self, target: Callable[[], Address | None], stack: AsyncExitStack) -> int:
         """Its port."""

@@ -69,7 +69,7 @@ def test_a_short_run_is_clean_and_leaves_its_report(chaos: Callable[..., Chaos])
     assert {fault["kind"] for fault in report["faults"] if not fault["skipped"]} == set(faults.split(","))
     assert next(row for row in report["load"] if row["kind"] == "all")["ok"] > 0
     effects = {row["what"].split()[0]: row["effects"] for row in report["effects"]}
-    assert effects.keys() == {"queue", "topic,", "cron", "state,", "stream,", "pub/sub,"}
+    assert effects.keys() == {"queue", "topic,", "cron", "state,", "stream,", "pub/sub,", "HTTP,", "channels,"}
     assert all(effects.values())
     drawn = ElementTree.parse(run.output / "timeline.svg").getroot()
     assert drawn.tag.endswith("svg")

@@ -8,16 +8,21 @@ from iii_cluster.chaos.effects import (
     Count,
     CronJob,
     DeadLetter,
+    Handled,
     Heard,
     Job,
     Noticed,
     Publication,
     Queue,
+    Request,
+    Routed,
     Shown,
     Tick,
     Total,
+    Transfer,
     View,
     Viewing,
+    Visit,
 )
 from iii_cluster.chaos.history import OK, Call, Connection
 
@@ -139,3 +144,42 @@ class Effects(Story):
 
     def hear(self, n: int, at: float, by: Connection | None = None) -> None:
         self.history.heard.append(Heard(n=n, connection=(by or self.first).id, at=at))
+
+    # HTTP
+
+    def ask(
+        self, at: float, status: int = 200, *, gateway: str = "gateway-1", took: float = 0.1, **fields: Any
+    ) -> Request:
+        """A request for the replicated route of `f`; a good one unless `fields` say otherwise."""
+        visit = Visit(id=2000 + len(self.history.visits), client="browser", gateway=gateway, opened=at)
+        self.history.visits.append(visit)
+        n = len(self.history.requests) + 1
+        fields = {"kind": "replicated", "function": "f", "answer": n if status == 200 else None, **fields}
+        made = Request(n=n, visit=visit.id, at=at, ended=at + took, status=status, **fields)
+        self.history.requests.append(made)
+        return made
+
+    def handle(self, request: Request, by: Connection | None = None) -> None:
+        self.history.handled.append(Handled(n=request.n, connection=(by or self.first).id, at=request.at))
+
+    def route(self, status: int, gateway: str = "gateway-1") -> None:
+        self.history.routed.append(Routed(gateway=gateway, function="f", at=59.0, status=status))
+
+    # Channels
+
+    def transfer(self, at: float, *places: str, **fields: Any) -> Transfer:
+        """Home, writer's and reader's gateway; a whole one of ten messages unless `fields` say otherwise."""
+        home, writer, reader = places or ("gateway-1", "gateway-1", "gateway-2")
+        call = self._asked("channel", at, OK)
+        whole = {"total": 10, "sent": 10, "received": 10, "finished": True, "write_code": 1000, "read_code": 1000}
+        made = Transfer(
+            n=len(self.history.transfers) + 1,
+            call=call.n,
+            at=at,
+            home=home,
+            writer=writer,
+            reader=reader,
+            **{"ended": at + 1.0, **whole, **fields},
+        )
+        self.history.transfers.append(made)
+        return made

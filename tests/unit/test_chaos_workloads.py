@@ -6,6 +6,7 @@ import pytest
 from iii_cluster.chaos.clusters.queues import with_queues
 from iii_cluster.chaos.effects import Queue
 from iii_cluster.chaos.history import OK, Call, Connection
+from iii_cluster.chaos.load.browser import HttpDoor
 from iii_cluster.chaos.load.calls import Sizes
 from iii_cluster.chaos.load.crew import Crew
 from iii_cluster.chaos.load.door import Door
@@ -41,7 +42,9 @@ def made(words: str | None) -> Load:
     doors = [Door("ws://127.0.0.1:1/", lambda _worker: "gateway-1")] * 2
     stream_doors = [StreamDoor("ws://127.0.0.1:1/", "gateway-1")] * 2
     sizes = Sizes(rate=10.0, duration=5.0)
-    return Load(doors, stream_doors, Recorder(2.0), seed=1, sizes=sizes, factors=chosen(words), own_queues=True)
+    http_doors = [HttpDoor(1, "gateway-1")] * 2
+    recorder = Recorder(2.0)
+    return Load(doors, stream_doors, http_doors, recorder, seed=1, sizes=sizes, factors=chosen(words), own_queues=True)
 
 
 async def test_only_the_load_that_was_chosen_is_made() -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from iii_cluster.chaos.history import History
 
-from . import calls, counts, cron, events, failures, jobs, maps, messages, rest, streams
+from . import calls, counts, cron, events, failures, jobs, maps, messages, requests, rest, streams, transfers
 from .evidence import Evidence
 from .reach import Reach
 from .violation import Violation
@@ -40,6 +40,8 @@ def _all(evidence: Evidence, reach: Reach) -> Iterator[Violation]:
     yield from counts.check(evidence, reach)
     yield from streams.check(evidence, reach)
     yield from messages.check(evidence)
+    yield from requests.check(evidence, reach)
+    yield from transfers.check(evidence, reach)
 
 
 def _with_faults(violation: Violation, reach: Reach) -> Violation:

@@ -14,6 +14,9 @@ class Evidence:
         self.history = history
         self.ended = history.ended != OPEN  # what is still to come will not come any more
         self.connections: dict[int, Connection] = {c.id: c for c in history.connections}
+        for v in history.visits:  # whoever asks over HTTP is looked up like a worker that calls
+            visitor = Connection(id=v.id, client=v.client, gateway=v.gateway, worker="", opened=v.opened)
+            self.connections[v.id] = visitor
         self.calls: dict[int, Call] = {call.n: call for call in history.calls}
         # When Redis lost what was in it.
         self.losses = [(one.began, max(end(one.over), end(one.healed))) for one in history.faults if one.forgot]

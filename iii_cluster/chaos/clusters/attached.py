@@ -90,6 +90,10 @@ class Attached:
         gateway = self._gateway(number)
         return gateway.stream if gateway is not None else None
 
+    def http_entrance(self, number: int) -> Address | None:
+        gateway = self._gateway(number)
+        return gateway.http if gateway is not None else None
+
     def stream_gateway(self, _number: int) -> str:
         return ""
 
@@ -99,7 +103,7 @@ class Attached:
 
     def gateway_of(self, _number: int, worker: str) -> str:
         """Gateways share a port; a worker's id begins with the tag of the one that made it."""
-        return f"{Role.GATEWAY}-{worker[:TAG]}"
+        return f"{Role.GATEWAY}-{worker[:TAG]}" if worker else ""
 
     # Faults
 
@@ -158,6 +162,7 @@ def _process(node: dict[str, object]) -> Process:
         admin=places["admin"],
         worker=places.get("worker"),
         stream=places.get("stream"),
+        http=places.get("http"),
     )
 
 

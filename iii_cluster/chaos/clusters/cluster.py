@@ -19,6 +19,7 @@ class Process(Struct, frozen=True, kw_only=True):
     admin: Address
     worker: Address | None = None
     stream: Address | None = None
+    http: Address | None = None
     host: str = ""  # name of the network namespace it runs in, if it is one of ours
 
 
@@ -49,11 +50,14 @@ class Cluster(Protocol):
     def stream_entrance(self, number: int) -> Address | None:
         """Where a gateway listens for stream clients, None while it does not."""
 
+    def http_entrance(self, number: int) -> Address | None:
+        """Where a gateway answers HTTP requests, None while it does not."""
+
     def stream_gateway(self, number: int) -> str:
-        """Name of that gateway, "" where several share what they listen at."""
+        """Name of the gateway of either, "" where several share what they listen at."""
 
     def gateway_of(self, number: int, worker: str) -> str:
-        """Name of the gateway that gave a worker who came this way its id."""
+        """Name of the gateway that gave a worker who came this way its id; for worker "" as `stream_gateway`."""
 
     def kill(self, name: str, away: float) -> None:
         """End a process at once; it is started again `away` seconds later."""

@@ -134,6 +134,10 @@ class Fleet:
         process = self._process(self._gateways[number])
         return process.stream if process is not None else None
 
+    def http_entrance(self, number: int) -> Address | None:
+        process = self._process(self._gateways[number])
+        return process.http if process is not None else None
+
     def stream_gateway(self, number: int) -> str:
         return self._gateways[number]
 
@@ -163,6 +167,7 @@ class Fleet:
             admin=places["admin"],
             worker=places.get("worker"),
             stream=places.get("stream"),
+            http=places.get("http"),
             host=host,
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from iii_cluster.chaos.recorder import Recorder
 
+from .browser import HttpDoor
 from .calls import Calls, Sizes
 from .client import Client
 from .crew import Crew
@@ -12,10 +13,12 @@ from .cron import Cron
 from .door import Door
 from .messages import Messages
 from .queues import Queues
+from .routes import Routes
 from .state import State
 from .streams import Streams
 from .tasks import end
 from .topics import Topics
+from .transfers import Transfers
 from .viewer import StreamDoor
 from .workload import CALLS, SHARES, Workload
 
@@ -23,12 +26,14 @@ SWEEP = 0.5  # s between two looks for calls to give up
 
 
 class Load:
-    """`doors` has one way in per gateway, `stream_doors` one for stream clients; `factors` are those of `--load`."""
+    """`doors` has one way in per gateway, `stream_doors` and `http_doors` one for those clients; `factors` are those of
+    `--load`."""
 
     def __init__(
         self,
         doors: Sequence[Door],
         stream_doors: Sequence[StreamDoor],
+        http_doors: Sequence[HttpDoor],
         recorder: Recorder,
         *,
         seed: int,
@@ -55,6 +60,10 @@ class Load:
             self.workloads.append(Streams(self._crew, stream_doors, rates["streams"]))
         if "pubsub" in rates:
             self.workloads.append(Messages(self._crew, rates["pubsub"]))
+        if "http" in rates:
+            self.workloads.append(Routes(self._crew, http_doors, rates["http"]))
+        if "channels" in rates:
+            self.workloads.append(Transfers(self._crew, doors, rates["channels"]))
         self._connecting: list[asyncio.Task[None]] = []
 
     @property

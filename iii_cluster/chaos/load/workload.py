@@ -2,9 +2,19 @@
 
 from typing import Protocol
 
-# Operations per second of each, as a share of --rate; cron jobs have a rate of their own.
-SHARES = {"queues": 0.25, "topics": 0.05, "cron": 0.0, "state": 0.25, "streams": 0.15, "pubsub": 0.08}
 CALLS = "calls"
+HTTP = "http"
+# Operations per second of each, as a share of --rate; cron jobs have a rate of their own.
+SHARES = {
+    "queues": 0.25,
+    "topics": 0.05,
+    "cron": 0.0,
+    "state": 0.25,
+    "streams": 0.15,
+    "pubsub": 0.08,
+    HTTP: 0.25,
+    "channels": 0.01,
+}
 NAMES = (CALLS, *SHARES)
 
 

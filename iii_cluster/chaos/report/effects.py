@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from iii_cluster.chaos.checks import cron
+from iii_cluster.chaos.checks import cron, requests, transfers
 from iii_cluster.chaos.checks.evidence import Evidence
 from iii_cluster.chaos.checks.jobs import first_success
 from iii_cluster.chaos.effects import Attempt, Queue
-from iii_cluster.chaos.history import FOREVER, History
+from iii_cluster.chaos.history import FOREVER, REPLICATED, SINGLE, History
 
 from .statistics import percentile
 
@@ -42,7 +42,13 @@ class EffectRow(Struct, kw_only=True):
 def effect_rows(history: History) -> list[EffectRow]:
     evidence = Evidence(history)
     rows: Iterable[EffectRow] = itertools.chain(
-        _jobs(evidence), _ticks(evidence), _numbers(evidence), _streams(evidence), _messages(evidence)
+        _jobs(evidence),
+        _ticks(evidence),
+        _numbers(evidence),
+        _streams(evidence),
+        _messages(evidence),
+        _requests(history),
+        _transfers(history),
     )
     return [row for row in rows if row.asked or row.effects]
 
@@ -149,6 +155,23 @@ def _messages(evidence: Evidence) -> Iterator[EffectRow]:
     )
 
 
+def _requests(history: History) -> Iterator[EffectRow]:
+    """Delays are those of responses, without what the handler was asked to take."""
+    for kind in (REPLICATED, SINGLE):
+        asked = [one for one in history.requests if one.kind == kind]
+        answered = [one for one in asked if one.status == requests.OK]
+        yield _row(
+            f"HTTP, {kind}", len(answered), [one.ended - one.at - one.wait for one in answered], asked=len(asked)
+        )
+
+
+def _transfers(history: History) -> Iterator[EffectRow]:
+    done = sum(transfers.complete(one) for one in history.transfers)
+    yield _row("channels, whole", done, (), asked=len(history.transfers))
+    sent, received = (sum(getattr(one, what) for one in history.transfers) for what in ("sent", "received"))
+    yield _row("channels, messages", received, (), asked=sent)
+
+
 def effects_per_second(history: History) -> dict[str, list[int]]:
     """For every kind of load that had an effect: how many in each stretch of BUCKET seconds."""
     moments = {
@@ -157,6 +180,8 @@ def effects_per_second(history: History) -> dict[str, list[int]]:
         "state triggers": [one.at for one in history.noticed],
         "stream messages": [one.at for one in history.shown],
         "pub/sub messages": [one.at for one in history.heard],
+        "HTTP responses": [one.ended for one in history.requests if one.status == requests.OK],
+        "transfers": [one.ended for one in history.transfers if transfers.complete(one)],
     }
     size = math.ceil(max(history.ended, 0.0) / BUCKET) + 1
     rows = {}

@@ -32,7 +32,7 @@ COLOURS = {
     "network": "#5f3dc4",
 }
 LEGEND = LEFT + 260  # where the colours of faults are explained
-EFFECT_COLOURS = ("#1971c2", "#e8590c", "#2f9e44", "#9c36b5", "#868e96")
+EFFECT_COLOURS = ("#1971c2", "#e8590c", "#2f9e44", "#9c36b5", "#868e96", "#c2255c", "#0c8599")
 OK_COLOUR, FAILED_COLOUR, LATENCY_COLOUR = "#74b816", "#e03131", "#1971c2"
 
 STYLE = (
