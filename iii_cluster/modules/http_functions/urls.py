@@ -89,7 +89,7 @@ def _parse(text: str) -> Target:
     if len(text) > MAX_URL or _STRANGE.search(text):
         raise ValueError("not a URL")
     url = URL(text)
-    if not url.raw_host or url.raw_user is not None or url.raw_password is not None or url.port == 0:
+    if not url.scheme or not url.raw_host or "@" in url.raw_authority or url.port == 0:
         raise ValueError("no host, or more than a host and a port")
     host, address = read_host(url.raw_host.lower())
     return Target(url.with_host(host).with_fragment(None), host, address)
