@@ -1,6 +1,7 @@
 """A channel as its home gateway knows it: who may take its ends, and who has. Pure."""
 
 import hmac
+from collections.abc import Callable
 from typing import Protocol
 
 from .ends import ReaderEnd, WriterEnd
@@ -23,7 +24,7 @@ class Keeper(Protocol):
 class Channel:
     """Made cheaply: most channels of HTTP requests are never used."""
 
-    __slots__ = ("_home", "_pipe", "capacity", "created", "creator", "id", "key", "reading", "writing")
+    __slots__ = ("_home", "_pipe", "capacity", "created", "creator", "id", "key", "on_touch", "reading", "writing")
 
     def __init__(self, home: Keeper, id: str, key: str, capacity: int, created: float, creator: str) -> None:
         """`created`: seconds of the loop's clock; `creator`: a worker's id, or empty."""
@@ -35,6 +36,7 @@ class Channel:
         self.creator = creator
         self.writing: WriterEnd | bool = False  # whether the writer's end is taken; the end itself if it is ours
         self.reading: ReaderEnd | bool = False
+        self.on_touch: Callable[[], None] | None = None  # a socket took an end
         self._pipe: Pipe | None = None
 
     @property
@@ -89,6 +91,8 @@ class Channel:
         else:
             self.reading = True
         self._home.connected(self)
+        if self.on_touch is not None:
+            self.on_touch()
         if other:
             self._meet(other)
         return True

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.builtins.arguments import parse
 from gateway.call import Call, Done
@@ -39,7 +39,7 @@ _UNKNOWN = "unknown"
 
 
 class _Create(Struct):
-    buffer_size: int | None = None
+    buffer_size: Annotated[int, Meta(ge=0)] | None = None
 
 
 class Channels:

@@ -29,7 +29,7 @@ class Home:
         self._waiting: dict[str, Channel] = {}  # for somebody to take an end, oldest first
         self._of_creator: Counter[str] = Counter()
         self._connected: set[str] = set()  # ids of those that sockets have come for
-        self._promised_at = -inf  # when a worker last asked for one
+        self._promised_at = -inf  # when a worker last asked for one, or a socket came for one
         self._now = 0.0
 
     def __len__(self) -> int:
@@ -37,8 +37,10 @@ class Home:
 
     @property
     def unfinished(self) -> bool:
-        """Sockets have come for channels, or are about to: their refs are still on the way."""
-        return bool(self._connected) or (bool(self._waiting) and self._now - self._promised_at <= PROMISED)
+        """Sockets are at channels, or about to come. Messages that nobody has come for do not count."""
+        if self._waiting and self._now - self._promised_at <= PROMISED:
+            return True
+        return any(self._channels[id].pipe.alive for id in self._connected)
 
     def create(self, buffer: int, creator: str) -> Channel:
         """Raises EngineError when there are too many."""
@@ -91,6 +93,7 @@ class Home:
 
     def connected(self, channel: Channel) -> None:
         self._connected.add(channel.id)
+        self._promised_at = self._now
 
     def complete(self, channel: Channel) -> None:
         self._waiting.pop(channel.id, None)

@@ -106,6 +106,7 @@ class Incoming:
         self._hops.drop(self)
         node, number, home = self.key
         self._hops.links.send(node, ChannelRefused(number, code, reason, at_once, home))
+        self.pipe.finish(code, reason)  # the rest is between the other side and its writer
 
 
 Hop = Outgoing | Incoming

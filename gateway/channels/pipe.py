@@ -76,6 +76,11 @@ class Pipe:
         return self._finished is not None
 
     @property
+    def alive(self) -> bool:
+        """Somebody is at one of its sides."""
+        return self.source is not None or self.sink is not None
+
+    @property
     def queued(self) -> tuple[int, int]:
         """Messages and bytes that wait."""
         return len(self._queue), self._size
