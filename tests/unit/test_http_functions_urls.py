@@ -22,7 +22,7 @@ def refusal(url: str, **security: Any) -> str:
     try:
         UrlPolicy(Security(**security)).check(url)
     except EngineError as error:
-        assert error.code == URL_REFUSED
+        assert error.code == URL_REFUSED  # noqa: PT017
         return error.message
     return ""
 
@@ -77,8 +77,8 @@ def test_what_is_no_url(url: str) -> None:
         "https://017700000001/",
         "https://2130706433/",
         "https://0/",
-        "https://１２７.０.０.１/",
-        "https://127。0。0。1/",
+        "https://\uff11\uff12\uff17.\uff10.\uff10.\uff11/",
+        "https://127\u30020\u30020\u30021/",
         "https://169.254.169.254/latest/meta-data/",
         "https://[::1]/",
         "https://[::]/",

@@ -1,6 +1,7 @@
 """One HTTP request and its answer, over connections to addresses that were judged. Everything of aiohttp is here."""
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -65,8 +66,12 @@ class Client:
             raise ExchangeFailed(Reached.NOTHING, reason, final=isinstance(error, aiohttp.ClientSSLError)) from None
         except aiohttp.ClientResponseError as error:
             raise ExchangeFailed(
-                _at_least_sent(reached), f"{target.place} does not speak HTTP: {error.message[:200]}", final=True
+                _at_least_sent(reached),
+                f"{target.place} does not speak HTTP: {error.message[:200].partition(chr(10))[0]}",
+                final=True,
             ) from None
+        except aiohttp.ClientPayloadError:
+            raise ExchangeFailed(Reached.HEAD, f"the answer of {target.place} broke off") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             done = "while it answered" if reached is Reached.HEAD else "before it answered"
             reason = f"the connection to {target.place} was lost {done}: {_said(error)}"
@@ -134,6 +139,8 @@ def _at_least_sent(reached: Reached) -> Reached:
 
 
 def _said(error: Exception) -> str:
-    """In the words of the system, without what aiohttp puts around them."""
+    """In the words of the system, without what asyncio and aiohttp put around them."""
     inner = getattr(error, "os_error", None) or error
+    if isinstance(inner, OSError) and not isinstance(inner, ssl.SSLError) and inner.errno:
+        return os.strerror(inner.errno)
     return (getattr(inner, "strerror", None) or str(inner) or type(inner).__name__)[:200]
