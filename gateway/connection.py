@@ -44,7 +44,7 @@ class WorkerPort(Keeper, Protocol):
 class Connection(WebSocket):
     """A socket of the worker port, from accept to close. Implements the core's `Outlet`."""
 
-    __slots__ = ("_batch", "_entered", "_on_text", "asked", "end", "telemetry", "worker")
+    __slots__ = ("_batch", "_entered", "_on_text", "asked", "early", "end", "telemetry", "worker")
 
     def __init__(self, port: WorkerPort, settings: Settings) -> None:
         limits = settings.max_message_bytes, settings.max_frame_bytes
@@ -54,6 +54,7 @@ class Connection(WebSocket):
         self.worker: Worker | None = None
         self.telemetry = False
         self.asked: Wanted | None = None  # the end of a channel, in its handshake
+        self.early: list[tuple[bytes, bool]] | None = None  # messages while it is decided whether it may come in
         self.end: SocketEnd | None = None  # what it is, if it is no worker
         self._batch = 0  # bytes of channel messages queued in this tick
 
@@ -161,6 +162,15 @@ class Connection(WebSocket):
             ws.send_text(frame)
         else:
             self._send_fragments(frame)
+        elif self.early is not None:
+            self.early.append((payload, text))  # at most what was read at once: the socket is paused
+
+    def let_in(self) -> None:
+        """Go on with what waited, and read on."""
+        early, self.early = self.early or [], None
+        for payload, text in early:
+            self._on_message(payload, text=text)
+        self.resume()
         if not self._dirty:
             self._mark()
 

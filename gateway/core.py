@@ -43,6 +43,10 @@ log = logging.getLogger(__name__)
 
 
 class Effects(Links, Protocol):
+# (provider, namespace, function, told): `told` hears whether the provider may know of triggers of the function.
+MayOffer = Callable[[Worker, str, str, Callable[[bool], None]], None]
+
+
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         """Retire the old connection, wherever it is; hold the new one's frames until that is done."""
 
@@ -90,6 +94,7 @@ class GatewayCore:
             messages.UnregisterTriggerType: self.registry.unregister_trigger_type,
             messages.RegisterTrigger: self.registry.register_trigger,
             messages.UnregisterTrigger: self.registry.unregister_trigger,
+        self.may_offer: MayOffer = lambda _worker, _namespace, _function, then: then(False)  # providers under rules
             messages.RegisterService: self.registry.register_service,
             messages.TriggerRegistrationResult: self._on_trigger_result,
             messages.Reattach: self._on_reattach,
@@ -150,10 +155,13 @@ class GatewayCore:
         """The connection is about to be closed: answers are for the next one."""
         self.invocations.losses.leaving(worker)
 
-    def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
-        """Evict a connection whose worker proved to be back on another one; `same` compares secrets."""
+    def retire(self, worker_id: str, token: str, same: Callable[[str, str], bool], realm: str = "") -> bool:
+        """Evict a connection whose worker proved to be back on another one; `same` compares secrets.
+
+        One of another realm than the new one stays: its calls must not get into a connection with other rights.
+        """
         worker = self.by_id.get(worker_id)
-        if worker is None or not same(worker.token, token):
+        if worker is None or worker.realm != realm or not same(worker.token, token):
             return False
         log.info("action=worker_retired worker=%s", worker.id)
         self.registry.withdraw_all(worker)
@@ -249,9 +257,10 @@ class GatewayCore:
         error = errors.regular(bytes(message.error))
         if error:
             worker.offers.pop(message.id, None)
-        shard = self.map.owner(message.trigger_type)
+        type = message.trigger_type if worker.guarded is None else worker.guarded.type(message.trigger_type)
+        shard = self.map.owner(type)
         if shard:
-            self.effects.send(shard, ProviderAnswer(worker.owner, message.trigger_type, message.id, error))
+            self.effects.send(shard, ProviderAnswer(worker.owner, type, message.id, error))
 
     def _on_reattach(self, worker: Worker, message: messages.Reattach) -> None:
         if message.reattach_token and message.previous_worker_id != worker.id:
@@ -266,7 +275,28 @@ class GatewayCore:
             return
         if offer.again and worker.offers.get(trigger.id) == trigger:
             return  # the type's slot changed hands, the provider has it
-        frame = frames.register_trigger(trigger, offer.provider_namespace)
+        if not worker.special or worker.guarded is None:
+            self._offer(node, worker, offer)
+            return
+        guarded = worker.guarded
+        guarded.offered.add(trigger.id)
+
+        def told(may: bool) -> None:
+            if worker.gone or trigger.id not in guarded.offered:
+                return
+            guarded.offered.discard(trigger.id)
+            if may:
+                self._offer(node, worker, offer)
+            else:
+                error = errors.error_body(errors.FORBIDDEN, f"the provider may not call '{trigger.function}'")
+                self.effects.send(node, ProviderAnswer(worker.owner, trigger.type, trigger.id, error))
+
+        self.may_offer(worker, trigger.namespace, trigger.function, told)
+
+    def _offer(self, node: str, worker: Worker, offer: OfferTrigger) -> None:
+        trigger = offer.trigger
+        own = trigger if worker.guarded is None else replace(trigger, type=worker.guarded.own_type(trigger.type))
+        frame = frames.register_trigger(own, offer.provider_namespace)
         if worker.max_frame and len(frame) > worker.max_frame:
             reason = f"the trigger has {len(frame)} bytes, its provider accepts {worker.max_frame}"
             error = errors.error_body(errors.PAYLOAD_TOO_LARGE, reason)
@@ -288,28 +318,34 @@ class GatewayCore:
         if worker is None or self._outdated(said.type, said.epoch):
             return
         if worker.offers.pop(said.id, None) is not None:
-            worker.outlet.send(frames.unregister_trigger(said.id, said.type))
+            worker.outlet.send(frames.unregister_trigger(said.id, type))
 
     def on_trigger_failed(self, _node: str, said: TriggerFailed) -> None:
         worker = self.workers.get(said.conn)
         if worker is not None:
-            worker.outlet.send(frames.trigger_failed(said.id, said.type, said.function, said.error))
+            self.registry.trigger_failed(worker, said.id, said.type, said.function, said.error)
 
     def on_revoke(self, _node: str, said: RevokeTrigger) -> None:
         worker = self.workers.get(said.conn)
         if worker is not None:
-            self.registry.revoke_trigger(worker, said.id, said.stamp, removed=said.removed)
+            revoked = self.registry.revoke_trigger(worker, said.id, said.stamp, removed=said.removed)
+            if revoked and worker.guarded is not None:
+                worker.guarded.revoked(said.id)
 
     def on_reject(self, _node: str, said: RejectFunction) -> None:
         worker = self.workers.get(said.conn)
         if worker is not None and self.registry.revoke_function(worker, said.namespace, said.id, said.stamp):
             worker.outlet.send(
-                frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, said.namespace, said.id, said.owner_worker)
+                frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, said.namespace, own, said.owner_worker)
             )
 
     def on_cleanup(self, node: str, said: Cleanup) -> None:
         """The coordinator's last steps. Own sockets ended their calls when they closed; this is for lost gateways."""
         if 0 < said.term < self.map.term:
+        type = said.type
+        if worker.guarded is not None:
+            type = worker.guarded.own_type(type)
+            worker.guarded.offered.discard(said.id)
             log.warning("action=cleanup_ignored node=%s term=%d", node, said.term)
             return
         self.invocations.halt(owner for owner in said.owners if owner.node not in self.map.nodes)
@@ -326,6 +362,7 @@ class GatewayCore:
             self._node_lost(node, f"{old.nodes[node].role} {node} was lost")
         self.membership.on_map(old, new)
 
+            own = said.id if worker.guarded is None else worker.guarded.rejected(said.id)
     def on_reachable(self, node: str, on: bool) -> None:
         """Nobody listens at a node now, or somebody does again: a hint that calls should go elsewhere."""
         self.routes.set_avoided(node, not on)

@@ -71,6 +71,14 @@ class Handover:
             self._move_here(kept, heir)
         return {}
 
+    def left_with(self, worker_id: str) -> list[str]:
+        """Calls that a lost connection was given and keeps, so that only an answer from elsewhere ends them well."""
+        kept = self._lost.get(worker_id)
+        if kept is None:
+            return []
+        inherited = kept.worker.guarded.inherited if kept.worker.guarded is not None else ()
+        return [*inherited, *(() if kept.in_order else kept.worker.serving)]
+
     def _move_here(self, kept: Kept, heir: Worker) -> None:
         old = kept.worker
         heir.max_frame = heir.max_frame or old.max_frame  # it has not announced itself yet

@@ -141,10 +141,10 @@ class LostConnections:
             worker.answers = kept
         return kept
 
-    def proves(self, worker_id: str, token: str, same: Callable[[str, str], bool]) -> bool:
-        """Whether the token is that of a lost connection nobody came for yet; `same` compares secrets."""
+    def proves(self, worker_id: str, token: str, same: Callable[[str, str], bool], realm: str = "") -> bool:
+        """Whether the token is that of a lost connection of this realm nobody came for yet; `same` compares secrets."""
         kept = self._waiting.get(worker_id)
-        return kept is not None and same(kept.worker.token, token)
+        return kept is not None and kept.worker.realm == realm and same(kept.worker.token, token)
 
     def get(self, worker_id: str) -> Kept | None:
         """A lost connection nobody came for yet."""

@@ -2,12 +2,18 @@
 
 import asyncio
 import hmac
+import logging
 import secrets
 from http import HTTPStatus
 
+from websockets.http11 import Request
+
+from iii_cluster.access.rules import Access
 from iii_cluster.config.settings import Settings, WorkerListener
+from iii_cluster.protocol import errors, frames
 
 from .access.failures import Failures
+from .access.gate import Gate, Unauthorized
 from .access.tokens import Tokens
 from .channels.channels import Channels
 from .connection import Connection
@@ -17,17 +23,27 @@ from .sockets.port import SERVICE_RESTART, SocketPort
 from .worker import Worker
 
 # How often a draining gateway looks for connections that became idle, seconds.
+log = logging.getLogger(__name__)
+
 _DRAIN_STEP = 0.02
 
 _NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
+_POLICY_VIOLATION = 1008  # close code: not let in
 _BEARER = ("WWW-Authenticate", 'Bearer realm="workers"')
+_RETRY_AFTER = ("Retry-After", "5")
 
 
 class Listener(SocketPort[Connection]):
     """All sockets of one worker port of one gateway. `name` is that of the port: "worker", "worker-2", …"""
 
     def __init__(
-        self, core: GatewayCore, settings: Settings, own: WorkerListener, name: str, channels: Channels
+        self,
+        core: GatewayCore,
+        settings: Settings,
+        own: WorkerListener,
+        name: str,
+        channels: Channels,
+        gate: Gate | None = None,
     ) -> None:
         """Raises TlsError or TokensError when files that it was given cannot be used."""
         super().__init__(settings, "connection", settings.max_connections, own.tls or settings.tls)
@@ -37,6 +53,8 @@ class Listener(SocketPort[Connection]):
         self._channels = channels
         self._own = own
         self.name = name
+        self._gate = gate  # None: there are no rules
+        self._asking: set[asyncio.Task[None]] = set()
         self.host = own.host or settings.host
 
     async def start(self) -> None:

@@ -48,7 +48,9 @@ class Reattach:
     def request(self, worker: Worker, previous: str, token: str) -> None:
         """Retire `previous` here, or ask the gateway that made its id while `worker` waits."""
         core = self._core
-        if self._retire(previous, token):
+        if self._retire(previous, token, worker.realm):
+            if worker.guarded is not None:
+                worker.guarded.inherit(core.invocations.handover.left_with(previous))
             core.invocations.adopt(previous, core.node, worker.number)
             return
         node = maker_of(previous, core.map)
@@ -60,9 +62,12 @@ class Reattach:
             task.add_done_callback(self._running.discard)
 
     async def _ask(self, worker: Worker, node: str, previous: str, token: str) -> None:
-        claim = {"worker": previous, "token": token, "node": self._core.node, "conn": worker.number}
+        claim: dict[str, Any] = {"worker": previous, "token": token, "node": self._core.node, "conn": worker.number}
+        claim["realm"] = worker.realm
         try:
-            await self._asker.ask(node, RETIRE, claim, timeout=_PATIENCE)
+            left = await self._asker.ask(node, RETIRE, claim, timeout=_PATIENCE)
+            if worker.guarded is not None and isinstance(left, list):
+                worker.guarded.inherit(left)
         except (AskError, TimeoutError) as error:
             log.info("action=retire_unanswered worker=%s gateway=%s reason=%r", previous, node, error)
         finally:
@@ -70,34 +75,40 @@ class Reattach:
 
     # -- the gateway of the old connection ---------------------------------------------------------
 
-    def _retire(self, previous: str, token: str) -> bool:
-        """Whether the token is that of a connection here, which is closed now if it was not."""
+    def _retire(self, previous: str, token: str, realm: str) -> bool:
+        """Whether the token is that of a connection of the realm here, which is closed now if it was not."""
         core = self._core
-        return core.retire(previous, token, same_secret) or core.invocations.proves(previous, token, same_secret)
+        return core.retire(previous, token, same_secret, realm) or core.invocations.proves(
+            previous, token, same_secret, realm
+        )
 
-    def _retire_for(self, claim: Mapping[str, Any]) -> bool | Awaitable[bool]:
+    def _retire_for(self, claim: Mapping[str, Any]) -> bool | list[str] | Awaitable[list[str]]:
+        """False, or the calls that the new connection may still answer though they are not moved to it."""
         previous: str = claim["worker"]
-        if not self._retire(previous, claim["token"]):
+        if not self._retire(previous, claim["token"], claim.get("realm", "")):
             return False
+        left = self._core.invocations.handover.left_with(previous)
         node = claim.get("node")
         if node is None:  # it is of an earlier release and takes no calls over
             self._core.invocations.losses.forget(previous)
-            return True
+            return left
         calls = self._core.invocations.adopt(previous, node, claim["conn"])
-        return self._hand_over(previous, calls, node, claim["conn"]) if calls else True
+        return self._hand_over(previous, calls, node, claim["conn"], left) if calls else left
 
-    async def _hand_over(self, previous: str, calls: Mapping[str, str], node: str, conn: int) -> bool:
+    async def _hand_over(
+        self, previous: str, calls: Mapping[str, str], node: str, conn: int, left: list[str]
+    ) -> list[str]:
         """Give what the worker was serving (invocation id -> node of the caller) to its new connection's gateway."""
         accepted = False
         try:
-            left = await self._in_flight(calls, node, conn)
-            claim = {"conn": conn, "calls": left, "named": self._core.invocations.deliveries.hand_over(left)}
+            moved = await self._in_flight(calls, node, conn)
+            claim = {"conn": conn, "calls": moved, "named": self._core.invocations.deliveries.hand_over(moved)}
             accepted = await self._asker.ask(node, SERVE, claim, timeout=_PATIENCE)
         except (AskError, TimeoutError) as error:
             log.warning("action=calls_stopped worker=%s gateway=%s reason=%r", previous, node, error)
         finally:
             self._core.invocations.losses.handed_over(previous, accepted=accepted)
-        return True
+        return left
 
     async def _in_flight(self, calls: Mapping[str, str], node: str, conn: int) -> dict[str, str]:
         """Tell the callers' gateways where their calls are now; those of the calls that they still wait for."""

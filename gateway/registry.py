@@ -57,7 +57,7 @@ class Registry:
                 return
             worker.special = True
         if self._reserved(message.id, worker.namespace):
-            self._refuse_reserved(worker, message.id, worker.namespace)
+            self.refuse_reserved(worker, message.id, worker.namespace)
             return
         definition = _definition(
             description=_text(message.description),
@@ -71,7 +71,7 @@ class Registry:
     def _reserved(self, function: str, namespace: str) -> bool:
         return function in self._builtins if namespace == "default" else function.startswith("engine::")
 
-    def _refuse_reserved(self, worker: Worker, function: str, namespace: str) -> None:
+    def refuse_reserved(self, worker: Worker, function: str, namespace: str) -> None:
         worker.drop(f"registerfunction {function}", "the id is reserved")
         worker.outlet.send(frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, namespace, function, ""))
 
@@ -144,7 +144,12 @@ class Registry:
 
     def _refuse_trigger(self, worker: Worker, message: messages.RegisterTrigger, code: str, reason: str) -> None:
         error = errors.error_body(code, reason)
-        worker.outlet.send(frames.trigger_failed(message.id, message.trigger_type, message.function_id, error))
+        self.trigger_failed(worker, message.id, message.trigger_type, message.function_id, error)
+
+    def trigger_failed(self, worker: Worker, id: str, type: str, function: str, error: bytes) -> None:
+        """Tell its owner, in the names that it used."""
+        named = worker.guarded.triggers.get(id) if worker.guarded is not None else None
+        worker.outlet.send(frames.trigger_failed(*(named or (id, type, function)), error))
 
     def unregister_trigger(self, worker: Worker, message: messages.UnregisterTrigger) -> None:
         """By id only; the trigger may belong to any connection of the cluster."""
@@ -155,12 +160,14 @@ class Registry:
                 self._backpressure.to_node(worker, shard)
         self._drop_binding(worker, message.id)
 
-    def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int, *, removed: bool) -> None:
-        """Somebody else removed it, or replaced it."""
+    def revoke_trigger(self, worker: Worker, trigger_id: str, stamp: int, *, removed: bool) -> bool:
+        """Somebody else removed it, or replaced it. False when the worker has registered it again since."""
         registration = self._revoked(worker, (TRIGGER, "", trigger_id), stamp)
-        if registration is not None:
-            self._announcer.drop(registration)
-            self._drop_binding(worker, trigger_id, wanted=removed)
+        if registration is None:
+            return False
+        self._announcer.drop(registration)
+        self._drop_binding(worker, trigger_id, wanted=removed)
+        return True
 
     def _drop_binding(self, worker: Worker, trigger_id: str, *, wanted: bool = True) -> None:
         """`wanted`: some worker asked for it."""
@@ -193,7 +200,7 @@ class Registry:
             elif registration.namespace == old:
                 self._drop(worker, registration.key)
                 if registration.kind == FUNCTION and self._reserved(registration.id, namespace):
-                    self._refuse_reserved(worker, registration.id, namespace)
+                    self.refuse_reserved(worker, registration.id, namespace)
                     continue
                 put = self._put(worker, registration.kind, namespace, registration.id, body, registration.outside)
                 if put and registration.kind == FUNCTION:

@@ -8,12 +8,14 @@ from typing import Any
 from iii_cluster.bus import envelopes
 from iii_cluster.bus.envelopes import Envelope
 from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.config.settings import WorkerListener
 from iii_cluster.modules.host import ModuleHost
 from iii_cluster.modules.http.module import HTTP, HttpModule
 from iii_cluster.modules.load import load_modules
 from iii_cluster.modules.stream.module import StreamModule
 from iii_cluster.node.node import Node
 
+from .access.setup import gate_of, guard_of
 from .builtins.install import Builtins
 from .builtins.modules import ModuleFunctions
 from .channels.channels import Channels
@@ -52,11 +54,12 @@ class GatewayService:
         self._engine = GatewayEngine(self.core, node)
         self._modules = ModuleFunctions(self.core, self._host)
         self._external = external_calls(self.core, self._host.modules)
-        self._builtins = Builtins(self.core, node, self._host)
+        self._guard = guard_of(self.core, self._engine, self._host)
+        self._builtins = Builtins(self.core, node, self._host, self._guard)
         self._reattach = Reattach(self.core, node.asker)
         self.channels = Channels(self.core)
         self._listeners = [
-            Listener(self.core, settings, own, "worker" if number == 1 else f"worker-{number}", self.channels)
+            self._listener(own, "worker" if number == 1 else f"worker-{number}")
             for number, own in enumerate(settings.worker_listeners, 1)
         ]
         self._streams = next(
@@ -76,6 +79,11 @@ class GatewayService:
         bus, core = self._node.bus, self.core
         bus.on(envelopes.Invoke, core.invocations.on_invoke)
         bus.on(envelopes.Result, core.invocations.on_remote_result)
+    def _listener(self, own: WorkerListener, name: str) -> Listener:
+        settings = self._node.settings
+        gate = gate_of(own, name, self._engine, settings)
+        return Listener(self.core, settings, own, name, self.channels, gate)
+
         bus.on(envelopes.Refused, core.invocations.on_refused)
         bus.on(envelopes.Deliver, core.invocations.deliver)
         bus.on(envelopes.Congested, core.backpressure.on_congested)
@@ -170,8 +178,9 @@ class GatewayService:
         self._node = node
         self.core.reincarnate(node.info.id)
         self.channels.reincarnate()
+        self._guard.close()
         self._engine.reincarnate(node)
-        self._builtins = Builtins(self.core, node, self._host)
+        self._builtins = Builtins(self.core, node, self._host, self._guard)
         self._reattach = Reattach(self.core, node.asker)
         self._listen_to_nodes()
         return self

@@ -1,5 +1,6 @@
-"""Whether a connection may call a function, asked where the metadata of functions is known. Pure."""
+"""Whether a connection may call a function, asked where the metadata of functions is known."""
 
+import asyncio
 from collections.abc import Callable, Container
 
 from iii_cluster.access.rules import Access, Verdict
@@ -28,9 +29,19 @@ class Decisions:
         else:
             self._routes.metadata(namespace, function, lambda said: then(_verdict(access, namespace, function, said)))
 
+    async def wait(self, access: Access, namespace: str, function: str) -> Verdict:
+        """As `ask`."""
+        decided: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self.ask(access, namespace, function, lambda verdict: None if decided.done() else decided.set_result(verdict))
+        return await decided
+
     def for_others(self, namespace: str, function: str) -> bool:
         """Whether a function can be called on behalf of a worker under rules, by a trigger or a queue."""
         return not (namespace == "default" and function in self._builtins and function.startswith(_CALLER_DECIDES))
+
+
+def not_for_others(function: str) -> str:
+    return f"function '{function}' not allowed (it can only be called directly)"
 
 
 def _verdict(access: Access, namespace: str, function: str, metadata: bytes) -> Verdict:

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from iii_cluster.access.rules import Access
 from iii_cluster.access.triggers import scoped
 from iii_cluster.protocol import frames, messages
@@ -33,11 +35,11 @@ class Guarded:
         "access",
         "held",
         "inherited",
+        "moving",
         "offered",
         "paused",
         "released",
         "size",
-        "task",
         "triggers",
         "waiting",
     )
@@ -57,7 +59,7 @@ class Guarded:
         self.waiting: deque[messages.Message] = deque()  # frames behind a registration that is being decided
         self.size = 0  # of those, bytes
         self.paused = False
-        self.task: asyncio.Task[None] | None = None
+        self.moving = False  # somebody takes care of them
 
     def inherit(self, ids: Iterable[str]) -> None:
         for id in ids:
@@ -85,6 +87,15 @@ class Guarded:
         if registered is not None:
             self._names.pop(frames.text(registered), None)
         return registered
+
+    def rejected(self, registered: str) -> str:
+        """The cluster refused a function; returns what the worker calls it."""
+        own = self._names.pop(frames.text(registered), None)
+        if own is None:
+            return registered
+        name: str = msgspec.json.decode(own)
+        self._functions.pop(name, None)
+        return name
 
     def own_name(self, function_json: bytes) -> bytes:
         """What the worker calls a function of its; both ids as JSON."""
@@ -118,6 +129,12 @@ class Guarded:
     def trigger(self, own: str) -> str:
         """The registered id; that of another connection of its realm when it registered none."""
         return self._trigger_ids.get(own) or scoped(self.access.realm, own)
+
+    def revoked(self, registered: str) -> None:
+        """Somebody else removed it."""
+        named = self.triggers.pop(registered, None)
+        if named is not None:
+            self._trigger_ids.pop(named.id, None)
 
     def forget_trigger(self, own: str) -> str:
         registered = self.trigger(own)

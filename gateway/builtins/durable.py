@@ -5,8 +5,13 @@ from uuid import uuid4
 
 import msgspec
 
+from gateway.access.hooks import Denied
+from gateway.access.registrations import Registrations
 from gateway.module_types import ModuleTypes
 from gateway.registry import MAX_DEFINITION
+from gateway.worker import Worker
+from iii_cluster.access.rules import Access
+from iii_cluster.access.triggers import scoped, unscoped
 from iii_cluster.bus.ask import Asker, AskError
 from iii_cluster.bus.envelopes import BindTrigger, PutTrigger, RemoveTrigger, Trigger
 from iii_cluster.bus.service import Bus
@@ -28,21 +33,36 @@ PROVIDER_PATIENCE = 10.0
 class DurableRegistrations:
     """Keeps the trigger in Redis first, then tells the shards; they load it again when slots move."""
 
-    def __init__(self, stored: DurableTriggers, bus: Bus, asker: Asker, survey: Survey, types: ModuleTypes) -> None:
+    def __init__(
+        self,
+        stored: DurableTriggers,
+        bus: Bus,
+        asker: Asker,
+        survey: Survey,
+        types: ModuleTypes,
+        guarded: Registrations,
+    ) -> None:
+        """`guarded` decides about those of workers under rules."""
         self._stored = stored
         self._bus = bus
         self._asker = asker
         self._survey = survey
         self._types = types
+        self._guarded = guarded
 
-    async def register(self, data: bytes) -> bytes:
+    async def register(self, worker: Worker | None, data: bytes) -> bytes:
         asked = parse(REGISTER, data, arguments.RegisterTriggerInput)
         if len(data) > MAX_DEFINITION:
             raise EngineError(errors.PAYLOAD_TOO_LARGE, f"a trigger may have {MAX_DEFINITION} bytes")
         if messages.is_blank(asked.trigger_namespace):
             raise EngineError(errors.INVALID_NAMESPACE, errors.BLANK_NAMESPACE)
+        access = _rules(worker)
+        id = shown = str(uuid4())
+        if access is not None:
+            asked, id = await self._decided(access, asked, id)
+            shown = unscoped(access.realm, id)
         trigger = Trigger(
-            str(uuid4()),
+            id,
             self._types.canonical(asked.trigger_type),
             asked.function_id,
             bytes(asked.config) or b"null",
@@ -64,7 +84,25 @@ class DurableRegistrations:
             self._send(trigger.id, RemoveTrigger(trigger.id, epoch))
             raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, str(errors.read(error)))
         self._types.registered(trigger)
-        return msgspec.json.encode({"id": trigger.id})
+        return msgspec.json.encode({"id": shown})
+
+    async def _decided(
+        self, access: Access, asked: arguments.RegisterTriggerInput, id: str
+    ) -> tuple[arguments.RegisterTriggerInput, str]:
+        """What is registered for a worker under rules, and its id. Raises EngineError(FORBIDDEN)."""
+        message = messages.RegisterTrigger(
+            id, asked.trigger_type, asked.function_id, asked.config, asked.metadata, None, asked.trigger_namespace
+        )
+        try:
+            final, reason = await self._guarded.decide_trigger(access, message)
+        except Denied:
+            final, reason = message, "the registration was denied"
+        if reason:
+            raise EngineError(errors.FORBIDDEN, reason)
+        decided = msgspec.structs.replace(
+            asked, trigger_type=final.trigger_type, function_id=final.function_id, config=final.config
+        )
+        return decided, final.id
 
     async def _provider_error(self, trigger: Trigger) -> bytes:
         """What the provider answered: empty for success, for silence, and while there is no provider."""
@@ -79,11 +117,14 @@ class DurableRegistrations:
             return b""
         return answer
 
-    async def unregister(self, data: bytes) -> bytes:
+    async def unregister(self, worker: Worker | None, data: bytes) -> bytes:
+        """Workers under rules name those of their realm."""
         asked = parse(UNREGISTER, data, arguments.UnregisterTriggerInput)
-        known = await self._survey.owner(asked.id, "triggers.get", {"id": asked.id})
+        access = _rules(worker)
+        id = asked.id if access is None else scoped(access.realm, asked.id)
+        known = await self._survey.owner(id, "triggers.get", {"id": id})
         if known:
-            self._send(asked.id, RemoveTrigger(asked.id, self._survey.map.epoch))
+            self._send(id, RemoveTrigger(id, self._survey.map.epoch))
             if not known[0]["owner"]:  # else the gateway of its owner is told
                 self._types.unregistered(_trigger(known[0]))
         return msgspec.json.encode({"removed": bool(known)})
@@ -92,6 +133,11 @@ class DurableRegistrations:
         shard = self._survey.map.owner(key)
         if shard:
             self._bus.send(shard, envelope)
+
+
+def _rules(worker: Worker | None) -> Access | None:
+    access = worker.access if worker is not None else None
+    return access if access is not None and access.restricted else None
 
 
 def _trigger(row: Row) -> Trigger:

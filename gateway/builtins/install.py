@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from gateway.access.guard import Guard
+from gateway.access.sight import Sight, metadata_of
 from gateway.call import Call, Done
 from gateway.clients import older_than
 from gateway.core import GatewayCore
@@ -29,42 +31,57 @@ _TYPES_SINCE = (0, 13)
 class Builtins:
     """Runs engine functions: the announcement at once, everything that asks the cluster as a task."""
 
-    def __init__(self, core: GatewayCore, node: Node, host: ModuleHost) -> None:
+    def __init__(self, core: GatewayCore, node: Node, host: ModuleHost, guard: Guard) -> None:
         self._core = core
         self._running: set[asyncio.Task[None]] = set()
-        survey = Survey(node.asker, node.membership)
+        self._survey = survey = Survey(node.asker, node.membership)
         stored = DurableTriggers(node.redis, node.keys)
-        kept = durable.DurableRegistrations(stored, node.bus, node.asker, survey, core.types)
+        kept = durable.DurableRegistrations(stored, node.bus, node.asker, survey, core.types, guard.registrations)
         names = core.builtins
         offered = Offered(host, names)
         names[workers.REGISTER] = self._register_worker
+        sight = self._sight
 
         async def list_triggers(worker: Worker | None, data: bytes) -> bytes:
             if older_than(worker, *_TYPES_SINCE):
-                return await triggers.old_listing(survey, data)
-            return await triggers.types_listing(survey, offered, data)
+                return await triggers.old_listing(survey, data, await sight(worker))
+            return await triggers.types_listing(survey, offered, data, await sight(worker))
 
         async def list_functions(worker: Worker | None, data: bytes) -> bytes:
             oldest = older_than(worker, *_TYPES_SINCE)
-            return await functions.listing(survey, offered, data, oldest_formats=oldest)
+            return await functions.listing(survey, offered, data, await sight(worker), oldest_formats=oldest)
+
+        def seen(ask: Callable[[bytes, Sight | None], Awaitable[bytes]]) -> Answer:
+            async def answer(worker: Worker | None, data: bytes) -> bytes:
+                return await ask(data, await sight(worker))
+
+            return answer
 
         answers: dict[str, Answer] = {
-            workers.LIST: lambda _, data: workers.listing(survey, data),
-            workers.INFO: lambda _, data: workers.info(survey, data),
+            workers.LIST: seen(lambda data, sight: workers.listing(survey, data, sight)),
+            workers.INFO: seen(lambda data, sight: workers.info(survey, data, sight)),
             functions.LIST: list_functions,
-            functions.INFO: lambda _, data: functions.info(survey, offered, data),
+            functions.INFO: seen(lambda data, sight: functions.info(survey, offered, data, sight)),
             triggers.TYPES_LIST: list_triggers,
-            triggers.TYPES_INFO: lambda _, data: triggers.type_info(survey, offered, data),
-            triggers.OLD_TYPES_LIST: lambda _, data: triggers.old_types_listing(survey, offered, data),
-            triggers.LIST: lambda _, data: triggers.listing(survey, data),
-            triggers.INFO: lambda _, data: triggers.info(survey, offered, data),
-            durable.REGISTER: lambda _, data: kept.register(data),
-            durable.UNREGISTER: lambda _, data: kept.unregister(data),
+            triggers.TYPES_INFO: seen(lambda data, sight: triggers.type_info(survey, offered, data, sight)),
+            triggers.OLD_TYPES_LIST: seen(lambda data, sight: triggers.old_types_listing(survey, offered, data, sight)),
+            triggers.LIST: seen(lambda data, sight: triggers.listing(survey, data, sight)),
+            triggers.INFO: seen(lambda data, sight: triggers.info(survey, offered, data, sight)),
+            durable.REGISTER: kept.register,
+            durable.UNREGISTER: kept.unregister,
         }
         for name, answer in answers.items():
             names[name] = self._as_task(name, answer)
         node.asker.answer("workers.list", lambda _node, _body: workers.local_rows(core))
         node.asker.answer("workers.names", lambda _node, _body: workers.local_names(core))
+
+    async def _sight(self, worker: Worker | None) -> Sight | None:
+        """What the caller may see; None: everything."""
+        access = worker.access if worker is not None else None
+        if worker is None or access is None or not access.restricted:
+            return None
+        rows = await self._survey.shards("functions.list") if access.by_metadata else []
+        return Sight(worker, self._core.types.canonical, metadata_of(rows))
 
     def _register_worker(self, call: Call, done: Done) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gateway.access.sight import Sight
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.protocol.listing import first_segment
@@ -53,15 +54,21 @@ def _definition(row: Row) -> Row:
     return definition
 
 
-async def _all_types(survey: Survey, offered: Offered) -> Rows:
+async def _all_types(survey: Survey, offered: Offered, sight: Sight | None) -> Rows:
     rows = await survey.shards("types.list")
-    return Rows([*rows, *offered.types()], rows.missing)
+    types = [row for row in (*rows, *offered.types()) if sight is None or sight.type(row)]
+    return Rows(types, rows.missing)
 
 
-async def types_listing(survey: Survey, offered: Offered, data: bytes) -> bytes:
+async def _all_triggers(survey: Survey, sight: Sight | None) -> Rows:
+    rows = await survey.shards("triggers.list")
+    return rows if sight is None else Rows(sight.triggers(rows), rows.missing)
+
+
+async def types_listing(survey: Survey, offered: Offered, data: bytes, sight: Sight | None) -> bytes:
     """All trigger types (what newer clients mean by triggers)."""
     asked = parse(TYPES_LIST, data, arguments.ListTypes)
-    types = await _all_types(survey, offered)
+    types = await _all_types(survey, offered, sight)
     names = await survey.worker_names()
     rows = [type_row(row, names) for row in types if asked.include_internal or not internal(row["id"])]
     chosen = [
@@ -75,10 +82,10 @@ async def types_listing(survey: Survey, offered: Offered, data: bytes) -> bytes:
     return reply({"triggers": chosen}, types)
 
 
-async def old_types_listing(survey: Survey, offered: Offered, data: bytes) -> bytes:
+async def old_types_listing(survey: Survey, offered: Offered, data: bytes, sight: Sight | None) -> bytes:
     """Trigger types with their schemas, in the shape of the clients that had this function."""
     asked = parse(OLD_TYPES_LIST, data, arguments.ListTypes)
-    types = await _all_types(survey, offered)
+    types = await _all_types(survey, offered, sight)
     rows = []
     for row in types:
         if asked.include_internal or not internal(row["id"]):
@@ -91,14 +98,15 @@ async def old_types_listing(survey: Survey, offered: Offered, data: bytes) -> by
 _SCHEMAS = ("trigger_request_format", "call_request_format")
 
 
-async def type_info(survey: Survey, offered: Offered, data: bytes) -> bytes:
+async def type_info(survey: Survey, offered: Offered, data: bytes, sight: Sight | None) -> bytes:
     asked = parse(TYPES_INFO, data, arguments.TypeInfo)
-    return msgspec.json.encode(await _type_detail(survey, offered, asked.id, asked.namespace))
+    return msgspec.json.encode(await _type_detail(survey, offered, asked.id, asked.namespace, sight))
 
 
-async def _type_detail(survey: Survey, offered: Offered, name: str, namespace: str | None) -> Row:
+async def _type_detail(survey: Survey, offered: Offered, name: str, namespace: str | None, sight: Sight | None) -> Row:
     own = offered.type(name)
     rows = [own] if own is not None else await survey.owner(name, "types.get", {"id": name})
+    rows = [row for row in rows if sight is None or sight.type(row)]
     found = pick_namespace("Trigger type", name, namespace, rows)
     definition = _definition(found)
     detail = type_row(found, await survey.worker_names())
@@ -116,10 +124,10 @@ async def _instances(survey: Survey, type: str) -> int:
     return sum(row["type"] == type and row["state"] == "live" for row in await survey.shards("triggers.list"))
 
 
-async def old_listing(survey: Survey, data: bytes) -> bytes:
+async def old_listing(survey: Survey, data: bytes, sight: Sight | None) -> bytes:
     """Trigger instances under the name that newer clients use for types."""
     asked = parse(TYPES_LIST, data, arguments.ListTypes)
-    triggers = await survey.shards("triggers.list")
+    triggers = await _all_triggers(survey, sight)
     rows = [
         {
             "id": row["id"],
@@ -134,10 +142,10 @@ async def old_listing(survey: Survey, data: bytes) -> bytes:
     return reply({"triggers": sorted(rows, key=lambda row: str(row["id"]))}, triggers)
 
 
-async def listing(survey: Survey, data: bytes) -> bytes:
+async def listing(survey: Survey, data: bytes, sight: Sight | None) -> bytes:
     """All trigger instances."""
     asked = parse(LIST, data, arguments.ListTriggers)
-    triggers = await survey.shards("triggers.list")
+    triggers = await _all_triggers(survey, sight)
     names = await survey.worker_names()
     chosen = [
         row
@@ -152,10 +160,20 @@ async def listing(survey: Survey, data: bytes) -> bytes:
     return reply({"registered_triggers": chosen}, triggers)
 
 
-async def info(survey: Survey, offered: Offered, data: bytes) -> bytes:
+async def _trigger(survey: Survey, name: str, sight: Sight | None) -> list[Row]:
+    """By id; by the caller's own before that of others."""
+    for id in (name,) if sight is None else (sight.meant(name), name):
+        rows = await survey.owner(id, "triggers.get", {"id": id})
+        rows = rows if sight is None else sight.triggers(rows)
+        if rows:
+            return rows
+    return []
+
+
+async def info(survey: Survey, offered: Offered, data: bytes, sight: Sight | None) -> bytes:
     """One trigger instance, with its type and its function; null where that does not exist."""
     asked = parse(INFO, data, arguments.TriggerInfo)
-    rows = await survey.owner(asked.id, "triggers.get", {"id": asked.id})
+    rows = await _trigger(survey, asked.id, sight)
     if not rows:
         raise EngineError(errors.NOT_FOUND, f"Trigger {asked.id} not found")
     row = rows[0]
@@ -163,11 +181,11 @@ async def info(survey: Survey, offered: Offered, data: bytes) -> bytes:
     detail = trigger_row(row, names)
     del detail["config_summary"], detail["state"]
     try:
-        detail["trigger"] = await _type_detail(survey, offered, row["type"], None)
+        detail["trigger"] = await _type_detail(survey, offered, row["type"], None, sight)
     except EngineError:
         detail["trigger"] = None
     try:
-        detail["function"] = await functions.detail(survey, offered, row["function"], row["namespace"], names)
+        detail["function"] = await functions.detail(survey, offered, row["function"], row["namespace"], names, sight)
     except EngineError:
         detail["function"] = None
     return msgspec.json.encode(detail)

@@ -4,6 +4,7 @@ import time
 import unicodedata
 from typing import Any
 
+from gateway.access.sight import Sight, metadata_of
 from gateway.announcer import FUNCTION
 from gateway.core import GatewayCore
 from gateway.worker import Worker
@@ -94,13 +95,19 @@ def _row(core: GatewayCore, worker: Worker) -> Row:
     }
 
 
-async def listing(survey: Survey, data: bytes) -> bytes:
+async def listing(survey: Survey, data: bytes, sight: Sight | None) -> bytes:
     """All workers of the cluster, sorted by name. Connections that announced no pid are left out."""
     asked = parse(LIST, data, arguments.ListWorkers)
     rows = await survey.gateways("workers.list")
-    chosen = [row for row in rows if _wanted(row, asked)]
+    chosen = [row for row in _seen(rows, sight) if _wanted(row, asked)]
     chosen.sort(key=lambda row: (row["name"] or "", row["id"]))
     return reply({"workers": chosen, "timestamp": time.time_ns() // 1_000_000}, rows)
+
+
+def _seen(rows: list[Row], sight: Sight | None) -> list[Row]:
+    if sight is None:
+        return rows
+    return [shown for row in rows if (shown := sight.worker(row)) is not None]
 
 
 def _wanted(row: Row, asked: arguments.ListWorkers) -> bool:
@@ -114,15 +121,23 @@ def _wanted(row: Row, asked: arguments.ListWorkers) -> bool:
     )
 
 
-async def info(survey: Survey, data: bytes) -> bytes:
+async def info(survey: Survey, data: bytes, sight: Sight | None) -> bytes:
     """One worker by name, with what it registered."""
     asked = parse(INFO, data, arguments.WorkerInfo)
     workers = await survey.gateways("workers.list")
-    named = Rows([row for row in workers if row["name"] == asked.name], workers.missing)
+    named = [row for row in _seen(workers, sight) if row["name"] == asked.name]
     worker = pick_namespace("Worker", asked.name, asked.namespace, named)
     functions = await survey.shards("functions.list")
     types = await survey.shards("types.list")
     triggers = await survey.shards("triggers.list")
+    if sight is not None:
+        metadata = metadata_of(functions)
+        functions = Rows(
+            [row for row in functions if sight.function(*(key := (row["namespace"], row["id"])), metadata[key])],
+            functions.missing,
+        )
+        types = Rows([row for row in types if sight.type(row)], types.missing)
+        triggers = Rows(sight.triggers(triggers), triggers.missing)
     names = {worker["id"]: asked.name}
     own = worker["id"]
     body: dict[str, Any] = {

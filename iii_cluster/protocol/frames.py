@@ -84,6 +84,11 @@ def trigger_failed(trigger_id: str, trigger_type: str, function: str, error: byt
     )
 
 
+def refused(code: str, message: str) -> bytes:
+    """Instead of the first frame: the connection is not let in, and closed."""
+    return text({"type": "error", "error": {"code": code, "message": message}})
+
+
 def function_rejected(code: str, namespace: str, function: str, owner_worker: str) -> bytes:
     return text(
         {
