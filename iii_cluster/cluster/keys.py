@@ -18,6 +18,10 @@ class Keys:
         self.durable_triggers = f"{self.prefix}:durable-triggers"  # hash: trigger id -> BindTrigger
         self.broadcast = f"{self.prefix}:all"  # channel
 
+    def census(self, gateway: str) -> str:
+        """String with a time to live: connections, registrations and calls in flight of one gateway."""
+        return f"{self.prefix}:census:{gateway}"
+
     def inbox(self, node: str) -> str:
         """Channel of one node; node ids are new at every process start."""
         return f"{self.prefix}:node:{node}"
