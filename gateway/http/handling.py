@@ -220,13 +220,12 @@ class Handling:
         reading: asyncio.Task[tuple[bytes, bool]] | None = None
         try:
             while True:
-                message = end.receive_nowait()
-                if message is None:
-                    if reading is None:
-                        reading = self._edge.loop.create_task(end.receive())
-                        reading.add_done_callback(self._wake)
-                    elif reading.done():
-                        message, reading = reading.result(), None
+                message = None
+                if reading is not None and reading.done():
+                    message, reading = reading.result(), None  # before what has come since
+                elif reading is None and (message := end.receive_nowait()) is None:
+                    reading = self._edge.loop.create_task(end.receive())
+                    reading.add_done_callback(self._wake)
                 if message is not None:
                     data, text = message
                     if not text:
