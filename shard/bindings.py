@@ -240,9 +240,8 @@ class Bindings:
 
     def fill(self, slot: int) -> None:
         """The slot is filled: every provider is known, so place every trigger."""
-        bindings = self.in_slot(slot)
-        self._builtin.fill(bindings)
-        for binding in bindings:
+        self._builtin.fill(self.in_slot(slot))
+        for binding in self.in_slot(slot):
             self._place(binding, again=True)
 
     def end_slot(self, slot: int, keep: Callable[[int], bool]) -> None:
@@ -250,9 +249,8 @@ class Bindings:
 
         What was announced under an epoch that `keep` accepts stays, as if it had just arrived.
         """
-        bindings = self.in_slot(slot)
-        self._builtin.forget(bindings)
-        for binding in bindings:
+        self._builtin.forget(self.in_slot(slot))
+        for binding in self.in_slot(slot):
             self.outcomes.conclude(binding.trigger.id, b"")
             binding.type.start_over(binding)
         for binding in self.index.in_slot(slot):

@@ -1,7 +1,7 @@
 """The registry of one shard: an envelope or a map goes in, envelopes go out through `Effects`. Pure."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -28,11 +28,13 @@ from .effects import Effects
 from .ended import Ended
 from .functions import Functions
 from .holds import Holds, Lookup
-from .ownership import Ownership
+from .losses import Losses
 from .services import Services
 from .slots import SlotTable
 from .triggers import Triggers
 from .watching import Watching
+
+Registered = TypeVar("Registered", PutTrigger, BindTrigger)
 
 
 class ShardCore:
@@ -53,7 +55,13 @@ class ShardCore:
         self._me = me
         self._effects = effects
         self.slots = SlotTable(me, barrier)
-        self.functions = Functions(effects, duplicates, lambda *key: self.watching.function_changed(*key))
+        self.functions = Functions(
+            effects,
+            duplicates,
+            lambda *key: self.watching.function_changed(*key),
+            self.slots.ready,
+            reattach_window,
+        )
         self.services = Services()
         self.triggers = Triggers(effects, self.slots.ready, self._forget_durable, self._unbind, reattach_window)
         self.bindings = Bindings(
@@ -67,6 +75,7 @@ class ShardCore:
         )
         self.holds = Holds()
         self.watching = Watching(effects, self.slots, self.holds, self.functions, self.bindings, reattach_window)
+        self._losses = Losses(self.functions, self.services, self.triggers, self.bindings, self.watching)
         self._now = 0.0  # of the event that is being handled
         self._newest_term = 0  # of a leader that asked for a clean-up
         self._seen: dict[str, int] = {}  # node -> newest epoch it spoke of
@@ -112,8 +121,9 @@ class ShardCore:
         ended = {*changed.ended, *changed.gained, *self._unowned()}
         for slot in ended:
             self._end_slot(slot)
+        self.functions.reserved.end_slots(ended)
         self.watching.end_slots(ended, self.slots.accepts)
-        self._release_nodes(self._vanished(), back=True)
+        self._release_nodes(self._vanished(), expect=True)
         self._fill(changed.filled)
         self._flush()
         for slot in sorted(self.holds.slots()):
@@ -122,18 +132,20 @@ class ShardCore:
 
     def link_reset(self, node: str, now: float) -> None:
         """Mail to or from `node` was lost: forget what it registered, it announces everything again."""
+        self._now = now
         self.slots.announces_again(node, now)
-        self._release_nodes([node], back=False)
+        self._release_nodes([node], expect=False)
         self._flush()
 
     def deadline(self) -> float | None:
         """When to call `tick`, None when there is nothing to wait for."""
-        waiting = (self.slots, self.watching.expected, self.triggers.lingering, self.bindings.lingering)
-        return min((due for part in waiting if (due := part.deadline()) is not None), default=None)
+        lost = (self.functions.reserved, self.watching.expected, self.triggers.lingering, self.bindings.lingering)
+        return min((due for part in (self.slots, *lost) if (due := part.deadline()) is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Fill the slots whose barrier ended, and wait for nobody longer than is due."""
         self._now = now
+        self.functions.reserved.tick(now)
         self.triggers.tick(now)
         self.bindings.tick(now)
         self._fill(self.slots.tick(now))
@@ -197,13 +209,13 @@ class ShardCore:
 
     def _put_function(self, _: str, put: envelopes.PutFunction) -> None:
         if self._admits(slot_of(put.id), put.owner, put.epoch):
-            self.functions.put(put)
+            self.functions.put(put, self._now)
             if self.functions.find(put.namespace, put.id) is not None:
                 self.watching.registered(put.namespace, put.id)
 
     def _drop_function(self, _: str, drop: envelopes.DropFunction) -> None:
         known = self.functions.find(drop.namespace, drop.id) is not None
-        self.functions.drop(drop)
+        self.functions.drop(drop, self._now)
         if known and drop.back:
             self.watching.expect([(drop.namespace, drop.id)], self._now)
 
@@ -216,32 +228,26 @@ class ShardCore:
             self.services.put(put)
 
     def _put_trigger(self, _: str, put: PutTrigger) -> None:
-        slot = slot_of(put.trigger.id)
-        if put.owner != DURABLE:
-            if self._admits(slot, put.owner, put.epoch):
-                self.triggers.put(put)
-        elif put.trigger.id in self._forgotten:
-            return
-        elif self.slots.owns(slot):
-            self.triggers.put(replace(put, epoch=max(put.epoch, self.slots.since(slot))))
-        elif put.epoch > self.map.epoch:
-            self.triggers.put(put)
-        else:
-            self._forward(put.trigger.id, put)
+        if (counts := self._admitted(put.trigger.id, put)) is not None:
+            self.triggers.put(counts)
 
     def _bind_trigger(self, _: str, bind: BindTrigger) -> None:
-        slot = slot_of(bind.trigger.type)
-        if bind.owner != DURABLE:
-            if self._admits(slot, bind.owner, bind.epoch):
-                self.bindings.bind(bind)
-        elif bind.trigger.id in self._forgotten:
-            return
-        elif self.slots.owns(slot):
-            self.bindings.bind(replace(bind, epoch=max(bind.epoch, self.slots.since(slot))))
-        elif bind.epoch > self.map.epoch:
-            self.bindings.bind(bind)
-        else:
-            self._forward(bind.trigger.type, bind)
+        if (counts := self._admitted(bind.trigger.type, bind)) is not None:
+            self.bindings.bind(counts)
+
+    def _admitted(self, key: str, said: Registered) -> Registered | None:
+        """As it counts in the slot of `key`, None if it does not; a durable one is sent on to who owns that."""
+        slot = slot_of(key)
+        if said.owner != DURABLE:
+            return said if self._admits(slot, said.owner, said.epoch) else None
+        if said.trigger.id in self._forgotten:
+            return None
+        if self.slots.owns(slot):
+            return replace(said, epoch=max(said.epoch, self.slots.since(slot)))
+        if said.epoch > self.map.epoch:
+            return said
+        self._forward(key, said)
+        return None
 
     def _remove_trigger(self, src: str, remove: RemoveTrigger) -> None:
         if self._is_here(src, remove.id, remove):
@@ -305,6 +311,7 @@ class ShardCore:
     def _fill(self, slots: Iterable[int]) -> None:
         filled = list(slots)
         for slot in filled:
+            self.functions.fill(slot)
             self.bindings.fill(slot)
         self._flush()
         for slot in filled:
@@ -320,7 +327,7 @@ class ShardCore:
 
     def _unowned(self) -> set[int]:
         """Slots of others that hold something: it came early, or is of the past by now."""
-        holding = {slot for index in self._indexes() for slot in index.slots()}
+        holding = {slot for index in self._losses.indexes() for slot in index.slots()}
         return {slot for slot in holding if not self.slots.owns(slot)}
 
     def _end_slot(self, slot: int) -> None:
@@ -342,25 +349,17 @@ class ShardCore:
 
     # -- nodes and connections
 
-    def _indexes(self) -> list[Ownership[Any]]:
-        registries = (self.functions.index, self.services.index, self.triggers.index)
-        return [*registries, self.bindings.index, self.bindings.providers]
-
     def _vanished(self) -> list[str]:
         """Nodes that hold something here and are neither in the map nor, as far as we heard, in a later one."""
-        nodes = {node for index in self._indexes() for node in index.nodes()}
+        nodes = {node for index in self._losses.indexes() for node in index.nodes()}
         nodes |= {*self.watching.nodes(), *self._seen}
         known = self.map.nodes
         return sorted(node for node in nodes if node not in known and self._seen.get(node, 0) <= self.map.epoch)
 
-    def _release_nodes(self, nodes: Collection[str], back: bool) -> None:
-        """`back`: the workers of these nodes may come back to others."""
-        self.watching.drop_nodes(nodes)
+    def _release_nodes(self, nodes: Collection[str], expect: bool) -> None:
         for node in nodes:
             self._seen.pop(node, None)
-        owners = {owner: None for index in self._indexes() for node in nodes for owner in index.owners_on(node)}
-        self._release_functions(owners, owners if back else ())
-        self._release_triggers(owners)
+        self._losses.release_nodes(nodes, self._now, expect)
 
     def _cleanup(self, src: str, cleanup: envelopes.Cleanup) -> None:
         """Idempotent. A step this version does not know is none of a shard's: done. Old leaders are not heard."""
@@ -371,24 +370,12 @@ class ShardCore:
         owners = dict.fromkeys(cleanup.owners)
         self._departed.add(owners)
         if cleanup.step == "functions":
-            self._release_functions(owners, {cleanup.owners[at] for at in cleanup.back if at < len(cleanup.owners)})
+            back = {cleanup.owners[at] for at in cleanup.back if at < len(cleanup.owners)}
+            self._losses.release_functions(owners, back, self._now)
         elif cleanup.step == "triggers":
-            self._release_triggers(owners)
+            self._losses.release_triggers(owners)
         self._flush()
         self._effects.send(src, envelopes.CleanupDone(cleanup.job, cleanup.step))
-
-    def _release_functions(self, owners: Collection[Owner], back: Collection[Owner]) -> None:
-        """`back`: those whose workers are expected to come back."""
-        lost = [r.function for owner in back for r in self.functions.index.of_owner(owner)]
-        for owner in owners:
-            self.functions.release(owner)
-            self.services.release(owner)
-        self.watching.expect([(function.namespace, function.id) for function in lost], self._now)
-
-    def _release_triggers(self, owners: Collection[Owner]) -> None:
-        for owner in owners:
-            self.triggers.release(owner)
-        self.bindings.release(owners)
 
     def invariants(self) -> None:
         """What must hold between any two events; raises AssertionError."""
@@ -396,7 +383,7 @@ class ShardCore:
         for part in (self.slots, *registries, self.watching):
             part.invariants()
         assert not self._vanished()
-        for index in self._indexes():
+        for index in self._losses.indexes():
             for slot in index.slots():
                 assert all(self.slots.accepts(slot, record.epoch) for record in index.in_slot(slot))
         for slot in self.holds.slots():

@@ -75,9 +75,11 @@ class Pushes:
         namespace, id = parse_function_key(key)
         owners = functions.owners(namespace, id)
         elsewhere = [] if owners else functions.elsewhere(namespace, id)
+        metadata = functions.metadata(namespace, id)
         if owners:
-            self._watches.add(node, key, slot, epoch).owners = owners
-        self._effects.send(node, FunctionOwners(key, self._watches.next_version(), owners, elsewhere))
+            watched = self._watches.add(node, key, slot, epoch)
+            watched.owners, watched.metadata = owners, metadata
+        self._effects.send(node, FunctionOwners(key, self._watches.next_version(), owners, elsewhere, metadata))
 
     def flush(self, functions: Functions) -> None:
         while self._functions:
@@ -93,15 +95,18 @@ class Pushes:
     def _push_owners(self, functions: Functions, key: str, namespace: str, id: str) -> None:
         watched = self._watches.get(key)
         owners = functions.owners(namespace, id)
-        if watched is None or owners == watched.owners:
+        if watched is None:
+            return
+        metadata = functions.metadata(namespace, id)
+        if owners == watched.owners and metadata == watched.metadata:
             return
         if not owners and self._postpone(namespace, id, watched.watchers.copy()):
             self._watches.drop_key(key)
             return
-        watched.owners = owners
+        watched.owners, watched.metadata = owners, metadata
         watched.version = self._watches.next_version()
         elsewhere = [] if owners else functions.elsewhere(namespace, id)
-        push = FunctionOwners(key, watched.version, owners, elsewhere)
+        push = FunctionOwners(key, watched.version, owners, elsewhere, metadata)
         for node in watched.watchers:
             self._effects.send(node, push)
         if not owners:

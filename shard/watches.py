@@ -12,6 +12,7 @@ class Watched:
     version: int
     watchers: dict[str, int] = field(default_factory=dict)  # node -> epoch of its watch
     owners: list[Owner] = field(default_factory=list)  # of a function, as told last
+    metadata: bytes = b""  # of a function, as told last
     served: bool = False  # whether a function is, as told last
 
 

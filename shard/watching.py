@@ -146,6 +146,7 @@ class Watching:
             assert self._slots.owns(watched.slot)
             if key.startswith(FUNCTION):
                 assert watched.owners == self._functions.owners(*parse_function_key(key)) != []
+                assert watched.metadata == self._functions.metadata(*parse_function_key(key))
             elif key.startswith(SERVED):
                 assert self._served(*parse_served_key(key)) in (watched.served, None)
         for namespace, id in self.expected.keys():  # noqa: SIM118 - not a mapping

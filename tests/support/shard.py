@@ -136,8 +136,18 @@ class Lab:
 
     # -- what gateways send; stamps grow
 
-    def put(self, owner: Owner, id: str, namespace: str = "default", epoch: int = 2, stamp: int = 0) -> None:
-        put = PutFunction(epoch, owner, namespace, id, stamp or next(self._stamps), b"{}")
+    def put(
+        self,
+        owner: Owner,
+        id: str,
+        namespace: str = "default",
+        epoch: int = 2,
+        stamp: int = 0,
+        *,
+        realm: str = "",
+        definition: bytes = b"{}",
+    ) -> None:
+        put = PutFunction(epoch, owner, namespace, id, stamp or next(self._stamps), definition, realm)
         self.get(owner.node, put)
 
     def provide(self, owner: Owner, type: str, namespace: str = "default", epoch: int = 2, stamp: int = 0) -> None:
