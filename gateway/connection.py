@@ -53,8 +53,8 @@ class Connection(WebSocket):
         self._entered = port.entered
         self.worker: Worker | None = None
         self.telemetry = False
-        self.asked: Wanted | None = None  # the end of a channel, in its handshake
         self.early: list[tuple[bytes, bool]] | None = None  # messages while it is decided whether it may come in
+        self.asked: Wanted | None = None  # the end of a channel, in its handshake
         self.end: SocketEnd | None = None  # what it is, if it is no worker
         self._batch = 0  # bytes of channel messages queued in this tick
 
@@ -151,6 +151,15 @@ class Connection(WebSocket):
                 self._on_text(worker, payload)
         elif self.end is not None:
             self.end.on_message(payload, text)
+        elif self.early is not None:
+            self.early.append((payload, text))  # at most what was read at once: the socket is paused
+
+    def let_in(self) -> None:
+        """Go on with what waited, and read on."""
+        early, self.early = self.early or [], None
+        for payload, text in early:
+            self._on_message(payload, text=text)
+        self.resume()
 
     # -- Outlet ------------------------------------------------------------------------------------
 
@@ -162,15 +171,6 @@ class Connection(WebSocket):
             ws.send_text(frame)
         else:
             self._send_fragments(frame)
-        elif self.early is not None:
-            self.early.append((payload, text))  # at most what was read at once: the socket is paused
-
-    def let_in(self) -> None:
-        """Go on with what waited, and read on."""
-        early, self.early = self.early or [], None
-        for payload, text in early:
-            self._on_message(payload, text=text)
-        self.resume()
         if not self._dirty:
             self._mark()
 

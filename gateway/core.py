@@ -42,11 +42,11 @@ from .worker import Handlers, Outlet, Worker
 log = logging.getLogger(__name__)
 
 
-class Effects(Links, Protocol):
 # (provider, namespace, function, told): `told` hears whether the provider may know of triggers of the function.
 MayOffer = Callable[[Worker, str, str, Callable[[bool], None]], None]
 
 
+class Effects(Links, Protocol):
     def reattach(self, worker: Worker, previous: str, token: str) -> None:
         """Retire the old connection, wherever it is; hold the new one's frames until that is done."""
 
@@ -84,6 +84,7 @@ class GatewayCore:
         )
         self.membership = WorkerMembership(self.workers, effects)
         self._next_conn = 0
+        self.may_offer: MayOffer = lambda _worker, _namespace, _function, then: then(False)  # providers under rules
         self.guard: Callable[[Worker], Handlers] = lambda _: {}  # handlers of workers that may not do everything
         self.handlers: Handlers = {
             messages.InvokeFunction: self.on_invoke,
@@ -94,7 +95,6 @@ class GatewayCore:
             messages.UnregisterTriggerType: self.registry.unregister_trigger_type,
             messages.RegisterTrigger: self.registry.register_trigger,
             messages.UnregisterTrigger: self.registry.unregister_trigger,
-        self.may_offer: MayOffer = lambda _worker, _namespace, _function, then: then(False)  # providers under rules
             messages.RegisterService: self.registry.register_service,
             messages.TriggerRegistrationResult: self._on_trigger_result,
             messages.Reattach: self._on_reattach,
@@ -317,6 +317,10 @@ class GatewayCore:
         worker = self.workers.get(said.conn)
         if worker is None or self._outdated(said.type, said.epoch):
             return
+        type = said.type
+        if worker.guarded is not None:
+            type = worker.guarded.own_type(type)
+            worker.guarded.offered.discard(said.id)
         if worker.offers.pop(said.id, None) is not None:
             worker.outlet.send(frames.unregister_trigger(said.id, type))
 
@@ -335,6 +339,7 @@ class GatewayCore:
     def on_reject(self, _node: str, said: RejectFunction) -> None:
         worker = self.workers.get(said.conn)
         if worker is not None and self.registry.revoke_function(worker, said.namespace, said.id, said.stamp):
+            own = said.id if worker.guarded is None else worker.guarded.rejected(said.id)
             worker.outlet.send(
                 frames.function_rejected(errors.FUNCTION_NAMESPACE_CONFLICT, said.namespace, own, said.owner_worker)
             )
@@ -342,10 +347,6 @@ class GatewayCore:
     def on_cleanup(self, node: str, said: Cleanup) -> None:
         """The coordinator's last steps. Own sockets ended their calls when they closed; this is for lost gateways."""
         if 0 < said.term < self.map.term:
-        type = said.type
-        if worker.guarded is not None:
-            type = worker.guarded.own_type(type)
-            worker.guarded.offered.discard(said.id)
             log.warning("action=cleanup_ignored node=%s term=%d", node, said.term)
             return
         self.invocations.halt(owner for owner in said.owners if owner.node not in self.map.nodes)
@@ -362,7 +363,6 @@ class GatewayCore:
             self._node_lost(node, f"{old.nodes[node].role} {node} was lost")
         self.membership.on_map(old, new)
 
-            own = said.id if worker.guarded is None else worker.guarded.rejected(said.id)
     def on_reachable(self, node: str, on: bool) -> None:
         """Nobody listens at a node now, or somebody does again: a hint that calls should go elsewhere."""
         self.routes.set_avoided(node, not on)

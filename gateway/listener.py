@@ -22,15 +22,14 @@ from .drain import Departures
 from .sockets.port import SERVICE_RESTART, SocketPort
 from .worker import Worker
 
-# How often a draining gateway looks for connections that became idle, seconds.
 log = logging.getLogger(__name__)
 
+# How often a draining gateway looks for connections that became idle, seconds.
 _DRAIN_STEP = 0.02
 
-_NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
 _POLICY_VIOLATION = 1008  # close code: not let in
+_NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
 _BEARER = ("WWW-Authenticate", 'Bearer realm="workers"')
-_RETRY_AFTER = ("Retry-After", "5")
 
 
 class Listener(SocketPort[Connection]):
@@ -52,9 +51,9 @@ class Listener(SocketPort[Connection]):
         self._core = core
         self._channels = channels
         self._own = own
-        self.name = name
         self._gate = gate  # None: there are no rules
         self._asking: set[asyncio.Task[None]] = set()
+        self.name = name
         self.host = own.host or settings.host
 
     async def start(self) -> None:
@@ -116,10 +115,44 @@ class Listener(SocketPort[Connection]):
     def _admit(self, connection: Connection) -> None:
         if connection.asked is not None:
             self._channels.admit(connection, connection.asked, self.settings.handshake_timeout / 2)
-        elif connection.accept():
-            self._handshaking.pop(connection, None)
-            if not connection.telemetry:
-                connection.worker = self._core.connect(connection, connection.address, secrets.token_hex(16))
+            return
+        request = connection.request
+        if request is None or not connection.accept():
+            return
+        self._handshaking.pop(connection, None)
+        gate = self._gate
+        access = gate.open if gate is not None else None
+        if gate is None or access is not None:
+            self._connect(connection, access)
+            return
+        connection.early = []
+        connection.pause()
+        task = asyncio.create_task(self._authenticate(connection, gate, request))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _authenticate(self, connection: Connection, gate: Gate, request: Request) -> None:
+        """The connection's frames wait."""
+        try:
+            access = await gate.authenticate(request, connection.address)
+        except Unauthorized as refusal:
+            self._turn_away(connection, str(refusal))
+        except Exception:
+            log.exception("action=auth_failed address=%s", connection.address)
+            self._turn_away(connection, "authentication failed")
+        else:
+            if connection.open:
+                self._connect(connection, access)
+        connection.let_in()  # of one that was turned away nothing is taken any more
+
+    def _turn_away(self, connection: Connection, reason: str) -> None:
+        connection.early = None
+        connection.send(frames.refused(errors.AUTH_ERROR, reason))
+        connection.close(_POLICY_VIOLATION, "authentication failed")
+
+    def _connect(self, connection: Connection, access: Access | None) -> None:
+        if not connection.telemetry:
+            connection.worker = self._core.connect(connection, connection.address, secrets.token_hex(16), access)
 
     def entered(self, connection: Connection) -> None:
         """Its handshake as a channel's end is done."""

@@ -75,15 +75,15 @@ class GatewayService:
         self._look_at = 0.0  # the sockets, next
         self._listen_to_nodes()
 
-    def _listen_to_nodes(self) -> None:
-        bus, core = self._node.bus, self.core
-        bus.on(envelopes.Invoke, core.invocations.on_invoke)
-        bus.on(envelopes.Result, core.invocations.on_remote_result)
     def _listener(self, own: WorkerListener, name: str) -> Listener:
         settings = self._node.settings
         gate = gate_of(own, name, self._engine, settings)
         return Listener(self.core, settings, own, name, self.channels, gate)
 
+    def _listen_to_nodes(self) -> None:
+        bus, core = self._node.bus, self.core
+        bus.on(envelopes.Invoke, core.invocations.on_invoke)
+        bus.on(envelopes.Result, core.invocations.on_remote_result)
         bus.on(envelopes.Refused, core.invocations.on_refused)
         bus.on(envelopes.Deliver, core.invocations.deliver)
         bus.on(envelopes.Congested, core.backpressure.on_congested)
@@ -166,6 +166,7 @@ class GatewayService:
         self.core.invocations.give_up(f"gateway {self.core.node} has stopped")
         if self._external is not None:
             await self._external.stop()
+        self._guard.close()
         await self._host.shutdown()
         self._modules.cancel()
         await self._engine.close()
@@ -178,7 +179,6 @@ class GatewayService:
         self._node = node
         self.core.reincarnate(node.info.id)
         self.channels.reincarnate()
-        self._guard.close()
         self._engine.reincarnate(node)
         self._builtins = Builtins(self.core, node, self._host, self._guard)
         self._reattach = Reattach(self.core, node.asker)
