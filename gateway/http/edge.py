@@ -2,14 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.call import Call
-from gateway.channels.channels import Channels
+from gateway.channels.channel import Channel
 from iii_cluster.modules.http.config import HttpConfig
 
 from .cors import CorsPolicy
 
 PREHANDLER = "preHandler"
+
+
+class Channels(Protocol):
+    def create(self) -> Channel:
+        """Raises EngineError when there are too many."""
+
+    def discard(self, channel: Channel) -> None: ...
 
 
 class Edge:

@@ -14,7 +14,9 @@ from .bound import Bound
 NULL = Raw(b"null")
 MAX_BAGGAGE = 8192  # bytes
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{0,256})?"
+)
 _BAGGAGE = re.compile(r"[\x20-\x7e]+")
 _check_json = msgspec.json.Decoder(Raw).decode
 _encode = msgspec.json.Encoder().encode
@@ -114,8 +116,13 @@ def json_body(raw: bytes) -> Raw:
 def trace_of(headers: dict[str, str]) -> tuple[bytes, bytes]:
     """Traceparent and baggage as JSON strings, empty when there are none, or no valid ones."""
     traceparent, baggage = headers.get("traceparent", ""), headers.get("baggage", "")
-    if traceparent and _TRACEPARENT.match(traceparent) is None:
+    if traceparent and not _valid(traceparent):
         traceparent = ""
     if baggage and (len(baggage) > MAX_BAGGAGE or _BAGGAGE.fullmatch(baggage) is None):
         baggage = ""
     return (_encode(traceparent) if traceparent else b"", _encode(baggage) if baggage else b"")
+
+
+def _valid(traceparent: str) -> bool:
+    """Later versions than 00 may have more at the end."""
+    return _TRACEPARENT.fullmatch(traceparent) is not None and (len(traceparent) == 55 or traceparent[:2] != "00")

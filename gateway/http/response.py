@@ -33,6 +33,7 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,256}")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 MAX_HEADERS = 200
 MAX_HEADER_BYTES = 64 * 2**10  # names and values of one response
+MAX_WARNED = 1000  # names of headers that there is a log line of
 
 
 class Response(NamedTuple):
@@ -77,15 +78,8 @@ def from_result(result: bytes, owned: Collection[bytes] = ()) -> Response:
     elif body == b"null":
         body = b""
     elif body[0] == 0x22:  # text is sent as it is
-        body = _text(body)
+        body = _decode_text(body).encode()
     return Response(status, headers, body)
-
-
-def _text(body: bytes) -> bytes:
-    try:
-        return _decode_text(body).encode()
-    except (msgspec.MsgspecError, UnicodeEncodeError):  # half a surrogate pair
-        return body
 
 
 def status_of(raw: bytes) -> int:
@@ -122,6 +116,17 @@ def clean(name: str, value: str) -> Header | None:
     key = name.strip(" \t").lower().encode(errors="replace")
     text = value.strip(" \t").encode(errors="replace")
     if _NAME.fullmatch(key) is None or _VALUE.fullmatch(text) is None:
-        log.warning("action=http_header_skipped name=%.40r reason=it cannot be sent", name)
+        _warn(name)
         return None
     return None if key in _OURS else (key, text)
+
+
+_warned: set[str] = set()
+
+
+def _warn(name: str) -> None:
+    """Once for each name: functions repeat themselves."""
+    name = name[:40]
+    if name not in _warned and len(_warned) < MAX_WARNED:
+        _warned.add(name)
+        log.warning("action=http_header_skipped name=%r reason=it cannot be sent", name)

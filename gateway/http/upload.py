@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from gateway.channels.channel import Channel
-from gateway.channels.ends import ChannelClosed
+from gateway.channels.ends import ChannelClosed, WriterEnd
 from gateway.channels.pipe import BROKEN
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,7 +38,7 @@ async def read_all(receive: Receive, limit: int) -> bytes | None:
 class Upload:
     """Pumps what the client sends into the channel, no faster than that takes it; then waits for the client to go."""
 
-    __slots__ = ("_body", "_channel", "_gone", "_limit", "_more", "_receive", "_task", "_too_large")
+    __slots__ = ("_body", "_channel", "_gone", "_limit", "_more", "_receive", "_task", "_too_large", "_writer")
 
     def __init__(
         self, receive: Receive, body: bytes | None, limit: int, too_large: Callable[[], None], gone: Callable[[], None]
@@ -51,19 +51,14 @@ class Upload:
         self._gone = gone
         self._more = body is None
         self._task: asyncio.Task[None] | None = None
-        self._channel: Channel | None = None
-
-    @property
-    def under_way(self) -> bool:
-        """Somebody reads, and there is more to come."""
-        return self._channel is not None and self._more
+        self._writer: WriterEnd | None = None
 
     def begin(self, channel: Channel) -> None:
         """Somebody reads the channel."""
-        if self._channel is None:
-            self._channel = channel
+        if self._writer is None:
             self.stop()
-            self._task = asyncio.get_running_loop().create_task(self._pump(channel))
+            self._writer = channel.attach_writer()
+            self._task = asyncio.get_running_loop().create_task(self._pump(self._writer))
 
     def watch(self, *, empty: bool) -> None:
         """Tell when the client goes, as far as that can be seen: not while a body waits for somebody to read it."""
@@ -71,24 +66,25 @@ class Upload:
             self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def stop(self) -> None:
+        """Who reads a body that is not complete by now is told so."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
+        if self._writer is not None:
+            self._writer.close(BROKEN, "the body is not complete")
 
-    async def _pump(self, channel: Channel) -> None:
-        writer = channel.attach_writer()
+    async def _pump(self, writer: WriterEnd) -> None:
         try:
             if self._body is not None:
                 size = PIECE if len(self._body) > WHOLE else WHOLE
                 for at in range(0, len(self._body), size):
                     await writer.send(self._body[at : at + size], False)
             elif not await self._forward(writer.send):
+                writer.close(BROKEN, "the body is not complete")
                 return
-            writer.close()
         except ChannelClosed:
             return  # nobody reads it any more; the rest stays where it is
-        finally:
-            writer.close(BROKEN, "the body is not complete")  # unless it was closed before
+        writer.close()
         await self._watch()
 
     async def _forward(self, send: Callable[[bytes, bool], Awaitable[None]]) -> bool:

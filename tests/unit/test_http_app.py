@@ -1,0 +1,450 @@
+"""What a request leads to: routing, stages before the function, its answer, failures."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.http_app import NEVER, Failed, FakeCluster
+
+JSON = [("content-type", "application/json")]
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def ok(request: dict[str, Any]) -> Any:
+    return {"body": "ok"}
+
+
+def always(result: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda _: result
+
+
+def fails(request: dict[str, Any]) -> Any:
+    raise Failed("NO_STOCK", "nothing left")
+
+
+async def test_a_function_gets_the_whole_request() -> None:
+    cluster = FakeCluster()
+    cluster.route("/orders/:id", ok, "PUT", metadata={"flow": 1})
+    headers = [*JSON, ("X-A", "1"), ("traceparent", TRACE), ("baggage", "user=1")]
+    await cluster.ask("PUT", "/orders/42?full=1&q=a%20b", headers, b'{"qty": 3}')
+    (call,) = cluster.calls
+    request = json.loads(call.data)
+    for name, direction in (("request_body", "read"), ("response", "write")):
+        ref = request.pop(name)
+        assert set(ref) == {"channel_id", "access_key", "direction"}
+        assert ref["direction"] == direction
+    assert request == {
+        "query_params": {"full": "1", "q": "a b"},
+        "path_params": {"id": "42"},
+        "headers": {
+            "content-type": "application/json",
+            "x-a": "1",
+            "traceparent": TRACE,
+            "baggage": "user=1",
+            "content-length": "10",
+        },
+        "path": "/orders/:id",
+        "method": "PUT",
+        "body": {"qty": 3},
+        "trigger": {"type": "http", "path": "/orders/:id", "method": "PUT"},
+    }
+    assert (call.metadata, call.trace) == (b'{"flow": 1}', (f'"{TRACE}"'.encode(), b'"user=1"'))
+
+
+async def test_the_path_is_the_template_as_it_was_written() -> None:
+    cluster = FakeCluster()
+    cluster.route("orders/:id", ok)
+    await cluster.ask("GET", "/orders/4%202")
+    (request,) = cluster.called("GET orders/:id")
+    assert request["path"] == request["trigger"]["path"] == "orders/:id"
+    assert request["path_params"] == {"id": "4%202"}
+    assert request["body"] is None
+
+
+async def test_bodies_that_are_not_json_are_null_and_the_function_is_called() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, "POST")
+    for headers, body in ((JSON, b"{bad"), (JSON, b""), ([("content-type", "text/plain")], b"{}"), ([], b"{}")):
+        assert (await cluster.ask("POST", "/a", headers, body)).status == 200
+    assert [request["body"] for request in cluster.called("POST a")] == [None] * 4
+
+
+async def test_unknown_paths_are_404_with_a_code_and_known_ones_405_with_the_methods() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok)
+    cluster.route("a", ok, "POST")
+    missing = await cluster.ask("GET", "/b")
+    assert (missing.status, missing.json) == (404, {"error": {"code": "NOT_FOUND", "message": "Not Found"}})
+    wrong = await cluster.ask("DELETE", "/a")
+    assert (wrong.status, wrong.header("allow"), wrong.body) == (405, "GET, HEAD, POST, OPTIONS", b"")
+    assert (await cluster.ask("BREW", "/a")).status == 405
+    for answer in (missing, wrong):
+        assert answer.header("access-control-allow-origin") == "*"
+
+
+async def test_a_route_that_goes_is_404_at_once_and_one_that_comes_is_served() -> None:
+    cluster = FakeCluster()
+    assert (await cluster.ask("GET", "/health")).status == 404
+    cluster.route("health", ok, description="tolerated")
+    assert (await cluster.ask("GET", "/health")).status == 200
+    cluster.triggers.clear()
+    cluster.app._refresh()
+    assert (await cluster.ask("GET", "/health")).status == 404
+
+
+async def test_bursts_of_registrations_are_looked_at_together() -> None:
+    cluster = FakeCluster()
+    for number in range(100):
+        cluster.route(f"r{number}", ok)
+    looks = cluster.looks
+    for _ in range(50):
+        cluster.changed()
+    assert (await cluster.ask("GET", "/r99")).status == 200
+    await eventually(lambda: cluster.looks == looks + 1)
+    await asyncio.sleep(0)
+    assert cluster.looks == looks + 1
+
+
+async def test_a_query_that_is_no_text_is_400_in_plain_text() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok)
+    answer = await cluster.ask("GET", "/a?x=%ff")
+    assert (answer.status, answer.header("content-type")) == (400, "text/plain; charset=utf-8")
+    assert cluster.calls == []
+
+
+async def test_repeated_query_keys_are_lists_if_configured() -> None:
+    for lists, expected in ((False, "2"), (True, ["1", "2"])):
+        cluster = FakeCluster(query_lists=lists)
+        cluster.route("a", ok)
+        await cluster.ask("GET", "/a?x=1&x=2")
+        assert cluster.called("GET a")[0]["query_params"] == {"x": expected}
+
+
+# -- HEAD, OPTIONS ------------------------------------------------------------------------------------
+
+
+async def test_head_is_served_from_get_without_the_body() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok)
+    answer = await cluster.ask("HEAD", "/a")
+    assert (answer.status, answer.header("content-length"), answer.body) == (200, "4", b"")
+    (request,) = cluster.called("GET a")
+    assert request["method"] == "HEAD"
+    assert request["trigger"]["method"] == "GET"
+
+
+async def test_a_route_of_its_own_serves_head() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok)
+    cluster.route("a", lambda _: {"status_code": 204}, "HEAD")
+    assert (await cluster.ask("HEAD", "/a")).status == 204
+
+
+async def test_a_preflight_is_answered_by_the_gateway_on_any_path() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, "OPTIONS")
+    for path in ("/a", "/b"):
+        answer = await cluster.ask("OPTIONS", path, [("origin", "https://a"), ("access-control-request-method", "PUT")])
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.header("access-control-allow-origin") == "*"
+        assert answer.header("access-control-allow-methods") == "*"
+    assert cluster.calls == []
+
+
+async def test_other_options_are_served_by_a_route_or_answered_with_the_methods() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, "OPTIONS")
+    cluster.route("b", ok, "POST")
+    assert (await cluster.ask("OPTIONS", "/a")).json == "ok"
+    answer = await cluster.ask("OPTIONS", "/b")
+    assert (answer.status, answer.header("allow"), answer.body) == (204, "POST, OPTIONS", b"")
+    assert answer.header("content-length") is None
+    assert (await cluster.ask("OPTIONS", "/c")).status == 404
+    assert (await cluster.ask("OPTIONS", "*")).status == 204
+
+
+async def test_listed_origins_are_echoed_on_errors_too() -> None:
+    cluster = FakeCluster(cors={"allowed_origins": ["https://a"]})
+    cluster.route("fails", fails)
+    for path, status in (("/none", 404), ("/fails", 500)):
+        answer = await cluster.ask("GET", path, [("origin", "https://a")])
+        assert (answer.status, answer.header("access-control-allow-origin")) == (status, "https://a")
+        assert "origin" in (answer.header("vary") or "")
+        answer = await cluster.ask("GET", path, [("origin", "https://b")])
+        assert answer.header("access-control-allow-origin") is None
+
+
+# -- answers -------------------------------------------------------------------------------------------
+
+
+async def test_status_headers_and_body_are_the_functions() -> None:
+    cluster = FakeCluster()
+    headers = ["Set-Cookie: a=1", "Set-Cookie: b=2", "X-A: 1", "Content-Length: 5", "Access-Control-Allow-Origin: x"]
+    cluster.route("a", lambda _: {"status_code": 404, "headers": headers, "body": {"mine": True}})
+    answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.json) == (404, {"mine": True})
+    assert [value for name, value in answer.headers if name == "set-cookie"] == ["a=1", "b=2"]
+    assert answer.header("x-a") == "1"
+    assert answer.header("content-type") == "application/json"
+    assert answer.header("content-length") == str(len(answer.body))
+    assert answer.header("access-control-allow-origin") == "*"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_some_answers_have_no_body(status: int) -> None:
+    cluster = FakeCluster()
+    cluster.route("a", lambda _: {"status_code": status, "body": {"a": 1}})
+    answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.body) == (status, b"")
+    assert answer.header("content-length") is None
+    assert answer.header("content-type") is None
+
+
+async def test_a_function_that_fails_is_500_with_its_code_and_an_id_of_the_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = FakeCluster()
+    cluster.route("a", fails)
+    ids = set()
+    for _ in range(2):
+        answer = await cluster.ask("GET", "/a?secret=hunter2", [("authorization", "hunter2")])
+        error = answer.json["error"]
+        assert (answer.status, error["code"], error["message"]) == (500, "NO_STOCK", "nothing left")
+        assert re.fullmatch("[0-9a-f]{1,12}", error["error_id"])
+        assert f"error_id={error['error_id']}" in caplog.text
+        ids.add(error["error_id"])
+    assert len(ids) == 2
+    assert "hunter2" not in caplog.text
+    assert "nothing left" not in caplog.text
+
+
+async def test_a_function_that_does_not_exist_is_500() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok)
+    cluster.handlers.clear()
+    answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.json["error"]["code"]) == (500, "function_not_found")
+
+
+async def test_a_failure_of_the_gateway_itself_is_500(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = FakeCluster()
+
+    def breaks(_: dict[str, Any]) -> Any:
+        raise ZeroDivisionError
+
+    cluster.route("a", breaks)
+    with caplog.at_level(logging.ERROR):
+        answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.json["error"]["code"]) == (500, "INTERNAL_ERROR")
+    assert answer.json["error"]["message"] == "internal server error"
+
+
+async def test_a_function_that_takes_too_long_is_504_and_its_late_answer_ignored() -> None:
+    cluster = FakeCluster(default_timeout=1)
+    cluster.route("a", lambda _: NEVER)
+    answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.json["error"]["code"]) == (504, "TIMEOUT")
+    assert answer.json["error"]["error_id"]
+    assert answer.header("access-control-allow-origin") == "*"
+    (call,) = cluster.calls
+    assert call.done is not None
+    call.done(b"{}", b"")
+    assert len(cluster.home) == 0
+
+
+async def test_nothing_is_200_and_an_empty_object() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", lambda _: None)
+    for _ in range(2):
+        answer = await cluster.ask("GET", "/a")
+        assert (answer.status, answer.json, answer.header("content-type")) == (200, {}, "application/json")
+    assert len(cluster.home) == 0
+
+
+# -- limits of bodies ----------------------------------------------------------------------------------
+
+
+async def test_json_beyond_its_limit_is_413_whether_announced_or_not() -> None:
+    cluster = FakeCluster(body_limit=10)
+    cluster.route("a", ok, "POST")
+    assert (await cluster.ask("POST", "/a", JSON, b'"12345678"')).status == 200
+    async with cluster.asking("POST", "/a", [*JSON, ("content-length", "11")], b"", complete=False) as client:
+        pass
+    assert (client.status, client.json["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert client.received == 0
+    async with cluster.asking("POST", "/a", JSON, b'"1234', complete=False) as client:
+        client.more(b"56789", last=False)
+        client.more(b'"', last=True)
+    assert client.status == 413
+    assert len(cluster.called("POST a")) == 1
+
+
+async def test_other_bodies_have_another_limit() -> None:
+    cluster = FakeCluster(body_limit=1, upload_limit=10)
+    cluster.route("a", ok, "POST")
+    assert (await cluster.ask("POST", "/a", [], b"0123456789")).status == 200
+    assert (await cluster.ask("POST", "/a", [], b"0123456789a")).status == 413
+
+
+async def test_a_client_that_goes_before_its_body_is_complete_calls_nothing() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, "POST")
+    async with cluster.asking("POST", "/a", JSON, b"{", complete=False) as client:
+        client.more(None)
+    assert (client.head, cluster.calls) == ({}, [])
+
+
+# -- conditions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["condition_function_id", "_condition_path"])
+async def test_only_false_keeps_a_request_from_the_function(key: str) -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, "POST", **{key: "check"})
+    results: list[Any] = [None, True, 0, "", {}]
+    for result in results:
+        cluster.handlers["default", "check"] = always(result)
+        assert (await cluster.ask("POST", "/a", JSON, b"1")).status == 200
+    cluster.handlers["default", "check"] = lambda _: False
+    answer = await cluster.ask("POST", "/a", JSON, b"1")
+    assert (answer.status, answer.json) == (
+        422,
+        {"error": {"code": "CONDITION_NOT_MET", "message": "Request condition not met"}, "skipped": True},
+    )
+    asked = cluster.called("check")[0]
+    assert asked["body"] == 1
+    assert "response" not in asked
+    assert "request_body" not in asked
+    assert len(cluster.called("POST a")) == 5
+
+
+async def test_a_condition_that_fails_is_500() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, condition_function_id="check")
+    cluster.handlers["default", "check"] = fails
+    answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.json["error"]["code"]) == (500, "NO_STOCK")
+    assert answer.json["error"]["error_id"]
+    assert cluster.called("GET a") == []
+
+
+# -- middleware ----------------------------------------------------------------------------------------
+
+
+async def test_middleware_runs_in_order_before_the_function() -> None:
+    cluster = FakeCluster(
+        middleware=[
+            {"function_id": "late", "priority": 5},
+            {"function_id": "other", "phase": "onResponse"},
+            {"function_id": "early", "priority": -1},
+        ]
+    )
+    for name in ("late", "other", "early", "one", "two"):
+        cluster.handlers["default", name] = lambda _: {"action": "continue", "context": {"ignored": True}}
+    cluster.route("a/:id", ok, "POST", middleware_function_ids=["two", "one"])
+    assert (await cluster.ask("POST", "/a/7?q=x", [*JSON, ("authorization", "me")], b"{}")).status == 200
+    assert [call.function for call in cluster.calls] == ["early", "late", "two", "one", "POST a/:id"]
+    asked = cluster.called("two")[0]
+    assert asked == {
+        "phase": "preHandler",
+        "request": {
+            "path_params": {"id": "7"},
+            "query_params": {"q": "x"},
+            "headers": {"content-type": "application/json", "authorization": "me", "content-length": "2"},
+            "method": "POST",
+        },
+        "context": {},
+    }
+
+
+async def test_middleware_may_answer_itself() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, middleware_function_ids=["gate", "never"])
+    said = {"status_code": 403, "headers": {"X-A": "b"}, "body": {"why": "no"}}
+    cluster.handlers["default", "gate"] = lambda _: {"action": "respond", "response": said}
+    answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.json, answer.header("x-a")) == (403, {"why": "no"}, "b")
+    assert [call.function for call in cluster.calls] == ["gate"]
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (None, (200, b"null", {})),
+        ({}, (200, b"null", {})),
+        ({"body": "text"}, (200, b'"text"', {})),
+        ({"headers": {"x-a": 1, "x-b": "c"}, "status_code": "x"}, (200, b"null", {})),
+        ({"headers": ["x-b: c"]}, (200, b"null", {})),
+        ({"headers": {"x-b": "c"}}, (200, b"null", {"x-b": "c"})),
+    ],
+)
+async def test_answers_of_middleware_have_defaults(response: Any, expected: tuple[int, bytes, dict[str, str]]) -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, middleware_function_ids=["gate"])
+    cluster.handlers["default", "gate"] = lambda _: {"action": "respond", "response": response}
+    answer = await cluster.ask("GET", "/a")
+    named = {name: value for name, value in answer.headers if name.startswith("x-")}
+    assert (answer.status, answer.body, named) == expected
+    assert answer.header("content-type") == "application/json"
+
+
+@pytest.mark.parametrize("result", [None, {"action": "explode"}, {}, "x", [1], {"action": 3}])
+async def test_what_is_no_answer_of_middleware_goes_on_with_a_warning(
+    result: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, middleware_function_ids=["gate"])
+    cluster.handlers["default", "gate"] = lambda _: result
+    assert (await cluster.ask("GET", "/a")).json == "ok"
+    assert "action=http_middleware_ignored function=gate" in caplog.text
+
+
+async def test_middleware_that_fails_or_does_not_exist_is_500_and_the_function_not_called() -> None:
+    where: dict[str, Any]
+    for where in ({"middleware": [{"function_id": "gate"}]}, {}):
+        for handlers in ({("default", "gate"): fails}, {}):
+            cluster = FakeCluster(**where)
+            cluster.route("a", ok, middleware_function_ids=[] if where else ["gate"])
+            cluster.handlers |= handlers
+            answer = await cluster.ask("GET", "/a")
+            assert answer.status == 500
+            assert answer.json["error"]["code"] == ("NO_STOCK" if handlers else "function_not_found")
+            assert answer.json["error"]["error_id"]
+            assert cluster.called("GET a") == []
+
+
+async def test_middleware_that_takes_too_long_is_504() -> None:
+    cluster = FakeCluster(default_timeout=1)
+    cluster.route("a", ok, middleware_function_ids=["gate"])
+    cluster.handlers["default", "gate"] = lambda _: NEVER
+    answer = await cluster.ask("GET", "/a")
+    assert (answer.status, answer.json["error"]["code"]) == (504, "MIDDLEWARE_TIMEOUT")
+    assert answer.json["error"]["message"] == "Middleware timeout"
+    assert cluster.called("GET a") == []
+
+
+async def test_everything_is_called_in_the_namespace_of_the_trigger() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", ok, namespace="shop", condition_function_id="check", middleware_function_ids=["gate"])
+    for namespace, result in (("shop", True), ("default", False)):
+        cluster.handlers[namespace, "check"] = always(result)
+        cluster.handlers[namespace, "gate"] = lambda _: {"action": "continue"}
+    assert (await cluster.ask("GET", "/a")).status == 200
+    assert [call.namespace for call in cluster.calls] == ["shop"] * 3
+
+
+async def test_what_is_no_http_is_left_alone() -> None:
+    cluster = FakeCluster()
+
+    async def never() -> Any:
+        raise AssertionError
+
+    await cluster.app({"type": "lifespan"}, never, never)
+    assert cluster.app.describe() == {"routes": 0, "requests": 0, "streaming": 0}

@@ -1,0 +1,438 @@
+"""Responses and bodies that go through channels."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.channels.ends import ChannelClosed, WriterEnd
+from gateway.http import handling
+from tests.support.eventually import eventually
+from tests.support.http_app import NEVER, Client, FakeCluster
+
+BODY = b"0123456789"
+
+
+def control(**said: Any) -> bytes:
+    return json.dumps(said).encode()
+
+
+class Worker:
+    """A function whose calls are answered by the test, step by step."""
+
+    def __init__(self, cluster: FakeCluster, path: str = "a", method: str = "GET") -> None:
+        self.cluster = cluster
+        self.requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        cluster.route(path, self._called, method)
+
+    def _called(self, request: dict[str, Any]) -> Any:
+        self.requests.put_nowait(request)
+        return NEVER
+
+    async def called(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.requests.get(), 5)
+
+    async def opened(self) -> WriterEnd:
+        return self.cluster.writer(await self.called())
+
+    def returns(self, value: Any = None, error: bytes = b"") -> None:
+        done = self.cluster.calls[-1].done
+        assert done is not None
+        done(b"" if error else json.dumps(value).encode(), error)
+
+
+async def test_status_headers_and_pieces_of_the_body_are_what_is_written() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(control(type="set_status", status_code=206), True)
+        headers = {"Content-Type": "text/event-stream", "x-bad": 3, "x y": "1", "content-length": "1"}
+        await writer.send(control(type="set_headers", headers=headers), True)
+        await writer.send(b"data: 1\n\n", False)
+        await eventually(lambda: client.pieces == [b"data: 1\n\n"])
+        assert not client.complete
+        await writer.send(control(type="set_status", status_code=500), True)  # too late
+        await writer.send(b"data: 2\n\n", False)
+        writer.close()
+        worker.returns()
+    assert client.status == 206
+    assert client.headers == [
+        ("content-type", "text/event-stream"),
+        ("access-control-allow-origin", "*"),
+        ("access-control-expose-headers", "*"),
+    ]
+    assert client.complete
+    assert client.body == b"data: 1\n\ndata: 2\n\n"
+    assert len(cluster.home) == 0
+
+
+async def written(*messages: tuple[bytes, bool]) -> Client:
+    """The response to these, and the end of the stream."""
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        for data, text in messages:
+            await writer.send(data, text)
+        writer.close()
+    assert client.complete
+    return client
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(200, 200), (599, 599), (204, 204), (99, 418), (600, 418), ("201", 418), (None, 418), (201.0, 418), (True, 418)],
+)
+async def test_statuses_out_of_range_are_ignored(status: Any, expected: int) -> None:
+    first, second = control(type="set_status", status_code=418), control(type="set_status", status_code=status)
+    assert (await written((first, True), (second, True))).status == expected
+
+
+async def test_an_interim_status_is_taken_but_not_sent() -> None:
+    assert (await written((control(type="set_status", status_code=100), True), (b"x", False))).status == 200
+
+
+async def test_later_headers_replace_earlier_ones_of_the_same_name() -> None:
+    client = await written(
+        (control(type="set_headers", headers={"X-A": "1", "X-B": "1"}), True),
+        (control(type="set_headers", headers={"x-a": "2", "x-b": 3}), True),
+        (control(type="set_headers", headers=["x-a: 3"]), True),
+    )
+    assert (client.header("x-a"), client.header("x-b")) == ("2", "1")
+
+
+async def test_other_messages_are_ignored() -> None:
+    texts = [b"", b"{", b"3", b"null", control(type="set_weather"), control(status_code=500), b"[" * 100_000]
+    client = await written(*((text, True) for text in texts), (BODY, False))
+    assert (client.status, client.body) == (200, BODY)
+
+
+async def test_a_stream_that_ends_without_a_body_is_an_empty_body() -> None:
+    client = await written((control(type="set_status", status_code=202), True))
+    assert (client.status, client.body, client.header("content-length")) == (202, b"", "0")
+
+
+async def test_what_is_returned_before_the_first_piece_is_the_response() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(control(type="set_status", status_code=500), True)
+        worker.returns({"status_code": 201, "body": "mine"})
+    assert (client.status, client.json) == (201, "mine")
+    with pytest.raises(ChannelClosed):
+        await writer.send(b"late", False)
+
+
+async def test_what_is_in_the_channel_already_comes_before_what_is_returned() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        worker.returns({"body": "ignored"})
+        writer.close()
+    assert client.body == BODY
+
+
+async def test_an_error_before_the_first_piece_is_500() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(control(type="set_status", status_code=201), True)
+        worker.returns(error=b'{"code":"BROKE","message":"m"}')
+    assert (client.status, client.json["error"]["code"]) == (500, "BROKE")
+
+
+async def test_after_the_first_piece_an_error_only_ends_the_stream() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        await eventually(lambda: client.pieces)
+        worker.returns(error=b'{"code":"BROKE","message":"m"}')
+        await writer.send(BODY, False)
+    assert (client.status, client.body, client.complete) == (200, BODY * 2, True)
+
+
+async def test_a_stream_that_is_cut_is_not_completed() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        writer.close(1011, "gateway lost")
+    assert (client.status, client.body, client.complete) == (200, BODY, False)
+
+
+async def test_a_stream_that_is_cut_before_its_head_is_500() -> None:
+    for value, status in ((None, 500), ({"status_code": 202}, 202)):
+        cluster = FakeCluster()
+        worker = Worker(cluster)
+        async with cluster.asking("GET", "/a") as client:
+            writer = await worker.opened()
+            await writer.send(control(type="set_status", status_code=201), True)
+            writer.close(1011, "gateway lost")
+            worker.returns(value)
+        assert client.status == status
+
+
+async def test_a_stream_may_outlive_the_timeout_its_head_may_not() -> None:
+    cluster = FakeCluster(default_timeout=50)
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await eventually(lambda: client.complete)
+    assert client.status == 504
+    with pytest.raises(ChannelClosed):
+        await writer.send(BODY, False)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        await asyncio.sleep(0.1)
+        await writer.send(BODY, False)
+        writer.close()
+    assert client.body == BODY * 2
+
+
+async def test_a_slow_client_makes_the_worker_wait() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        client.reads.clear()
+        writer = await worker.opened()
+        sent = 0
+
+        async def write() -> None:
+            nonlocal sent
+            for _ in range(500):
+                await writer.send(b"x" * 100, False)
+                sent += 1
+            writer.close()
+
+        writing = asyncio.create_task(write())
+        await eventually(lambda: sent >= 64)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert sent < 80
+        client.reads.set()
+        await writing
+    assert len(client.body) == 500 * 100
+
+
+async def test_a_client_that_goes_closes_the_channel() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        await eventually(lambda: client.pieces)
+        client.more(None)
+    with pytest.raises(ChannelClosed):
+        await writer.send(BODY, False)
+    assert not client.complete
+    assert len(cluster.home) == 0
+
+
+async def test_a_client_that_goes_before_the_head_is_not_answered() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        await worker.opened()
+        client.more(None)
+    assert client.head == {}
+
+
+async def test_head_of_a_stream_has_no_body_and_ends_it() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("HEAD", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+    assert (client.status, client.body, client.complete) == (200, b"", True)
+    with pytest.raises(ChannelClosed):
+        await writer.send(BODY, False)
+
+
+# -- functions that return nothing ---------------------------------------------------------------------
+
+
+async def test_a_channel_that_is_opened_after_the_function_returned_is_waited_for() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        request = await worker.called()
+        worker.returns(None)
+        await asyncio.sleep(0.01)
+        writer = cluster.writer(request)
+        await writer.send(BODY, False)
+        writer.close()
+    assert client.body == BODY
+
+
+async def test_who_has_streamed_before_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a"):
+        (await worker.opened()).close()
+    monkeypatch.setattr(handling, "GRACE", 0.0)
+    monkeypatch.setattr(handling, "GRACE_QUIET", 0.0)
+    async with cluster.asking("GET", "/a") as client:
+        request = await worker.called()
+        worker.returns(None)
+        await asyncio.sleep(0.05)
+        writer = cluster.writer(request)
+        await writer.send(BODY, False)
+        writer.close()
+    assert client.body == BODY
+
+
+async def test_who_has_returned_nothing_before_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster()
+    cluster.route("a", lambda _: None)
+    assert (await cluster.ask("GET", "/a")).json == {}
+    monkeypatch.setattr(handling, "GRACE", 3600.0)
+    assert (await cluster.ask("GET", "/a")).json == {}
+
+
+# -- bodies of requests --------------------------------------------------------------------------------
+
+
+async def read_to_end(read: Callable[[], Any]) -> tuple[list[bytes], int]:
+    """The messages, and the code of the end."""
+    messages = []
+    try:
+        while True:
+            messages.append((await read())[0])
+    except ChannelClosed as closed:
+        return messages, closed.code
+
+
+@pytest.mark.parametrize("body", [b'{"a" : 1}', b"{broken"])
+async def test_a_json_body_can_be_read_as_it_came_in_one_piece(body: bytes) -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [("content-type", "application/json")], body):
+        reader = cluster.reader(await worker.called())
+        assert await read_to_end(reader.receive) == ([body], 1000)
+        worker.returns({})
+
+
+async def test_an_empty_json_body_ends_without_a_piece() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [("content-type", "application/json")]):
+        reader = cluster.reader(await worker.called())
+        assert await read_to_end(reader.receive) == ([], 1000)
+        worker.returns({})
+
+
+async def test_a_json_body_that_no_client_would_take_whole_comes_in_pieces() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    body = b'"' + b"x" * 3 * 2**20 + b'"'
+    async with cluster.asking("POST", "/a", [("content-type", "application/json")], body):
+        reader = cluster.reader(await worker.called())
+        pieces, code = await read_to_end(reader.receive)
+        assert (b"".join(pieces) == body, code, max(map(len, pieces))) == (True, 1000, 2**16)
+        worker.returns({})
+
+
+async def test_other_bodies_are_streamed_in_pieces_and_answered_through_the_channel() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [], b"first", complete=False) as client:
+        request = await worker.called()
+        reader = cluster.reader(request)
+        assert await reader.receive() == (b"first", False)
+        client.more(b"x" * 100_000)
+        assert await reader.receive() == (b"x" * 2**16, False)
+        assert await reader.receive() == (b"x" * (100_000 - 2**16), False)
+        client.more(b"last", last=True)
+        assert await read_to_end(reader.receive) == ([b"last"], 1000)
+        writer = cluster.writer(request)
+        await writer.send(b"done", False)
+        writer.close()
+    assert client.body == b"done"
+
+
+async def test_nothing_is_read_before_somebody_wants_it_and_no_more_than_fits() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [], b"x", complete=False) as client:
+        request = await worker.called()
+        for _ in range(500):
+            client.more(b"x" * 2**15)
+        client.more(b"", last=True)
+        assert client.received == 0
+        reader = cluster.reader(request)
+        await eventually(lambda: client.received >= 30)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert client.received < 70
+        pieces, code = await read_to_end(reader.receive)
+        assert (len(b"".join(pieces)), code) == (1 + 500 * 2**15, 1000)
+        worker.returns({})
+
+
+async def test_a_body_that_grows_too_large_is_413_and_cut_for_its_reader() -> None:
+    cluster = FakeCluster(upload_limit=20)
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [], BODY, complete=False) as client:
+        reader = cluster.reader(await worker.called())
+        client.more(BODY)
+        client.more(b"!")
+        pieces, code = await read_to_end(reader.receive)
+    assert (b"".join(pieces), code) == (BODY * 2, 1011)
+    assert (client.status, client.json["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+async def test_a_client_that_goes_during_its_upload_cuts_it() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [], BODY, complete=False) as client:
+        reader = cluster.reader(await worker.called())
+        client.more(None)
+        assert await read_to_end(reader.receive) == ([BODY], 1011)
+    assert client.head == {}
+
+
+async def test_a_body_that_nobody_finishes_reading_is_cut_by_the_answer() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [], BODY, complete=False) as client:
+        reader = cluster.reader(await worker.called())
+        assert await reader.receive() == (BODY, False)
+        worker.returns({"status_code": 202})
+        assert await read_to_end(reader.receive) == ([], 1011)
+    assert client.status == 202
+
+
+async def test_a_reader_that_goes_does_not_keep_the_function_from_answering() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", [], BODY, complete=False) as client:
+        reader = cluster.reader(await worker.called())
+        reader.close()
+        client.more(BODY)
+        worker.returns({"body": 1})
+    assert client.json == 1
+
+
+async def test_an_empty_body_may_be_read_even_after_the_response_has_begun() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        request = await worker.called()
+        writer = cluster.writer(request)
+        await writer.send(BODY, False)
+        await eventually(lambda: client.received == 1)
+        reader = cluster.reader(request)
+        assert await read_to_end(reader.receive) == ([], 1000)
+        writer.close()
+    assert client.complete
