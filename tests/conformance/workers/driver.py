@@ -54,7 +54,7 @@ class Output:
 
     def write(self, line: Json) -> None:
         with self._lock:
-            self._stream.write(json.dumps(line) + "\n")
+            self._stream.write(json.dumps(line, default=str) + "\n")  # ends of channels have no JSON
             self._stream.flush()
 
 

@@ -14,7 +14,7 @@ const EVENTS = [
 // Bytes that look like a PDF and hold every value.
 const sample = (size) => {
   const head = Buffer.from('%PDF-1.4\n')
-  return Buffer.from({ length: size }, (_, index) => head[index] ?? (index - head.length) % 256)
+  return Buffer.from(Uint8Array.from({ length: size }, (_, index) => head[index] ?? (index - head.length) % 256))
 }
 
 const sha256 = (data) => createHash('sha256').update(data).digest('hex')
