@@ -16,6 +16,7 @@ from .channels.handshake import Wanted, wanted
 from .channels.sockets import HIGH_WATER, PATIENCE, SocketEnd, frames
 from .clients import reattaches
 from .sockets.compression import worker_extensions
+from .sockets.rate import MessageRate
 from .sockets.websocket import QUIET, Keeper, WebSocket
 from .worker import Worker
 
@@ -89,6 +90,16 @@ class Connection(WebSocket):
         else:
             self.request = request
             self.reject(HTTPStatus.NOT_FOUND, "Not found\n")
+
+    def limit(self, rate: MessageRate) -> None:
+        """Count its messages."""
+        take = self._on_text
+
+        def on_text(worker: Worker, payload: bytes) -> None:
+            take(worker, payload)
+            rate.took()
+
+        self._on_text = on_text
 
     # -- how it is, and how it ended ---------------------------------------------------------------
 

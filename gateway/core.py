@@ -34,6 +34,7 @@ from .backpressure import Backpressure, target_released
 from .call import Call
 from .enqueue import enqueue
 from .invocations import Invocations
+from .limits import Limits
 from .membership import WorkerMembership
 from .module_types import ModuleTypes
 from .registry import Registry
@@ -63,11 +64,14 @@ class GatewayCore:
         max_registrations: int = 0,
         reattach_window: float = 0.0,
         types: Mapping[str, TriggerType] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """`types` are the modules', by all their names."""
         self.node = node
         self.effects = effects
         self.ids = Ids(node)
+        self.limits = limits or Limits()
+        self._shared_calls = self.limits.cluster.in_flight > 0
         self.workers: dict[int, Worker] = {}
         self.by_id: dict[str, Worker] = {}
         self.builtins: dict[str, Builtin] = {}
@@ -80,7 +84,14 @@ class GatewayCore:
         self.announcer = Announcer(effects, self._offers)
         self.types = ModuleTypes(types or {})
         self.registry = Registry(
-            self.announcer, self.routes, self.builtins, self.types, self.backpressure, effects, max_registrations
+            self.announcer,
+            self.routes,
+            self.builtins,
+            self.types,
+            self.backpressure,
+            effects,
+            max_registrations,
+            self.limits,
         )
         self.membership = WorkerMembership(self.workers, effects)
         self._next_conn = 0
@@ -219,6 +230,9 @@ class GatewayCore:
         action = message.action
         if type(action) is messages.Void:
             raw_id = b""
+        elif raw_id and (len(worker.calling) >= self.limits.calls_of_one or (self._shared_calls and self._no_more())):
+            self.refuse_more(worker, raw_id, message)
+            return
         namespace = message.namespace
         if namespace is None:
             namespace = "default"
@@ -243,6 +257,24 @@ class GatewayCore:
             self.builtins[function](call, self.invocations.answering(call))
         else:
             self.invocations.start(call)
+
+    def _no_more(self) -> bool:
+        """The cluster has all the calls it may have."""
+        return self.invocations.in_flight >= self.limits.calls
+
+    def may_call(self, worker: Worker) -> bool:
+        """Whether one more call of its may wait for an answer."""
+        return len(worker.calling) < self.limits.calls_of_one and not self._no_more()
+
+    def refuse_more(self, worker: Worker, raw_id: bytes, message: messages.InvokeFunction) -> None:
+        """Too many of its calls, or of the whole cluster's, wait for their answers."""
+        limits = self.limits
+        limits.refused_calls += 1
+        one = len(worker.calling) >= limits.calls_of_one
+        whose, limit = ("a connection", limits.calls_of_one) if one else ("the cluster", limits.cluster.in_flight)
+        reason = f"{whose} may have {limit} calls in flight"
+        worker.drop(f"invokefunction {message.function_id}", reason)
+        self._refuse(worker, raw_id, message, errors.LIMIT_EXCEEDED, reason)
 
     def _refuse(self, worker: Worker, raw_id: bytes, message: messages.InvokeFunction, code: str, reason: str) -> None:
         trace = (bytes(message.traceparent), bytes(message.baggage))

@@ -20,6 +20,7 @@ from .connection import Connection
 from .core import GatewayCore
 from .drain import Departures
 from .sockets.port import SERVICE_RESTART, SocketPort
+from .sockets.rate import MessageRate
 from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ _DRAIN_STEP = 0.02
 
 _POLICY_VIOLATION = 1008  # close code: not let in
 _NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
+_RETRY_AFTER = ("Retry-After", "5")
 _BEARER = ("WWW-Authenticate", 'Bearer realm="workers"')
 
 
@@ -96,6 +98,11 @@ class Listener(SocketPort[Connection]):
             if connection.end is not None and connection.open:
                 connection.close(SERVICE_RESTART, "service restart")
 
+    @property
+    def refused_tokens(self) -> int:
+        """Handshakes that showed no token, or a wrong one."""
+        return self._failures.count
+
     def tick(self, now: float) -> None:
         super().tick(now)
         self._tokens.tick(now)
@@ -117,9 +124,14 @@ class Listener(SocketPort[Connection]):
             self._channels.admit(connection, connection.asked, self.settings.handshake_timeout / 2)
             return
         request = connection.request
+        if len(self._core.workers) >= self._core.limits.connections and not connection.telemetry:
+            self._refuse_more(connection)
+            return
         if request is None or not connection.accept():
             return
         self._handshaking.pop(connection, None)
+        if self.settings.max_messages_per_second and not connection.telemetry:
+            connection.limit(self._rate(connection))
         gate = self._gate
         access = gate.open if gate is not None else None
         if gate is None or access is not None:
@@ -130,6 +142,21 @@ class Listener(SocketPort[Connection]):
         task = asyncio.create_task(self._authenticate(connection, gate, request))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
+
+    def _refuse_more(self, connection: Connection) -> None:
+        limits = self._core.limits
+        limits.refused_connections += 1
+        if limits.refused_connections.bit_count() == 1:
+            log.warning(
+                "action=connection_refused count=%d reason=the cluster may have %d workers",
+                limits.refused_connections,
+                limits.cluster.connections,
+            )
+        connection.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The cluster has all its workers\n", _RETRY_AFTER)
+
+    def _rate(self, connection: Connection) -> MessageRate:
+        rate = self.settings.max_messages_per_second
+        return MessageRate(connection, rate, self._loop.time, self._loop.call_later)
 
     async def _authenticate(self, connection: Connection, gate: Gate, request: Request) -> None:
         """The connection's frames wait."""

@@ -15,6 +15,7 @@ from iii_cluster.routing.table import RouteTable
 from .announcer import BINDING, FUNCTION, SERVICE, TRIGGER, TRIGGER_TYPE, Announcer, Registration
 from .backpressure import Backpressure
 from .external.outside import NotConfigured, Outside
+from .limits import Limits
 from .module_types import ModuleTypes
 from .worker import Worker
 
@@ -37,6 +38,7 @@ class Registry:
         backpressure: Backpressure,
         outbox: Outbox,
         max_registrations: int = 0,
+        limits: Limits | None = None,
     ) -> None:
         self._announcer = announcer
         self._routes = routes
@@ -45,6 +47,7 @@ class Registry:
         self._backpressure = backpressure
         self._outbox = outbox
         self._max = max_registrations  # per connection; 0: unlimited
+        self._limits = limits or Limits()
         self.outside: Outside = NotConfigured()
 
     # -- functions ---------------------------------------------------------------------------------
@@ -135,6 +138,10 @@ class Registry:
             self._types.check(trigger)
         except EngineError as error:
             self._refuse_trigger(worker, message, errors.TRIGGER_REGISTRATION_FAILED, error.message)
+            return
+        if (TRIGGER, "", trigger.id) not in worker.registrations and (reason := self._no_room(worker, 2)):
+            worker.drop(f"registertrigger {message.id}", reason)
+            self._refuse_trigger(worker, message, errors.LIMIT_EXCEEDED, reason)
             return
         before = worker.registrations.get((BINDING, "", trigger.id))
         if before is not None and before.slot_key != trigger.type:
@@ -233,6 +240,18 @@ class Registry:
         """The worker's connection belongs to `node` now; the announcer is told by itself."""
         worker.registrations = {key: known.moved_to(node) for key, known in worker.registrations.items()}
 
+    def _no_room(self, worker: Worker, count: int = 1) -> str:
+        """Why it may not register `count` things more; "" if it may."""
+        limits = self._limits
+        if self._max and len(worker.registrations) + count > self._max:
+            reason = f"a connection may register {self._max} things"
+        elif self._announcer.count + count > limits.registrations:
+            reason = f"the workers of the cluster may register {limits.cluster.registrations} things"
+        else:
+            return ""
+        limits.refused_registrations += 1
+        return reason
+
     def _put(
         self,
         worker: Worker,
@@ -245,8 +264,8 @@ class Registry:
         stamp = time.time_ns() // 1_000_000
         registration = Registration(kind, worker.owner, namespace, name, stamp, body, worker.realm, outside)
         known = registration.key in worker.registrations
-        if not known and self._max and len(worker.registrations) >= self._max:
-            worker.drop(f"{kind} {name}", f"a connection may register {self._max} things")
+        if not known and (reason := self._no_room(worker)):
+            worker.drop(f"{kind} {name}", reason)
             return False
         if not isinstance(body, Trigger) and len(body) > MAX_DEFINITION:
             worker.drop(f"{kind} {name}", f"a definition may have {MAX_DEFINITION} bytes")

@@ -18,12 +18,14 @@ from iii_cluster.node.node import Node
 from .access.setup import gate_of, guard_of
 from .builtins.install import Builtins
 from .builtins.modules import ModuleFunctions
+from .census import Census
 from .channels.channels import Channels
 from .core import GatewayCore
 from .engine import GatewayEngine
 from .external.calls import external_calls
 from .http.app import App
 from .http.listener import HttpListener
+from .limits import Counts, limits_of
 from .listener import Listener
 from .neighbours import check_port
 from .reattach import Reattach
@@ -50,6 +52,7 @@ class GatewayService:
             max_registrations=settings.max_registrations,
             reattach_window=settings.reattach_window,
             types=self._host.types,
+            limits=limits_of(settings),
         )
         self._engine = GatewayEngine(self.core, node)
         self._modules = ModuleFunctions(self.core, self._host)
@@ -70,6 +73,7 @@ class GatewayService:
         http = next(module for module in self._host.modules if isinstance(module, HttpModule))
         self._app = App(http.config, self._engine, self.core, self.channels)
         self._http = HttpListener(http, settings, self._app)
+        self._census = self._make_census() if self.core.limits.shared else None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._look_at = 0.0  # the sockets, next
@@ -79,6 +83,14 @@ class GatewayService:
         settings = self._node.settings
         gate = gate_of(own, name, self._engine, settings)
         return Listener(self.core, settings, own, name, self.channels, gate)
+
+    def _make_census(self) -> Census:
+        core = self.core
+
+        def own() -> Counts:
+            return Counts(len(core.workers), core.announcer.count, core.invocations.in_flight)
+
+        return Census(core.limits, self._engine.commands, self._node.keys.census, own)
 
     def _listen_to_nodes(self) -> None:
         bus, core = self._node.bus, self.core
@@ -169,6 +181,8 @@ class GatewayService:
         self._guard.close()
         await self._host.shutdown()
         self._modules.cancel()
+        if self._census is not None:
+            await self._census.stop()
         await self._engine.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -209,6 +223,8 @@ class GatewayService:
             "modules": self._host.describe(),
             "streams": self._streams.describe(),
             "channels": self.channels.describe(),
+            "limits": core.limits.describe(),
+            "refused_tokens": sum(listener.refused_tokens for listener in self._listeners),
             "http": self._app.describe() | self._http.describe(),
         }
 
@@ -220,6 +236,8 @@ class GatewayService:
             for listener in self._listeners:
                 listener.tick(now)
             self._streams.tick(now)
+            if self._census is not None:
+                self._census.tick(self._node.info.id, self.core.map)
             self._http.tick(now)
             self.channels.tick(now)
         self.core.routes.expire(now, limit)

@@ -195,6 +195,9 @@ class Guard:
             return
         trace = (bytes(message.traceparent), bytes(message.baggage))
         wanted = b"" if isinstance(message.action, messages.Void) else raw_id
+        if wanted and not self._core.may_call(worker):
+            self._core.refuse_more(worker, wanted, message)
+            return
         call = Call(worker, wanted, namespace, message.function_id, b"", trace)
         reply = self._core.invocations.answering(call)
         data = middleware_input(_access(worker), message, namespace)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.core import GatewayCore
+from gateway.limits import Limits
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Envelope
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role, SlotOwner
@@ -87,6 +88,7 @@ class FakeGateway:
         name: str = "gateway-aaaaaaaa",
         reattach_window: float = 0.0,
         types: Sequence[TriggerType] = (),
+        limits: Limits | None = None,
     ) -> None:
         self.effects = RecordedEffects()
         self.core = GatewayCore(
@@ -96,6 +98,7 @@ class FakeGateway:
             max_registrations=max_registrations,
             reattach_window=reattach_window,
             types={name: type for type in types for name in (type.id, *type.aliases)},
+            limits=limits,
         )
         self.use(cluster_map(name, *(nodes or ("shard-00000001", "coordinator-00000001"))))
 
