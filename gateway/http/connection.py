@@ -93,12 +93,14 @@ class HttpConnection(Outgoing):
         self._held = b""
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that has asked and closed only its side gets its answers; others are gone."""
+        """A client that has asked and closed only its side gets its answers, if they come soon: it looks like one
+        that is gone. Others are gone."""
         self._eof = True
         waiting = self.running is not None and not self.running.status
         if self.closing or self._stage != _BETWEEN or not waiting or self.scheme == "https":
             self._close()
             return False
+        self.deadline = self.loop.time() + self.port.stall_timeout
         return True
 
     # -- the parser --------------------------------------------------------------------------------
@@ -270,17 +272,20 @@ class HttpConnection(Outgoing):
             self._read_on()
 
     def _proceed(self) -> None:
-        """Serve what waits."""
-        if self.running is not None or self.closing:
+        """Serve what waits, and parse what was read meanwhile: perhaps the rest of a body."""
+        if self.closing:
             return
-        if self.pipeline:
+        if self.running is None and self.pipeline:
             self._begin(self.pipeline.popleft())
+        if self._held and len(self.pipeline) < _MAX_PIPELINE:
+            held, self._held = self._held, b""
+            self._feed_slices(held)
+        if self.pipeline or self._held:
             return
-        held, self._held = self._held, b""
-        self.flow.resume_reading()
-        self._feed_slices(held)
-        if self.running is None and not self.pipeline and self._stage == _BETWEEN:
+        if self.running is None and self._stage == _BETWEEN:
             self._rest()
+        else:
+            self.flow.resume_reading()
 
     def _rest(self) -> None:
         """Nothing is asked: keep what the connection needs, and no more."""
