@@ -67,7 +67,7 @@ class Registration(Struct, frozen=True, gc=False):
         if self.kind == FUNCTION:
             return PutFunction(epoch, self.owner, self.namespace, self.id, self.stamp, body, self.realm)
         if self.kind == TRIGGER_TYPE:
-            return PutTriggerType(epoch, self.owner, self.namespace, self.id, self.stamp, body)
+            return PutTriggerType(epoch, self.owner, self.namespace, self.id, self.stamp, body, self.realm)
         return PutService(epoch, self.owner, self.namespace, self.id, body)
 
     def drop(self, back: bool) -> Envelope | None:

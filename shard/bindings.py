@@ -182,7 +182,9 @@ class Bindings:
             provider = known
         else:
             owner = self.providers.canonical(put.owner)
-            provider = Provider(owner, slot_of(put.id), put.epoch, put.stamp, put.definition, providers)
+            provider = Provider(
+                owner, slot_of(put.id), put.epoch, put.stamp, put.definition, providers, put.realm, put.stamp
+            )
             self.providers.add(provider)
         providers.push(provider)
         if providers.current is provider:

@@ -32,6 +32,8 @@ class Provider(Record):
     stamp: int  # unix ms
     definition: bytes
     at: "Providers"
+    realm: str = ""
+    since: int = 0  # unix ms, of its first registration
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +55,11 @@ class Binding(Record):
 
 @dataclass(slots=True, eq=False)
 class Providers:
-    """All registrations of one type in one namespace: the newest serves, the others stand by."""
+    """All registrations of one type in one namespace: the newest serves, the others stand by.
+
+    A provider sees the triggers of others: one of another realm takes none from it, but those of the empty realm from
+    all others.
+    """
 
     namespace: str
     type: "TriggerType"
@@ -76,8 +82,11 @@ class Providers:
         return served
 
     def _choose(self) -> None:
+        first = min(self.stack.values(), key=lambda p: (p.realm != "", p.since, p.realm), default=None)
+        realm = "" if first is None else first.realm
         # Of equal stamps the latest to arrive.
-        self.current = max(reversed(self.stack.values()), key=lambda p: p.stamp, default=None)
+        mine = (p for p in reversed(self.stack.values()) if p.realm == realm)
+        self.current = max(mine, key=lambda p: p.stamp, default=None)
 
     @property
     def empty(self) -> bool:
@@ -153,9 +162,11 @@ class TriggerType:
             here = {id: b for id, b in mine.items() if b.at is providers}
             assert providers.live == {id: b for id, b in here.items() if b.state is State.LIVE}
             assert providers.refused == {id: b for id, b in here.items() if b.state is State.REFUSED}
-            stamps = [p.stamp for p in providers.stack.values()]
-            assert (providers.current is None) == (not stamps)
-            assert providers.current is None or providers.current.stamp == max(stamps)
+            current = providers.current
+            assert (current is None) == (not providers.stack)
+            stamps = [p.stamp for p in providers.stack.values() if current is not None and p.realm == current.realm]
+            assert current is None or current.stamp == max(stamps)
+            assert current is None or current.realm == "" or all(p.realm for p in providers.stack.values())
         wanting = {(n, id) for n, bindings in self.wanting.items() for id in bindings}
         assert wanting == {(n, id) for id, b in mine.items() for n in wanted_namespaces(b.trigger)}
         for binding in mine.values():

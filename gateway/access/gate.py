@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from websockets.http11 import Request
 
-from iii_cluster.access.grants import read_grants
+from iii_cluster.access.grants import BadGrants, read_grants
 from iii_cluster.access.rules import Access, ListenerRules
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
@@ -71,6 +71,6 @@ class Gate:
             raise Unauthorized(_REFUSED) from None
         try:
             return Access(self._rules, read_grants(answer))
-        except (ValueError, RecursionError) as error:  # those of msgspec are ValueErrors
+        except BadGrants as error:
             log.warning("action=auth_unreadable function=%s reason=%.200s", function, error)
             raise Unauthorized(_REFUSED) from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from msgspec.structs import replace
 
 from gateway.announcer import BINDING, FUNCTION, TRIGGER_TYPE
@@ -237,7 +238,7 @@ def _called(trigger: messages.RegisterTrigger) -> list[tuple[str, str]]:
     """Every function that the trigger could have called: (namespace, id)."""
     try:
         named = named_functions(bytes(trigger.config))
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Denied("its config cannot be read") from None
     return [(trigger.namespace or "default", function) for function in (trigger.function_id, *named)]
 

@@ -1,5 +1,6 @@
 """What an auth function answers: the rights of one connection. Whatever is not exactly that refuses the connection."""
 
+import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
@@ -26,14 +27,22 @@ class Grants(Struct, frozen=True, forbid_unknown_fields=True):
 # Of connections that no auth function is asked about.
 UNASKED = Grants(allow_trigger_type_registration=True)
 
+
+class BadGrants(ValueError):
+    """It is no AuthResult."""
+
+
 _decode = Decoder(Grants).decode
 
 
 def read_grants(answer: bytes) -> Grants:
-    """Raises ValueError (msgspec's errors are such) for any other shape."""
-    grants = _decode(answer)
+    """Raises BadGrants for any other shape."""
+    try:
+        grants = _decode(answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadGrants(str(error)) from None
     if len(bytes(grants.context)) > MAX_CONTEXT:
-        raise ValueError(f"the context has more than {MAX_CONTEXT} bytes")
+        raise BadGrants(f"the context has more than {MAX_CONTEXT} bytes")
     if any(not name.strip() for name in grants.namespaces):
-        raise ValueError("a namespace is blank")
+        raise BadGrants("a namespace is blank")
     return grants

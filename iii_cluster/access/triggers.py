@@ -27,7 +27,7 @@ def in_realm(realm: str, id: str) -> bool:
 
 
 def named_functions(config: bytes) -> list[str]:
-    """Functions that a trigger's config names: conditions, middleware. Raises ValueError when it is no JSON."""
+    """Functions that a trigger's config names: conditions, middleware. Raises DecodeError."""
     decoded: Any = msgspec.json.decode(config) if config else None
     if not isinstance(decoded, dict):
         return []

@@ -104,7 +104,7 @@ class DropFunction(Envelope, tag=11):
 
 
 class PutTriggerType(Envelope, tag=12):
-    """`definition`: description, trigger_request_format, call_request_format as a JSON object."""
+    """`definition`: description, trigger_request_format, call_request_format as a JSON object. `realm` as above."""
 
     epoch: int
     owner: Owner
@@ -112,6 +112,7 @@ class PutTriggerType(Envelope, tag=12):
     id: str
     stamp: int
     definition: bytes
+    realm: str = ""
 
 
 class DropTriggerType(Envelope, tag=13):
