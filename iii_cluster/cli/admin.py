@@ -11,7 +11,7 @@ import click
 
 from iii_cluster.config.settings import ADMIN_PORT
 
-from .client import Unreachable
+from .gateway import Unreachable
 
 TIMEOUT = 3.0  # seconds
 LOCAL_PORTS = range(ADMIN_PORT, ADMIN_PORT + 16)  # the process that had the first one may have been drained

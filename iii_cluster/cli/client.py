@@ -1,14 +1,21 @@
 """A small synchronous client of the worker protocol, enough to call a function and see what it says."""
 
 import json
+import os
+import ssl
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+
+from iii_cluster.config.fields import TOKEN_VARIABLE
+
+from .gateway import Gateway, Unreachable, untrusted
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -24,10 +31,6 @@ class RemoteError(Exception):
         self.message = str(body.get("message", ""))
         self.body = {"code": self.code, "message": self.message, **body}
         super().__init__(f"{self.code}: {self.message}")
-
-
-class Unreachable(Exception):
-    """Nobody answers at the address, or not as a gateway would, or the connection broke."""
 
 
 class Client:
@@ -66,14 +69,15 @@ class Client:
 
 
 @contextmanager
-def connected(address: str, port: int) -> Iterator[Client]:
+def connected(gateway: Gateway) -> Iterator[Client]:
     """A client of the gateway there; raises Unreachable."""
-    host = f"[{address}]" if ":" in address else address
     with ExitStack() as stack:
         try:
             socket = stack.enter_context(
                 connect(
-                    f"ws://{host}:{port}/",
+                    gateway.url,
+                    ssl=gateway.context(),
+                    additional_headers=_credentials(),
                     open_timeout=CONNECT_TIMEOUT,
                     close_timeout=CLOSE_TIMEOUT,
                     max_size=MAX_MESSAGE_BYTES,
@@ -81,11 +85,38 @@ def connected(address: str, port: int) -> Iterator[Client]:
                     proxy=None,
                 )
             )
-        except (InvalidHandshake, InvalidMessage):
-            raise Unreachable(f"what listens on {host}:{port} is not a gateway") from None
+        except InvalidStatus as error:
+            raise Unreachable(_refused(gateway, error)) from None
+        except (InvalidHandshake, InvalidMessage, ConnectionClosed):
+            wanted = "a certificate of its clients (--client-cert)" if gateway.encrypted else "TLS (--tls)"
+            raise Unreachable(f"what listens on {gateway} is not a gateway, or wants {wanted}") from None
         except ConnectionRefusedError:
-            raise Unreachable(f"nobody listens on {host}:{port}; is the cluster running?") from None
+            raise Unreachable(f"nobody listens on {gateway}; is the cluster running?") from None
+        except ssl.SSLError as error:
+            raise Unreachable(untrusted(str(gateway), error)) from None
         except OSError as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or error
-            raise Unreachable(f"cannot connect to {host}:{port}: {reason}") from None
+            raise Unreachable(f"cannot connect to {gateway}: {reason}") from None
         yield Client(socket)
+
+
+def _token() -> str:
+    """Gateways may be given several at once in this variable; clients show the first."""
+    return os.environ.get(TOKEN_VARIABLE, "").partition(",")[0].strip()
+
+
+def _credentials() -> dict[str, str]:
+    token = _token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _refused(gateway: Gateway, error: InvalidStatus) -> str:
+    response = error.response
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        if _token():
+            return f"the gateway does not accept the token in {TOKEN_VARIABLE}"
+        return f"the gateway wants a token; set {TOKEN_VARIABLE}"
+    if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        why = (response.body or b"").decode(errors="replace").strip()
+        return f"{gateway} takes nobody now: {why or 'status 503'}"
+    return f"what listens on {gateway} is not a gateway (status {response.status_code})"

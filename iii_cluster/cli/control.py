@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from .client import Unreachable
+from .gateway import Unreachable
 
 UP_FILE = "up.json"
 SOCKET_NAME = "control.sock"

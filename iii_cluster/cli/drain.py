@@ -9,8 +9,8 @@ import click
 from iii_cluster.cluster.map import Role
 
 from .admin import admin_of, admin_option, ask_admin, ask_cluster, find_cluster, who_answers
-from .client import Unreachable
 from .connection import one_line_errors
+from .gateway import Unreachable
 
 REQUEST_TIMEOUT = 15.0  # s, as the request may have to be passed on
 MARGIN = 20.0  # s beyond its timeout a node may take to leave

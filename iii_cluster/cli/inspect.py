@@ -4,8 +4,9 @@ import json
 
 import click
 
-from .client import RemoteError, Unreachable, connected
+from .client import RemoteError, connected
 from .connection import connection_options, one_line_errors
+from .gateway import Gateway, Unreachable
 from .rows import json_option, print_rows
 
 LISTS = {
@@ -30,9 +31,9 @@ def _list_command(name: str) -> click.Command:
     @json_option
     @connection_options
     @one_line_errors
-    def command(as_json: bool, address: str, worker_port: int) -> None:
+    def command(as_json: bool, gateway: Gateway) -> None:
         try:
-            with connected(address, worker_port) as client:
+            with connected(gateway) as client:
                 result = client.invoke(function, {})
         except (RemoteError, TimeoutError) as error:
             raise Unreachable(str(error)) from None

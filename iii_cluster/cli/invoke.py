@@ -8,6 +8,7 @@ import msgspec
 
 from .client import DEFAULT_TIMEOUT, RemoteError, connected
 from .connection import connection_options, one_line_errors
+from .gateway import Gateway
 
 
 @click.command()
@@ -32,8 +33,7 @@ def invoke(
     data: str | None,
     namespace: str | None,
     timeout_ms: int,
-    address: str,
-    worker_port: int,
+    gateway: Gateway,
 ) -> None:
     """Call FUNCTION and print its result as JSON; an error goes to stderr as JSON.
 
@@ -41,7 +41,7 @@ def invoke(
     """
     argument = payload(data, pairs)
     try:
-        with connected(address, worker_port) as client:
+        with connected(gateway) as client:
             result = client.invoke(function, argument, namespace, timeout_ms / 1000)
     except RemoteError as error:
         _fail(error.body)

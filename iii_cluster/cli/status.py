@@ -7,8 +7,8 @@ import click
 from iii_cluster.cluster.slots import SLOTS
 
 from .admin import admin_of, admin_option, ask_admin, find_cluster, slot_count
-from .client import Unreachable
 from .connection import one_line_errors
+from .gateway import Unreachable
 from .rows import json_lines, json_option, print_rows
 
 EXIT_UNWELL = 1

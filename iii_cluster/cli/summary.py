@@ -8,7 +8,7 @@ from iii_cluster.config.settings import ADMIN_PORT, WORKER_PORT, Settings
 from iii_cluster.local.child import Ready
 
 from .admin import ask_admin, slot_count
-from .client import Unreachable
+from .gateway import Unreachable
 from .screen import Screen
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}

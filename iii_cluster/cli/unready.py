@@ -7,7 +7,7 @@ from iii_cluster.local.child import ChildSpec
 from iii_cluster.local.plan import admin_port_of
 
 from .admin import ask_admin
-from .client import Unreachable
+from .gateway import Unreachable
 from .summary import reachable
 
 # What a reason means when it has lasted as long as a start may take.

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 
 from iii_cluster.cli.admin import ask_admin
-from iii_cluster.cli.client import Unreachable
 from iii_cluster.cli.control import UP_FILE, sweep
+from iii_cluster.cli.gateway import Unreachable
 from tests.support.eventually import eventually
 from tests.support.process import Process
 

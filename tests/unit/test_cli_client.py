@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 from websockets.sync.server import Server, ServerConnection, serve
 
-from iii_cluster.cli.client import RemoteError, Unreachable, connected
+from iii_cluster.cli.client import RemoteError, connected
+from iii_cluster.cli.gateway import Gateway, Unreachable
 from iii_cluster.cli.main import main
 from tests.support.ports import release_port, reserve_port
 
@@ -67,7 +68,7 @@ def run(engine: Engine, *arguments: str) -> Result:
 
 
 def test_a_call_returns_its_own_result(engine: Engine) -> None:
-    with connected("127.0.0.1", engine.port) as client:
+    with connected(Gateway("127.0.0.1", engine.port)) as client:
         assert client.invoke("echo", {"a": [1, "ü"]}, "shop") == {"a": [1, "ü"]}
         assert client.invoke("nothing", None) is None
     assert engine.calls[0]["namespace"] == "shop"
@@ -75,13 +76,16 @@ def test_a_call_returns_its_own_result(engine: Engine) -> None:
 
 
 def test_a_failed_call_raises_what_the_engine_said(engine: Engine) -> None:
-    with connected("127.0.0.1", engine.port) as client, pytest.raises(RemoteError, match="boom: it failed") as caught:
+    with (
+        connected(Gateway("127.0.0.1", engine.port)) as client,
+        pytest.raises(RemoteError, match="boom: it failed") as caught,
+    ):
         client.invoke("fails", {})
     assert caught.value.body["stacktrace"] == "at x"
 
 
 def test_a_closed_connection_and_a_missing_answer_are_told_apart(engine: Engine) -> None:
-    with connected("127.0.0.1", engine.port) as client:
+    with connected(Gateway("127.0.0.1", engine.port)) as client:
         with pytest.raises(TimeoutError, match=r"sleeps did not answer within 0\.1 s"):
             client.invoke("sleeps", {}, timeout=0.1)
         with pytest.raises(Unreachable, match="closed the connection"):
@@ -149,7 +153,10 @@ def test_what_is_not_a_gateway_is_one_clear_line() -> None:
     finally:
         server.shutdown()
         thread.join()
-    assert (result.exit_code, result.stderr) == (1, f"error: what listens on 127.0.0.1:{port} is not a gateway\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"error: what listens on 127.0.0.1:{port} is not a gateway (status 404)\n",
+    )
 
 
 @pytest.mark.parametrize("command", [["invoke", "echo"], ["workers"], ["functions"], ["triggers"]])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from iii_cluster.cli.client import Unreachable
 from iii_cluster.cli.control import UP_FILE, Control, Event, Finished, Replaced, Restart, Tell, ask, read_up_file
+from iii_cluster.cli.gateway import Unreachable
 from tests.support.eventually import eventually
 
 GATEWAY = Replaced("gateway-1", "gateway-a", "gateway-b", 7, 1.5)

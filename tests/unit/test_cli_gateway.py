@@ -1,0 +1,123 @@
+"""Commands that reach their gateway with TLS and a token."""
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from websockets.http11 import Request, Response
+from websockets.sync.server import Server, ServerConnection, serve
+
+from iii_cluster.cli.gateway import Gateway
+from iii_cluster.cli.main import main
+from tests.support.certificates import Certificates
+
+Check = Callable[[ServerConnection, Request], Response | None]
+
+
+@contextmanager
+def listening(check: Check, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A port where handshakes are answered by `check`."""
+    server: Server = serve(lambda _socket: None, "127.0.0.1", 0, process_request=check, ssl=context, compression=None)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.socket.getsockname()[1]
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def wants(token: str) -> Check:
+    def check(socket: ServerConnection, request: Request) -> Response | None:
+        if request.headers.get("Authorization") == f"Bearer {token}":
+            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "known but full\n")
+        return socket.respond(HTTPStatus.UNAUTHORIZED, "no\n")
+
+    return check
+
+
+def invoke(port: int, *options: str, **env: str) -> Result:
+    return CliRunner().invoke(main, ["invoke", "f", "--port", str(port), *options], env=env)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "error: the gateway wants a token; set III_TOKEN\n"),
+        ("wrong", "error: the gateway does not accept the token in III_TOKEN\n"),
+        ("secret", "takes nobody now: known but full\n"),
+        ("secret,next", "takes nobody now: known but full\n"),
+    ],
+)
+def test_the_token_comes_from_the_environment(given: str, said: str) -> None:
+    with listening(wants("secret")) as port:
+        result = invoke(port, III_TOKEN=given)
+    assert result.exit_code == 1
+    assert result.stderr.endswith(said)
+    assert "secret" not in result.stderr
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+def server_context(certificates: Certificates, *, clients: bool = False) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.cert_file, certificates.key_file)
+    if clients:
+        context.load_verify_locations(certificates.ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def test_a_gateway_is_trusted_whose_authority_is_named(certificates: Certificates) -> None:
+    with listening(wants("t"), server_context(certificates)) as port:
+        for options, env in (
+            (("--ca-file", str(certificates.ca_file)), {}),
+            ((), {"CA_FILE": str(certificates.ca_file)}),
+        ):
+            result = invoke(
+                port, *options, III_TOKEN="t", **{f"III_CLUSTER_{name}": value for name, value in env.items()}
+            )
+            assert "known but full" in result.stderr
+        unknown = invoke(port, "--tls")
+        assert "is not trusted" in unknown.stderr
+        assert "--ca-file" in unknown.stderr
+        assert "--tls" in invoke(port).stderr
+
+
+def test_a_gateway_may_want_a_certificate(certificates: Certificates) -> None:
+    trust = ("--ca-file", str(certificates.ca_file))
+    own = ("--client-cert", str(certificates.cert_file), "--client-key", str(certificates.key_file))
+    with listening(wants("t"), server_context(certificates, clients=True)) as port:
+        assert "known but full" in invoke(port, *trust, *own, III_TOKEN="t").stderr
+        without = invoke(port, *trust, III_TOKEN="t")
+    assert without.exit_code == 1
+    assert without.stderr.count("\n") == 1
+
+
+def test_a_port_without_tls_is_told_from_others(certificates: Certificates) -> None:
+    with listening(wants("t")) as port:
+        result = invoke(port, "--ca-file", str(certificates.ca_file))
+    assert (result.exit_code, result.stderr) == (1, f"error: what listens on 127.0.0.1:{port} does not speak TLS\n")
+
+
+def test_files_that_cannot_be_used_are_named(certificates: Certificates, tmp_path: Path) -> None:
+    missing = invoke(1, "--ca-file", str(tmp_path / "missing.pem"))
+    assert "missing.pem: No such file" in missing.stderr
+    (tmp_path / "garbage.pem").write_text("garbage")
+    for option in ("--ca-file", "--client-cert"):
+        garbage = invoke(1, option, str(tmp_path / "garbage.pem"))
+        assert f"{tmp_path / 'garbage.pem'} cannot be used" in garbage.stderr
+
+
+def test_addresses_of_gateways() -> None:
+    assert Gateway("::1", 1).url == "ws://[::1]:1/"
+    assert Gateway("h", 1, tls=True).url == "wss://h:1/"
+    assert Gateway("h", 1, ca_file="x").url == "wss://h:1/"
