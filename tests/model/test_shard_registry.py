@@ -21,9 +21,9 @@ from iii_cluster.bus.envelopes import (
     FunctionOwners,
     Owner,
     ProviderAnswer,
-    PutFunction,
     PutTrigger,
     PutTriggerType,
+    RejectFunction,
     RemoveTrigger,
     Served,
     Trigger,
@@ -55,6 +55,7 @@ KEYS = tuple(f"{kind}:{n}/{f}" for kind in ("function", "served") for n in NAMES
 )
 GROUPS = 4  # slots move in groups, by remainder
 CONNS = (1, 2)
+REALMS = ("", "", "guests", "partners")
 WINDOW = 2.0  # seconds a lost worker is expected back
 
 
@@ -74,6 +75,7 @@ class Registry(RuleBasedStateMachine):
         self.sure: set[tuple[str, FunctionKey]] = set()  # registrations every shard can know of: (gateway, key)
         self.closed: dict[Owner, bool] = {}  # connections to be cleaned up, and whether their worker may come back
         self.moved: set[tuple[str, str]] = set()  # functions that moved with their worker
+        self.free: dict[tuple[str, str], float] = {}  # functions a free worker lost, and when: it may come back
         self.lasting: set[str] = set()  # triggers that nobody may see gone
         self.cores: dict[str, ShardCore] = {}
         for name in SHARDS:
@@ -99,6 +101,7 @@ class Registry(RuleBasedStateMachine):
         nodes[LEADER] = NodeInfo(id=LEADER, role=Role.COORDINATOR)
         new = ClusterMap(term=self.term, epoch=old.epoch + 1, leader=LEADER, nodes=nodes, slots=owners or old.slots)
         self.maps.append(new)
+        self.free = {key: at for key, at in self.free.items() if old.slot(key[1]) == new.slot(key[1])}
 
     def deliver(self, src: str, to: str) -> None:
         envelope = self.links[src, to].popleft()
@@ -173,11 +176,14 @@ class Registry(RuleBasedStateMachine):
     def gateway_dies_and_its_workers_move(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.gateways)))
         lost = self.gateways.pop(name)
+        for key in lost.functions:
+            self.lose(lost, key)
         self.new_map()
         heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
-        conn = next(heir.worker_numbers)
-        for key in sorted(lost.functions):
-            self.register_elsewhere(name, key, heir, conn)
+        for number in sorted({key[0] for key in lost.functions}):
+            conn = heir_connection(heir, lost, number)
+            for key in [key for key in sorted(lost.functions) if key[0] == number]:
+                self.register_elsewhere(name, key, heir, conn)
 
     @rule(data=st.data())
     def gateway_comes_back_under_another_id(self, data: st.DataObject) -> None:
@@ -186,7 +192,7 @@ class Registry(RuleBasedStateMachine):
         old = self.gateways.pop(name)
         again = self.gateways[f"{name}+"] = self.gateway(f"{name}+")
         again.functions, again.types, again.triggers = old.functions, old.types, old.triggers
-        again.worker_numbers, again.conns = old.worker_numbers, old.conns
+        again.worker_numbers, again.conns, again.realms = old.worker_numbers, old.conns, old.realms
         again.watched = dict.fromkeys(old.watched)
         again.held = {(again.owner(o.conn), type, id): given for (o, type, id), given in old.held.items()}
         self.new_map()
@@ -244,6 +250,9 @@ class Registry(RuleBasedStateMachine):
     def link_is_reset(self, data: st.DataObject, shard: str) -> None:
         """Mail in both directions is lost; both ends are told."""
         gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        for function in gateway.functions:
+            if gateway.map.owner(function[2]) == shard:
+                self.lose(gateway, function)
         self.links[gateway.id, shard].clear()
         self.links[shard, gateway.id].clear()
         self.sure = {(g, key) for g, key in self.sure if g != gateway.id and key[1:] not in self.moved}
@@ -272,14 +281,36 @@ class Registry(RuleBasedStateMachine):
         gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
         place = data.draw(st.sampled_from(CONNS))
         if place not in gateway.conns:
-            gateway.conns[place] = next(gateway.worker_numbers)
+            conn = gateway.conns[place] = next(gateway.worker_numbers)
+            gateway.realms[conn] = data.draw(st.sampled_from(REALMS))
         return gateway, gateway.conns[place]
 
     @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(FUNCTIONS))
     def register_function(self, data: st.DataObject, namespace: str, id: str) -> None:
         gateway, conn = self.pick(data)
-        stamp = gateway.functions[conn, namespace, id] = next(self.stamps)
-        gateway.tell(id, PutFunction(gateway.map.epoch, gateway.owner(conn), namespace, id, stamp, b"{}"))
+        gateway.put_function((conn, namespace, id), next(self.stamps))
+
+    @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(FUNCTIONS), late=st.integers(0, 4))
+    def a_guest_registers_what_a_free_worker_has_just_lost(
+        self, data: st.DataObject, namespace: str, id: str, late: int
+    ) -> None:
+        gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        free, guest = next(gateway.worker_numbers), next(gateway.worker_numbers)
+        gateway.put_function((free, namespace, id), next(self.stamps))
+        self.everything_settles()
+        if data.draw(st.booleans()):
+            self.send_away(gateway, free)
+        self.close(gateway, free, back=True)
+        while late and (links := self.busy()):
+            late -= 1
+            self.deliver(*data.draw(st.sampled_from(links)))
+        gateway.realms[guest] = REALMS[-1]
+        gateway.put_function((guest, namespace, id), next(self.stamps))
+        key = f"function:{namespace}/{id}"
+        gateway.watched.setdefault(key, None)
+        gateway.tell(id, Watch(gateway.map.epoch, [key]))
+        while links := self.busy():
+            self.deliver(*data.draw(st.sampled_from(links)))
 
     @rule(data=st.data())
     def drop_function(self, data: st.DataObject) -> None:
@@ -295,7 +326,7 @@ class Registry(RuleBasedStateMachine):
         keys = [key for key in sorted(gateway.functions) if key[0] == conn]
         triggers = self.send_away(gateway, conn)
         self.close(gateway, conn, back=True)
-        conn = next(heir.worker_numbers)
+        conn = heir_connection(heir, gateway, conn)
         for key in keys:
             self.register_elsewhere(gateway.id, key, heir, conn)
         if data.draw(st.booleans()):
@@ -329,6 +360,7 @@ class Registry(RuleBasedStateMachine):
     def send_away(self, gateway: Gateway, conn: int) -> list[Trigger]:
         """Returns the worker's triggers."""
         for key in [key for key in sorted(gateway.functions) if key[0] == conn]:
+            self.lose(gateway, key)
             gateway.forget_function(key, back=True)
         ids = [id for at, id in sorted(gateway.triggers) if at == conn]
         triggers = [gateway.triggers[conn, id][1] for id in ids]
@@ -338,11 +370,16 @@ class Registry(RuleBasedStateMachine):
 
     def register_elsewhere(self, lost: str, key: FunctionKey, heir: Gateway, conn: int) -> None:
         _, namespace, id = key
-        stamp = heir.functions[conn, namespace, id] = next(self.stamps)
-        heir.tell(id, PutFunction(heir.map.epoch, heir.owner(conn), namespace, id, stamp, b"{}"))
+        heir.put_function((conn, namespace, id), next(self.stamps))
         self.moved.add((namespace, id))
         if (lost, key) in self.sure and self.steady(id):
             self.sure.add((heir.id, (conn, namespace, id)))
+
+    def lose(self, gateway: Gateway, key: FunctionKey) -> None:
+        """It may come back. What its shard surely knew of is nobody else's for a while, if that one keeps the slot."""
+        conn, namespace, id = key
+        if not gateway.realms.get(conn) and (gateway.id, key) in self.sure and self.steady(id):
+            self.free[namespace, id] = self.clock
 
     def steady(self, id: str) -> bool:
         """The id's slot is not about to change hands: who gains one does not know whom its former owner expects."""
@@ -441,6 +478,8 @@ class Registry(RuleBasedStateMachine):
 
     def close(self, gateway: Gateway, conn: int, back: bool) -> None:
         gateway.conns = {place: number for place, number in gateway.conns.items() if number != conn}
+        for key in [key for key in gateway.functions if key[0] == conn and back]:
+            self.lose(gateway, key)
         owner = gateway.close(conn)
         self.closed[owner] = back
         self.clean_up(owner, back)
@@ -500,9 +539,28 @@ class Registry(RuleBasedStateMachine):
             if name in self.gateways and key[1:] == (namespace, id):
                 assert key not in self.gateways[name].functions
 
+    def check_realm(self, core: ShardCore, said: FunctionOwners) -> None:
+        """Calls of what a free worker serves, or may soon serve again, go to nobody who is under rules."""
+        namespace, id = parse_function_key(said.key)
+        function = core.functions.find(namespace, id)
+        if function is None:
+            return
+        realms = {function.registrations[owner].realm for owner in said.owners}
+        assert len(realms) == 1
+        if realms != {""}:
+            assert all(registration.realm for registration in function.registrations.values())
+            assert self.clock >= self.free.get((namespace, id), -WINDOW) + WINDOW
+
     def teardown(self) -> None:
         if self.gateways:
             self.everything_settles()
+
+
+def heir_connection(heir: Gateway, lost: Gateway, conn: int) -> int:
+    """The next connection of the worker that had `conn`."""
+    new = next(heir.worker_numbers)
+    heir.realms[new] = lost.realms.get(conn, "")
+    return new
 
 
 class Wire:
@@ -513,6 +571,10 @@ class Wire:
         self._name = name
 
     def send(self, node: str, envelope: Envelope) -> None:
+        if isinstance(envelope, RejectFunction):
+            self._world.sure.discard((node, (envelope.conn, envelope.namespace, envelope.id)))
+        if isinstance(envelope, FunctionOwners) and envelope.owners:
+            self._world.check_realm(self._world.cores[self._name], envelope)
         if isinstance(envelope, FunctionOwners) and not envelope.owners:
             self._world.check_not_found(*parse_function_key(envelope.key))
         if isinstance(envelope, Served) and not envelope.on:

@@ -64,6 +64,7 @@ class Gateway:
     failed: set[tuple[int, str]] = field(default_factory=set)  # (connection, id) of triggers that were refused
     worker_numbers: Iterator[int] = field(default_factory=lambda: count(1))
     conns: dict[int, int] = field(default_factory=dict)  # slot of the test -> connection number
+    realms: dict[int, str] = field(default_factory=dict)  # of connections that are under rules
     process: str = ""  # worker ids outlive a node id
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class Gateway:
         epoch = self.map.epoch
         for (conn, namespace, id), stamp in self.functions.items():
             if slot_of(id) in slots:
-                self.tell(id, PutFunction(epoch, self.owner(conn), namespace, id, stamp, b"{}"))
+                self.put_function((conn, namespace, id), stamp)
         for (conn, namespace, id), stamp in self.types.items():
             if slot_of(id) in slots:
                 owner = self.owner(conn)
@@ -165,6 +166,12 @@ class Gateway:
         _, trigger = self.triggers.pop((conn, id))
         self.tell(id, DropTrigger(self.owner(conn), id, back))
         self.tell(trigger.type, UnbindTrigger(self.owner(conn), id, trigger.type, back=back))
+
+    def put_function(self, key: FunctionKey, stamp: int) -> None:
+        conn, namespace, id = key
+        self.functions[key] = stamp
+        owner, realm = self.owner(conn), self.realms.get(conn, "")
+        self.tell(id, PutFunction(self.map.epoch, owner, namespace, id, stamp, b"{}", realm))
 
     def forget_function(self, key: FunctionKey, back: bool = False) -> None:
         """`back`: its worker was sent to another gateway."""

@@ -31,11 +31,14 @@ class Truth:
 
     def check_functions(self, keys: Iterable[str]) -> None:
         truth: dict[tuple[str, str], dict[Owner, int]] = defaultdict(dict)
+        realms: dict[tuple[str, str], set[str]] = defaultdict(set)
         for gateway in self.gateways.values():
             for (conn, namespace, id), stamp in gateway.functions.items():
                 truth[namespace, id][gateway.owner(conn)] = stamp
+                realms[namespace, id].add(gateway.realms.get(conn, ""))
         for key in keys:
             namespace, id = parse_function_key(key)
+            assert len(realms[namespace, id]) <= 1, "owners are of one realm"
             owners = serving(self.duplicates, truth[namespace, id])
             assert sorted_owners(self.core_of(id).functions.owners(namespace, id)) == owners
             for other in self.cores.values():
