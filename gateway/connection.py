@@ -30,6 +30,8 @@ TELEMETRY_PATH = "/otel"
 _FRAGMENT = 8 * 2**20
 # What a channel sends in one tick before it is written, bytes.
 _BATCH = 64 * 2**10
+# Pieces below this size are joined before they are written: a copy costs less than a buffer of its own, bytes.
+_SMALL = 512
 
 
 class WorkerPort(Keeper, Protocol):
@@ -45,7 +47,7 @@ class WorkerPort(Keeper, Protocol):
 class Connection(WebSocket):
     """A socket of the worker port, from accept to close. Implements the core's `Outlet`."""
 
-    __slots__ = ("_batch", "_entered", "_on_text", "asked", "early", "end", "telemetry", "worker")
+    __slots__ = ("_batch", "_entered", "_finished", "_on_text", "asked", "early", "end", "telemetry", "worker")
 
     def __init__(self, port: WorkerPort, settings: Settings) -> None:
         limits = settings.max_message_bytes, settings.max_frame_bytes
@@ -58,6 +60,7 @@ class Connection(WebSocket):
         self.asked: Wanted | None = None  # the end of a channel, in its handshake
         self.end: SocketEnd | None = None  # what it is, if it is no worker
         self._batch = 0  # bytes of channel messages queued in this tick
+        self._finished = False  # nothing is written any more
 
     @property
     def who(self) -> str:
@@ -231,9 +234,21 @@ class Connection(WebSocket):
         elif not self._dirty:
             self._mark()
 
+    def finish(self, code: int, reason: str) -> None:
+        """Close it, and send the end of the stream as well: a client may read slowly, and know no closing handshake."""
+        self.close(code, reason)
+        self.flush()
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+            self._finished = True
+
     def _write(self, transport: asyncio.Transport, writes: Sequence[bytes]) -> None:
         if self.end is None:
             super()._write(transport, writes)
-        else:
+        elif not self._finished:
+            if self._batch < _SMALL * len(writes):
+                super()._write(transport, writes)
+            else:
+                transport.writelines(writes)  # joining them would copy
             self._batch = 0
-            transport.writelines(writes)  # joining them would copy

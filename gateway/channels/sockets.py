@@ -34,6 +34,9 @@ class Wire(Protocol):
 
     def close(self, code: int, reason: str) -> None: ...
 
+    def finish(self, code: int, reason: str) -> None:
+        """Close it and its sending half, once what was sent is read."""
+
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -158,7 +161,7 @@ class ReaderSocket:
 
     def finish(self, code: int, reason: str) -> None:
         self._finished = True
-        self._wire.close(code, shortened(reason))
+        self._wire.finish(code, shortened(reason))
 
 
 SocketEnd = WriterSocket | ReaderSocket
