@@ -20,8 +20,9 @@ ENVIRON = {
     "III_ANYTHING": "reserved",
     "REDIS_PASSWORD": "hunter22",
     "SHORT": "6379",
+    "DSN": 'postgres://a:"b"@c',
 }
-OWN = ["redis://:hunter22@redis:6379", "production"]
+OWN = ["redis://:hunter22@redis:6379", "production", json.dumps({"url": 'postgres://a:"b"@c'})]
 
 
 def read(globs: tuple[str, ...] = ("*",), **invocation: Any) -> HttpFunction:
@@ -111,6 +112,7 @@ def test_credentials_are_read_from_the_environment() -> None:
         ("III_ANYTHING", "may not be used"),
         ("iii_anything", "may not be used"),
         ("REDIS_PASSWORD", "holds settings of the gateway itself"),
+        ("DSN", "holds settings of the gateway itself"),
     ],
 )
 @pytest.mark.parametrize("kind", ["bearer", "api_key", "hmac"])

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from iii_cluster.protocol.errors import EngineError
@@ -55,9 +56,13 @@ class Variables:
         value = self._environ.get(name, "")
         if not value.strip():
             raise EngineError(MISSING_VARIABLE, f"environment variable {name!r} is not set")
-        if len(value) >= MIN_SECRET and any(value in text for text in self._own):
+        if len(value) >= MIN_SECRET and self._is_own(value):
             raise EngineError(MISSING_VARIABLE, f"environment variable {name!r} holds settings of the gateway itself")
         return value
+
+    def _is_own(self, value: str) -> bool:
+        escaped = msgspec.json.encode(value)[1:-1].decode()  # as settings that are JSON have it
+        return any(value in text or escaped in text for text in self._own)
 
     def header(self, name: str) -> str:
         """The same, fit for a header."""
