@@ -46,6 +46,7 @@ class HttpListener:
         self.host = self.limits.host or settings.host
         self.port = 0
         self.accepting = False
+        self._draining = False
         self.loop = asyncio.get_running_loop()
         self.ids = RequestIds()
         self.date_line = b""
@@ -102,6 +103,7 @@ class HttpListener:
         ends. 4. What is left is cut.
         """
         self.accepting = False
+        self._draining = True
         late = self._stop_listening()
         began = self.loop.time()
         for taken in asyncio.as_completed(late):
@@ -158,6 +160,7 @@ class HttpListener:
     # -- called by connections ---------------------------------------------------------------------
 
     def opened(self, connection: HttpConnection) -> bool:
+        connection.leaving = self._draining
         connections = len(self._state.connections)
         if connections > self.limits.max_connections + _REFUSED_AT_ONCE:
             connection.cut()

@@ -86,7 +86,7 @@ class Outgoing(HttpToolsProtocol):
     def still_open(self, now: float) -> None:
         """The deadline of `finish` has passed: close what lingers, cut what nobody takes."""
         left = self._not_taken()
-        if left < self._unsent:
+        if 0 < left < self._unsent:
             self._unsent = left
             self.deadline = now + self._outlet.stall_timeout
         elif self.transport.is_closing():

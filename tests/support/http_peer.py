@@ -39,16 +39,16 @@ class HttpPeer:
         await self.send(request(method, path, body, **headers))
         return await self.answer(method)
 
-    async def answer(self, method: str = "GET") -> Answer:
-        """The next response; fails when the connection ends before it is complete."""
+    async def answer(self, method: str = "GET", begun: bytes = b"") -> Answer:
+        """The next response, of which `begun` was read; fails when the connection ends before it is complete."""
         async with asyncio.timeout(TIMEOUT):
-            head = await self.head()
+            head = await self.head(begun)
             if head.status < 200:
                 return head
             return head._replace(body=await self._body(head, method))
 
-    async def head(self) -> Answer:
-        text = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    async def head(self, begun: bytes = b"") -> Answer:
+        text = (begun + await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         line, *lines = text.split("\r\n")[:-2]
         assert line.startswith("HTTP/1.1 "), line
         headers = {name.lower(): value.strip() for name, _, value in (each.partition(":") for each in lines)}

@@ -26,7 +26,6 @@ from tests.support.http_peer import http_peer
 from tests.support.process import Process, read_ready_line
 
 TICK = 0.05  # s between looks at the connections
-GRACE = 5.0  # s
 
 
 class Application:
@@ -192,7 +191,7 @@ async def serve(port: int, config: HttpConfig, settings: Settings, ready_fd: int
     os.write(ready_fd, json.dumps({"port": listener.port}).encode() + b"\n")
     os.close(ready_fd)
     await stopped.wait()
-    await listener.stop(GRACE)
+    await listener.stop(settings.drain_timeout)
     ticking.cancel()
 
 
