@@ -3,6 +3,7 @@
 import logging
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from itertools import chain
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules.module import Rival
@@ -17,17 +18,31 @@ def _order(binding: Binding) -> tuple[int, str]:
 
 
 class _Contest:
-    """Who competes for one key, by variant, the earliest first. `bound` is the variant that has it, if any does."""
+    """Who competes for one key, the earliest first; `bound` is the variant that has it, if any does."""
 
-    __slots__ = ("bound", "variants")
+    __slots__ = ("bound", "contenders", "variants")
 
     def __init__(self) -> None:
         self.bound: str | None = None
+        self.contenders: list[Binding] = []
         self.variants: dict[str, list[Binding]] = {}
+
+    def add(self, binding: Binding, variant: str) -> None:
+        insort(self.contenders, binding, key=_order)
+        insort(self.variants.setdefault(variant, []), binding, key=_order)
+
+    def remove(self, binding: Binding, variant: str) -> None:
+        mine = self.variants[variant]
+        for contenders in (self.contenders, mine):
+            del contenders[bisect_left(contenders, _order(binding), key=_order)]
+        if not mine:
+            del self.variants[variant]
 
     def choose(self) -> str:
         if self.bound is None:
-            self.bound = min(self.variants, key=lambda variant: _order(self.variants[variant][0]))
+            rival = self.contenders[0].rival
+            assert rival is not None
+            self.bound = rival.variant
         return self.bound
 
 
@@ -50,13 +65,12 @@ class Rivals:
         if rival is None:
             return [binding]
         contest = self._contests.setdefault(rival.key, _Contest())
-        mine = contest.variants.setdefault(rival.variant, [])
+        contest.add(binding, rival.variant)
         bound = contest.bound
-        insort(mine, binding, key=_order)
         if bound is None or bound == rival.variant or _order(binding) > _order(contest.variants[bound][0]):
             return [binding]
         contest.bound = rival.variant
-        return [*contest.variants[bound], *mine]
+        return [*contest.variants[bound], *contest.variants[rival.variant]]
 
     def leave(self, binding: Binding) -> str | None:
         """It competes no more. Returns the key that nobody has now, if others want it."""
@@ -64,15 +78,11 @@ class Rivals:
         if rival is None:
             return None
         contest = self._contests[rival.key]
-        mine = contest.variants[rival.variant]
-        del mine[bisect_left(mine, _order(binding), key=_order)]
-        if mine:
-            return None
-        del contest.variants[rival.variant]
-        if not contest.variants:
+        contest.remove(binding, rival.variant)
+        if not contest.contenders:
             del self._contests[rival.key]
             return None
-        if contest.bound != rival.variant:
+        if contest.bound != rival.variant or rival.variant in contest.variants:
             return None
         contest.bound = None
         return rival.key
@@ -87,9 +97,9 @@ class Rivals:
         rival = old.rival
         if rival is None or self._read(new) != rival:
             return False
-        mine = self._contests[rival.key].variants[rival.variant]
-        del mine[bisect_left(mine, _order(old), key=_order)]
-        insort(mine, new, key=_order)
+        contest = self._contests[rival.key]
+        contest.remove(old, rival.variant)
+        contest.add(new, rival.variant)
         old.rival, new.rival = None, rival
         return True
 
@@ -113,7 +123,7 @@ class Rivals:
         entered = [b for contest in self._contests.values() for mine in contest.variants.values() for b in mine]
         assert {id(b) for b in entered} == {id(b) for b in bindings if b.rival is not None}
         for key, contest in self._contests.items():
-            assert contest.variants
+            assert contest.contenders == sorted(chain(*contest.variants.values()), key=_order) != []
             assert contest.bound is None or contest.bound in contest.variants
             for variant, mine in contest.variants.items():
                 assert mine

@@ -572,6 +572,9 @@ class Wire:
 
     def send(self, node: str, envelope: Envelope) -> None:
         if isinstance(envelope, RejectFunction):
+            gateway = self._world.gateways.get(node)
+            free = gateway is not None and not gateway.realms.get(envelope.conn)
+            assert envelope.owner_worker or not free, "free workers lose to none"
             self._world.sure.discard((node, (envelope.conn, envelope.namespace, envelope.id)))
         if isinstance(envelope, FunctionOwners) and envelope.owners:
             self._world.check_realm(self._world.cores[self._name], envelope)
