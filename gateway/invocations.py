@@ -137,7 +137,7 @@ class Invocations:
             if route.disowned and not route.unanswered:
                 self._try_again(call)
             else:
-                self._fail(call, unserved(route))
+                self._fail(call, unserved(route, elsewhere=call.caller is None or not call.caller.realm))
             return
         if target.avoided:
             self._wait(call)

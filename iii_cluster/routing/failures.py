@@ -10,13 +10,13 @@ def stopped(why: str) -> bytes:
     return errors.error_body(errors.INVOCATION_STOPPED, f"Invocation stopped: {why}")
 
 
-def unserved(route: Route) -> bytes:
-    """Of a call to a function without owners."""
+def unserved(route: Route, *, elsewhere: bool = True) -> bytes:
+    """Of a call to a function without owners; `elsewhere`: with the other namespaces that have it."""
     if route.unanswered:
         return errors.error_body(
             errors.TIMEOUT, f"Function {route.function} could not be looked up: no shard answered in time"
         )
-    return not_found(route.namespace, route.function, route.elsewhere)
+    return not_found(route.namespace, route.function, route.elsewhere if elsewhere else [])
 
 
 def not_found(namespace: str, function: str, elsewhere: list[str]) -> bytes:

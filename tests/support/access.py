@@ -1,5 +1,6 @@
-"""A cluster whose gateways listen at a second port with rules, and workers that decide about it."""
+"""A cluster whose gateways listen at more ports, with rules, and the worker that decides about them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -8,66 +9,100 @@ from typing import Any
 import yaml
 
 from tests.support.cluster import Cluster, ClusterNode
-from tests.support.raw import Frame, RawWorker, known, raw_worker
+from tests.support.raw import Frame, Handler, RawWorker, known, raw_worker
 
-RBAC = {
-    "auth_function_id": "gate::auth",
-    "expose_functions": [
-        'match("open::*")',
-        {"match": "shop::*", "namespace": "shop"},
-        {"metadata": {"public": True, "name": 'match("*x*")'}},
-    ],
-}
-HOOKS = {
-    "on_function_registration_function_id": "gate::function",
-    "on_trigger_registration_function_id": "gate::trigger",
-    "on_trigger_type_registration_function_id": "gate::type",
-}
+EXPOSED = [
+    'match("open::*")',
+    {"match": "shop::*", "namespace": "shop"},
+    {"metadata": {"public": True, "name": 'match("*x*")'}},
+    'match("state::get")',
+    "engine::*",
+    "iii::*",
+]
+
+# Ports after the main one, by what their rules are.
+RULES, HOOKS, MIDDLEWARE, BOTH, LATE, MISSING = range(2, 8)
+LISTENERS: list[Mapping[str, Any]] = [
+    {"rbac": {"auth_function_id": "gate::auth", "expose_functions": EXPOSED}},
+    {
+        "rbac": {
+            "auth_function_id": "gate::auth",
+            "on_function_registration_function_id": "gate::function",
+            "on_trigger_registration_function_id": "gate::trigger",
+            "on_trigger_type_registration_function_id": "gate::type",
+            "expose_functions": EXPOSED,
+        }
+    },
+    {"middleware_function_id": "gate::all"},
+    {"rbac": {"expose_functions": EXPOSED}, "middleware_function_id": "gate::all"},
+    {"rbac": {"auth_function_id": "gate::late"}, "handshake_timeout_ms": 300},
+    {"rbac": {"auth_function_id": "gate::missing"}},
+]
 
 
 @contextmanager
-def guarded_cluster(directory: Path, *listeners: Mapping[str, Any], **arguments: Any) -> Iterator[Cluster]:
-    """`listeners` are those after the main one, each at any port; see `port`."""
+def guarded_cluster(directory: Path, **arguments: Any) -> Iterator[Cluster]:
+    """Every gateway has these listeners at ports of its own; see `at`."""
     config = directory / "config.yaml"
-    entries = [{"name": "iii-worker-manager", "config": {"port": 0, **listener}} for listener in listeners]
+    entries = [{"name": "iii-worker-manager", "config": {"port": 0, **listener}} for listener in LISTENERS]
     config.write_text(yaml.safe_dump({"workers": [{"name": "iii-worker-manager"}, *entries]}))
-    options = {**arguments.pop("options", {}), "config": str(config)}
-    cluster = Cluster(directory, options=options, **arguments)
+    cluster = Cluster(directory, options={"config": str(config), **arguments.pop("options", {})}, **arguments)
     try:
         yield cluster.start()
     finally:
         cluster.stop()
 
 
-def port(gateway: ClusterNode, number: int = 2, query: str = "") -> str:
-    """Where a gateway's listener of this number takes workers."""
-    return f"ws://127.0.0.1:{gateway.ports[f'worker-{number}']}/{query}"
-
-
-def grants(frame: Frame) -> Any:
-    """An auth function: the rights are in the query, as the parameter that names one of `rights`."""
-    return frame["data"]
+def at(gateway: ClusterNode, listener: int = RULES, who: str = "", path: str = "/") -> str:
+    """Where workers connect to a listener of a gateway, as `who`."""
+    return f"ws://127.0.0.1:{gateway.ports[f'worker-{listener}']}{path}?who={who}"
 
 
 class Gatekeeper:
-    """Answers the auth function: with what the test says for the `who` in the connection's query."""
+    """A worker at a port without rules: its auth function answers with the rights of the `who` in the query, its
+    hooks with what `hooks` says, and agree when it says nothing."""
 
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
+    def __init__(self, worker: RawWorker) -> None:
+        self.worker = worker
         self.rights: dict[str, Any] = {}
+        self.asked: dict[str, list[Any]] = {}
+        self.hooks: dict[str, Any] = {}  # by function id; an answer, or what makes one of what it was asked
 
-    def auth(self, frame: Frame) -> Any:
-        self.asked.append(frame["data"])
-        who = frame["data"]["query_params"].get("who", [""])[0]
-        answer = self.rights.get(who, {})
-        return answer(frame) if callable(answer) else answer
+    async def serve(self, *functions: str) -> None:
+        for function in functions:
+            await self.worker.register(function, self._answering(function))
+        await known(self.worker, *functions)
+
+    def _answering(self, function: str) -> Handler:
+        def answer(frame: Frame) -> Any:
+            data = frame["data"]
+            self.asked.setdefault(function, []).append(data)
+            if function == "gate::auth":
+                said = self.rights.get(data["query_params"].get("who", [""])[0], {})
+            else:
+                said = self.hooks.get(function, {})
+            return said(data) if callable(said) else said
+
+        return answer
 
 
 @asynccontextmanager
-async def gatekeeper(url: str) -> AsyncIterator[tuple[RawWorker, Gatekeeper]]:
-    """A worker with the auth function `gate::auth` at a port without rules."""
-    keeper = Gatekeeper()
-    async with raw_worker(url, name="gatekeeper") as worker:
-        await worker.register("gate::auth", keeper.auth)
-        await known(worker, "gate::auth")
-        yield worker, keeper
+async def gatekeeper(gateway: ClusterNode) -> AsyncIterator[Gatekeeper]:
+    async with raw_worker(gateway.url, name="gatekeeper") as worker:
+        keeper = Gatekeeper(worker)
+        await keeper.serve("gate::auth", "gate::function", "gate::trigger", "gate::type")
+        yield keeper
+
+
+async def forbidden(worker: RawWorker, function: str, data: Any = None, **fields: Any) -> str:
+    """Calls a function, which must be refused; returns why."""
+    frame = await worker.result(await worker.begin(function, data, **fields))
+    error = frame.get("error") or {}
+    assert error.get("code") == "FORBIDDEN", frame
+    return str(error["message"])
+
+
+async def silence(worker: RawWorker, type: str, seconds: float = 0.3, **fields: Any) -> None:
+    """Fails if such a frame comes within a time in which it would have come: for what must never happen."""
+    await asyncio.sleep(seconds)
+    await worker.nothing(type, **fields)
