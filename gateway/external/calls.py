@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 MODULE = "iii-http-functions"
 # After this time the host of a function that is being registered is looked up once more, if it was not found (s).
 LOOK_AGAIN = 1.0
+# Hosts that are looked up for registrations at once; beyond, only calls find out.
+MAX_CHECKS = 10_000
 
 
 def external_calls(core: GatewayCore, modules: Iterable[Module]) -> "ExternalCalls | None":
@@ -64,7 +66,7 @@ class ExternalCalls:
         except EngineError as error:
             log_refusal(worker, message.id, str(error))
             return None
-        if function.target.address is None:
+        if function.target.address is None and len(self._checks) < MAX_CHECKS:
             check = asyncio.create_task(self._check(worker, message.id, function))
             self._checks.add(check)
             check.add_done_callback(self._checks.discard)

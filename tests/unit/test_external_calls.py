@@ -260,3 +260,12 @@ async def test_callers_here_are_paused_as_for_modules(rig: Rig, monkeypatch: pyt
     rig.module.release.set()
     await rig.settle()
     assert outlet.paused == 0
+
+
+async def test_only_so_many_hosts_are_looked_up_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "MAX_CHECKS", 2)
+    for n in range(5):
+        rig.register(f"f{n}", url=f"https://h{n}.example/")
+    await rig.settle()
+    assert rig.module.checked == 2
+    assert len(rig.worker.registrations) == 5
