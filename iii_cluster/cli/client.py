@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.sync.client import ClientConnection, connect
 
 from iii_cluster.config.fields import TOKEN_VARIABLE
+from iii_cluster.protocol.credentials import token_headers, token_of
 
 from .gateway import Gateway, Unreachable, untrusted
 
@@ -77,7 +78,7 @@ def connected(gateway: Gateway) -> Iterator[Client]:
                 connect(
                     gateway.url,
                     ssl=gateway.context(),
-                    additional_headers=_credentials(),
+                    additional_headers=token_headers(os.environ),
                     open_timeout=CONNECT_TIMEOUT,
                     close_timeout=CLOSE_TIMEOUT,
                     max_size=MAX_MESSAGE_BYTES,
@@ -100,20 +101,10 @@ def connected(gateway: Gateway) -> Iterator[Client]:
         yield Client(socket)
 
 
-def _token() -> str:
-    """Gateways may be given several at once in this variable; clients show the first."""
-    return os.environ.get(TOKEN_VARIABLE, "").partition(",")[0].strip()
-
-
-def _credentials() -> dict[str, str]:
-    token = _token()
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
 def _refused(gateway: Gateway, error: InvalidStatus) -> str:
     response = error.response
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        if _token():
+        if token_of(os.environ):
             return f"the gateway does not accept the token in {TOKEN_VARIABLE}"
         return f"the gateway wants a token; set {TOKEN_VARIABLE}"
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -1,12 +1,15 @@
 """Where clients enter the cluster, and how they wait until they try again."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
+
+from iii_cluster.protocol.credentials import token_headers
 
 FIRST_WAIT = 1.0  # s
 JITTER = 0.3
@@ -40,6 +43,7 @@ async def connected_to(url: str) -> ClientConnection:
         ping_interval=None,
         max_size=MAX_MESSAGE,
         compression=None,
+        additional_headers=token_headers(os.environ),  # gateways that were started here want it, too
         proxy=None,
     )
 
