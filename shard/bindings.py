@@ -146,9 +146,7 @@ class Bindings:
     def answer(self, answer: ProviderAnswer) -> None:
         """A provider's result; counts if that provider has the trigger."""
         binding = self._ids.get(answer.id)
-        if binding is None or binding.type.id != answer.type:
-            return
-        if binding.provider is None or binding.provider != answer.provider:
+        if binding is None or binding.type.id != answer.type or binding.provider != answer.provider:
             return
         binding.answered, binding.error = True, answer.error
         self.outcomes.conclude(answer.id, answer.error)
@@ -182,9 +180,8 @@ class Bindings:
             provider = known
         else:
             owner = self.providers.canonical(put.owner)
-            provider = Provider(
-                owner, slot_of(put.id), put.epoch, put.stamp, put.definition, providers, put.realm, put.stamp
-            )
+            slot, stamp = slot_of(put.id), put.stamp
+            provider = Provider(owner, slot, put.epoch, stamp, put.definition, providers, put.realm, stamp)
             self.providers.add(provider)
         providers.push(provider)
         if providers.current is provider:
