@@ -1,7 +1,6 @@
 """The ASGI application: routes of the whole cluster, served by this gateway."""
 
 import asyncio
-import contextlib
 import logging
 from typing import Any
 
@@ -12,10 +11,10 @@ from iii_cluster.modules.http.config import HttpConfig
 
 from . import errors
 from .edge import Edge
-from .handling import ClientGone, Handling, head_in_time
+from .handling import ClientGone, Handling
 from .request import BadQuery, headers_of, query_of
 from .response import Header, Response
-from .routes import Match, Routes
+from .routes import Routes
 from .streaming import Streamed
 
 log = logging.getLogger(__name__)
@@ -67,31 +66,39 @@ class App:
         if scope["type"] != "http":
             return
         self.requests += 1
+        method = scope["method"]
         headers = headers_of(scope["headers"])
         cors = self._edge.cors.headers(headers.get("origin", ""))
-        with contextlib.suppress(ClientGone, OSError):  # nobody reads an answer
-            await self._serve(scope, headers, cors, receive, send)
+        found = self._find(method, scope, headers, receive)
+        if isinstance(found, Response):
+            await _send(send, method, found, cors)
+            return
+        try:
+            answer = await found.answer()
+            if isinstance(answer, Response):
+                await _send(send, method, answer, cors)
+            else:
+                await _stream(send, method, answer, cors)
+        except (ClientGone, OSError):
+            pass  # nobody reads an answer
+        finally:
+            found.end()
 
-    async def _serve(
-        self, scope: Any, headers: dict[str, str], cors: tuple[Header, ...], receive: Any, send: Any
-    ) -> None:
-        method = scope["method"]
+    def _find(self, method: str, scope: Any, headers: dict[str, str], receive: Any) -> Response | Handling:
+        """What is to be done, or the answer when there is nothing to do."""
         path = scope["raw_path"].decode(errors="replace").removeprefix("/")
         if method == "OPTIONS" and "access-control-request-method" in headers:
-            await _send(send, method, self._edge.cors.preflight(), cors)
-            return
+            return self._edge.cors.preflight()
         match = self._routes.match(method, path)
         if match is None and method == "HEAD":
             match = self._routes.match("GET", path)
         if match is None:
-            await _send(send, method, self._unrouted(method, path), cors)
-            return
+            return self._unrouted(method, path)
         try:
             query = query_of(scope["query_string"], lists=self._edge.query_lists)
         except BadQuery as error:
-            await _send(send, method, errors.text_response(400, f"Bad Request: {error}"), cors)
-            return
-        await self._handle(method, match, query, headers, cors, receive, send)
+            return errors.text_response(400, f"Bad Request: {error}")
+        return Handling(self._edge, match.bound, method, match.parameters, query, headers, receive)
 
     def _unrouted(self, method: str, path: str) -> Response:
         allowed = self._routes.methods(path)
@@ -99,35 +106,6 @@ class App:
             return errors.error_response(404, errors.NOT_FOUND, "Not Found")
         allow = (b"allow", ", ".join(dict.fromkeys([*allowed, "OPTIONS"])).encode())
         return Response(204 if method == "OPTIONS" else 405, (allow,), b"")
-
-    async def _handle(
-        self,
-        method: str,
-        match: Match,
-        query: dict[str, Any],
-        headers: dict[str, str],
-        cors: tuple[Header, ...],
-        receive: Any,
-        send: Any,
-    ) -> None:
-        handling = Handling(self._edge, match.bound, method, match.parameters, query, headers, receive)
-        try:
-            head = await self._head(handling)
-            if isinstance(head, Response):
-                await _send(send, method, head, cors)
-            else:
-                await _stream(send, method, head, cors)
-        finally:
-            handling.end()
-
-    async def _head(self, handling: Handling) -> Response | Streamed:
-        try:
-            return await head_in_time(handling, self._edge.limit)
-        except (ClientGone, OSError):
-            raise
-        except Exception:
-            log.exception("action=http_failed")
-            return errors.error_response(500, errors.INTERNAL_ERROR, "internal server error")
 
 
 async def _send(send: Any, method: str, response: Response, cors: tuple[Header, ...]) -> None:

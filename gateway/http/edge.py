@@ -9,6 +9,7 @@ from gateway.channels.channel import Channel
 from iii_cluster.modules.http.config import HttpConfig
 
 from .cors import CorsPolicy
+from .deadlines import Deadlines
 
 PREHANDLER = "preHandler"
 
@@ -27,7 +28,7 @@ class Edge:
         "body_limit",
         "channels",
         "cors",
-        "limit",
+        "deadlines",
         "loop",
         "middleware",
         "query_lists",
@@ -42,7 +43,7 @@ class Edge:
         self.start = start
         self.channels = channels
         self.cors = CorsPolicy(config.cors)
-        self.limit = config.default_timeout / 1000  # s until the head of a response
+        self.deadlines = Deadlines(self.loop, config.default_timeout / 1000)  # of the heads of responses
         self.body_limit = config.body_limit
         self.upload_limit = config.upload_limit
         self.query_lists = config.query_lists

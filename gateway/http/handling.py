@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from msgspec import Raw
 
@@ -37,12 +38,13 @@ class ClientGone(Exception):
 
 
 class Handling:
-    """Calls what is to be called. `head` is awaited once, then the response sent, then `end` called."""
+    """Calls what is to be called. `answer` is awaited once, then its response sent, then `end` called."""
 
     __slots__ = (
         "_bound",
         "_edge",
         "_ended",
+        "_expired",
         "_gone",
         "_headers",
         "_method",
@@ -51,12 +53,14 @@ class Handling:
         "_receive",
         "_request_body",
         "_response",
+        "_stage",
         "_streamed",
+        "_task",
+        "_text",
         "_trace",
         "_upload",
         "_verdict",
         "_waiter",
-        "stage",
     )
 
     def __init__(
@@ -71,6 +75,7 @@ class Handling:
     ) -> None:
         self._edge = edge
         self._bound = bound
+        self._expired = False
         self._method = method
         self._parameters = parameters
         self._query = query
@@ -85,26 +90,57 @@ class Handling:
         self._request_body: Channel | None = None
         self._upload: Upload | None = None
         self._streamed: Streamed | None = None
-        self.stage = HANDLER  # who is to blame for a timeout
+        self._stage = HANDLER  # who is to blame for a timeout
+        self._text: bytes | None = None  # the body, if it was read
+        self._task: asyncio.Task[Any] | None = None
 
-    async def head(self) -> Response | Streamed:
-        """Raises ClientGone, and EngineError when the gateway has no room for more."""
+    async def answer(self) -> Response | Streamed:
+        """The response, or the head of one, in time. Raises ClientGone."""
+        self._task = asyncio.current_task()
+        self._edge.deadlines.begin(self)
+        try:
+            return await self._head()
+        except asyncio.CancelledError:
+            if not self._expired or self._task is None or self._task.uncancel():
+                raise
+            return self._too_late()
+        except (ClientGone, OSError):
+            raise ClientGone from None
+        except EngineError as error:  # this gateway has no room for more channels
+            return errors.error_response(503, error.code, error.message)
+        except Exception:
+            log.exception("action=http_failed")
+            return errors.error_response(500, errors.INTERNAL_ERROR, "internal server error")
+        finally:
+            self._edge.deadlines.end(self)
+
+    def expire(self) -> None:
+        self._expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _too_late(self) -> Response:
+        if self._stage is MIDDLEWARE:
+            return errors.error_response(504, errors.MIDDLEWARE_TIMEOUT, "Middleware timeout")
+        limit = self._edge.deadlines.limit
+        return errors.error_response(504, codes.TIMEOUT, f"The function did not answer within {limit:g} s")
+
+    async def _head(self) -> Response | Streamed:
         edge, bound = self._edge, self._bound
         for function in edge.middleware:
             if (response := await self._ask_middleware(function, "default")) is not None:
                 return response
-        text: bytes | None = None
         body: Raw = NULL
         if is_json(self._headers.get("content-type", "")):
             if self._announced > edge.body_limit:
                 return self._too_large(edge.body_limit)
             try:
-                text = await read_all(self._receive, edge.body_limit)
+                self._text = await read_all(self._receive, edge.body_limit)
             except TooLarge:
                 return self._too_large(edge.body_limit)
-            if text is None:
+            if self._text is None:
                 raise ClientGone
-            body = json_body(text)
+            body = json_body(self._text)
         elif 0 < edge.upload_limit < self._announced:
             return self._too_large(edge.upload_limit)
         data = payload(bound, self._method, self._parameters, self._query, self._headers, body)
@@ -117,7 +153,12 @@ class Handling:
         for function in bound.middleware:
             if (response := await self._ask_middleware(function, bound.trigger.namespace)) is not None:
                 return response
-        return await self._handle(data, text)
+        channel = self._call(data)
+        while not (self._ended or channel.touched or self._verdict or self._gone):
+            await self._wait()
+        if channel.touched:
+            return await self._stream(channel)
+        return self._settled() or await self._silence(channel)
 
     @property
     def _announced(self) -> int:
@@ -135,10 +176,10 @@ class Handling:
     # -- functions that are asked before -----------------------------------------------------------
 
     async def _ask_middleware(self, function: str, namespace: str) -> Response | None:
-        self.stage = MIDDLEWARE
+        self._stage = MIDDLEWARE
         data = middleware_input(self._method, self._parameters, self._query, self._headers)
         result, error = await self._ask(function, data, namespace)
-        self.stage = HANDLER
+        self._stage = HANDLER
         if error:
             return errors.call_failed(error, self._bound.trigger.id, function)
         return verdict(function, result, self._edge.cors.owned)
@@ -156,23 +197,18 @@ class Handling:
 
     # -- the function itself -----------------------------------------------------------------------
 
-    async def _handle(self, data: bytes, text: bytes | None) -> Response | Streamed:
-        """`text`: the body, if it was read."""
+    def _call(self, data: bytes) -> Channel:
+        """Returns the channel for the response."""
         edge, trigger = self._edge, self._bound.trigger
         self._response = response = edge.channels.create()
         self._request_body = request_body = edge.channels.create()
         response.on_touch = self._wake
         request_body.on_touch = self._begin_upload
-        self._upload = Upload(self._receive, text, edge.upload_limit, self._upload_too_large, self._client_gone)
         data = with_channels(data, request_body.reader_ref, response.writer_ref)
         edge.start(
             Call(None, b"", trigger.namespace, trigger.function, data, self._trace, trigger.metadata, done=self._done)
         )
-        while not (self._ended or response.touched or self._verdict or self._gone):
-            await self._wait()
-        if response.touched:
-            return await self._stream(response)
-        return self._settled() or await self._silence(response)
+        return response
 
     def _done(self, result: bytes, error: bytes) -> None:
         self._ended = (b"" if result == b"null" else result), error
@@ -213,17 +249,18 @@ class Handling:
     async def _stream(self, channel: Channel) -> Response | Streamed:
         """The function writes to its channel: what comes first, a piece of the body or its result, is the response."""
         self._bound.streams = True
-        assert self._upload is not None
-        self._upload.watch(empty=not self._has_body)
+        self._uploading().watch(empty=not self._has_body)
         end = channel.attach_reader()
         head = Head()
         reading: asyncio.Task[tuple[bytes, bool]] | None = None
         try:
             while True:
-                message = None
+                message: tuple[bytes, bool] | None
                 if reading is not None and reading.done():
                     message, reading = reading.result(), None  # before what has come since
-                elif reading is None and (message := end.receive_nowait()) is None:
+                else:
+                    message = end.receive_nowait()
+                if message is None and reading is None:
                     reading = self._edge.loop.create_task(end.receive())
                     reading.add_done_callback(self._wake)
                 if message is not None:
@@ -265,9 +302,15 @@ class Handling:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _uploading(self) -> Upload:
+        if self._upload is None:
+            limit = self._edge.upload_limit
+            self._upload = Upload(self._receive, self._text, limit, self._upload_too_large, self._client_gone)
+        return self._upload
+
     def _begin_upload(self) -> None:
-        if self._upload is not None and self._request_body is not None:
-            self._upload.begin(self._request_body)
+        if self._request_body is not None:
+            self._uploading().begin(self._request_body)
 
     def _upload_too_large(self) -> None:
         self._verdict = self._too_large(self._edge.upload_limit)
@@ -287,16 +330,3 @@ class Handling:
             if channel is not None:
                 channel.on_touch = None
                 self._edge.channels.discard(channel)
-
-
-async def head_in_time(handling: Handling, limit: float) -> Response | Streamed:
-    """The head, or the answer for one that does not come within `limit` seconds. Raises ClientGone."""
-    try:
-        async with asyncio.timeout(limit):
-            return await handling.head()
-    except TimeoutError:
-        if handling.stage is MIDDLEWARE:
-            return errors.error_response(504, errors.MIDDLEWARE_TIMEOUT, "Middleware timeout")
-        return errors.error_response(504, codes.TIMEOUT, f"The function did not answer within {limit:g} s")
-    except EngineError as error:
-        return errors.error_response(503, error.code, error.message)
