@@ -70,7 +70,7 @@ async def test_grants_of_one_connection_are_its_own(
 
 async def test_namespaces_are_told_apart(guarded: Cluster, keeper: Gatekeeper, unique: str) -> None:
     keeper.rights["one"] = {"namespaces": {"shop": [f"extra::{unique}"], "default": []}}
-    shop, function = {"namespace": "shop"}, f"extra::{unique}"
+    function = f"extra::{unique}"
     async with (
         raw_worker(guarded.gateways[0].url, namespace="shop") as seller,
         raw_worker(at(guarded.gateways[1], RULES, "one")) as one,
@@ -78,8 +78,8 @@ async def test_namespaces_are_told_apart(guarded: Cluster, keeper: Gatekeeper, u
         for name in (f"shop::{unique}", function):
             await seller.register(name, echo)
             await known(seller, name, namespace="shop")
-        assert await one.call(f"shop::{unique}", 1, **shop) == 1
-        assert await one.call(function, 2, **shop) == 2
+        assert await one.call(f"shop::{unique}", 1, namespace="shop") == 1
+        assert await one.call(function, 2, namespace="shop") == 2
         await forbidden(one, f"shop::{unique}")
         await forbidden(one, function)
 
