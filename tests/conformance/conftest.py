@@ -1,6 +1,6 @@
 """Workers on published clients, connected to the gateways of a cluster."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -34,10 +34,17 @@ class Fleet:
             worker.close()
 
 
-def start_worker(generation: Generation, directory: Path, name: str, url: str, telemetry: bool = False) -> SdkWorker:
+def start_worker(
+    generation: Generation,
+    directory: Path,
+    name: str,
+    url: str,
+    telemetry: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> SdkWorker:
     """A started program, not connected yet; skips the test where the client cannot run."""
     try:
-        return SdkWorker(generation, directory, name, url, telemetry)
+        return SdkWorker(generation, directory, name, url, telemetry, env)
     except ClientMissing as missing:
         pytest.skip(f"{generation}: {missing}")
 
@@ -55,11 +62,19 @@ async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
     workers: list[SdkWorker] = []
 
     async def launch(
-        generation: Generation, url: str, name: str = "", *, telemetry: bool = False, **options: object
+        generation: Generation,
+        url: str,
+        name: str = "",
+        *,
+        telemetry: bool = False,
+        env: Mapping[str, str] | None = None,
+        connect: bool = True,
+        **options: object,
     ) -> SdkWorker:
         name = name or f"{generation}-{len(workers)}"
-        workers.append(start_worker(generation, tmp_path, name, url, telemetry))
-        return await workers[-1].connect(**options)
+        worker = start_worker(generation, tmp_path, name, url, telemetry, env)
+        workers.append(worker)
+        return await worker.connect(**options) if connect else worker
 
     yield launch
     for worker in workers:

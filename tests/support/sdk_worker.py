@@ -153,12 +153,21 @@ class DrivenProgram:
 class SdkWorker(DrivenProgram):
     """A worker on a published client, in a process of its own."""
 
-    def __init__(self, generation: Generation, directory: Path, name: str, url: str, telemetry: bool = False) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        directory: Path,
+        name: str,
+        url: str,
+        telemetry: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`env` is added to its environment."""
         self.generation = generation
         self.url = url
         runnable = program(generation)
-        env = worker_environment(runnable, directory, url, telemetry=telemetry)
-        super().__init__(name, directory / f"{name}.log", runnable.argv, env)
+        environment = {**worker_environment(runnable, directory, url, telemetry=telemetry), **(env or {})}
+        super().__init__(name, directory / f"{name}.log", runnable.argv, environment)
 
     async def connect(self, **options: Any) -> "SdkWorker":
         """Returns when the gateway has given the worker its id."""

@@ -49,8 +49,9 @@ class Provider {
 }
 
 // The options a published client takes under the same names in every generation.
-const options = ({ name, reconnection = {} }) => ({
+const options = ({ name, headers, reconnection = {} }) => ({
   workerName: name,
+  headers,
   reconnectionConfig: Object.fromEntries(
     Object.entries(reconnection).map(([key, value]) => [key.replace(/_(.)/g, (_, c) => c.toUpperCase()), value]),
   ),
@@ -204,6 +205,18 @@ export class Driver {
     handlers.value = async (data) => {
       record(data)
       return command.value
+    }
+    // What `cases` has for the value at `path`; an error for any other.
+    handlers.cases = async (data) => {
+      record(data)
+      const found = command.cases[command.path.reduce((value, key) => value[key], data)]
+      if (found === undefined) throw new Error('no such case')
+      return found
+    }
+    // As middleware of a listener: makes the call that came to it, with its own name around the result.
+    handlers.relay = async (data) => {
+      record(data)
+      return { by: this.name, result: await this.op_call({ function: data.function_id, data: data.payload }) }
     }
     return handlers[command.kind]
   }

@@ -208,4 +208,20 @@ class Driver:
             record(data)
             return command["value"]
 
-        return {"echo": echo, "fail": fail, "record": record, "hold": held, "value": value}[command["kind"]]
+        def cases(data: Any) -> Any:
+            """What `cases` has for the value at `path`; an error for any other."""
+            record(data)
+            for key in command["path"]:
+                data = data[key]
+            return command["cases"][data]
+
+        def relay(data: Any) -> Any:
+            """As middleware of a listener: makes the call that came to it, with its own name around the result."""
+            record(data)
+            return {
+                "by": self._name,
+                "result": self.client.call({"function": data["function_id"], "data": data["payload"]}),
+            }
+
+        handlers = {"echo": echo, "fail": fail, "record": record, "hold": held, "value": value}
+        return {**handlers, "cases": cases, "relay": relay}[command["kind"]]

@@ -7,7 +7,7 @@ const client = await loadClient()
 await new Driver(client, {
   http: client.http,
   channel: (iii, buffer) => iii.createChannel(buffer),
-  register: (iii, { function: id, description }, handler) => iii.registerFunction({ id, description }, handler),
+  register: (iii, { function: id, description, metadata }, handler) => iii.registerFunction({ id, description, metadata }, handler),
   functions: (iii) => iii.listFunctions(),
   workers: (iii) => iii.listWorkers(),
 }).run()

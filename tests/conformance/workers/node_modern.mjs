@@ -14,7 +14,7 @@ const list = async (iii, what) => (await iii.trigger({ function_id: `engine::${w
 await new Driver(await loadClient(), {
   http,
   channel: createChannel,
-  register: (iii, { function: id, description }, handler) => iii.registerFunction(id, handler, { description }),
+  register: (iii, { function: id, description, metadata }, handler) => iii.registerFunction(id, handler, { description, metadata }),
   functions: (iii) => list(iii, 'functions'),
   workers: (iii) => list(iii, 'workers'),
 }).run()

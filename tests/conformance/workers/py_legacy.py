@@ -52,7 +52,8 @@ class LegacyClient:
             return handler(data)
 
         run = run_on_loop if command["kind"] == "echo" else handler
-        function = {"id": command["function"], "description": command.get("description")}
+        described = {"description": command.get("description"), "metadata": command.get("metadata")}
+        function = {"id": command["function"], **described}
         unregister: Callable[[], None] = self.iii.register_function(function, run).unregister
         return unregister
 

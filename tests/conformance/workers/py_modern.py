@@ -33,6 +33,7 @@ class ModernClient:
         options = InitOptions(
             worker_name=command["name"],
             namespace=command.get("namespace"),
+            headers=command.get("headers"),
             reconnection_config=ReconnectionConfig(**command.get("reconnection", {})),
         )
         self.iii = register_worker(command["url"], options)
@@ -53,7 +54,8 @@ class ModernClient:
             return handler(data if metadata is None else {"data": data, "metadata": metadata})
 
         run = run_on_loop if command["kind"] == "echo" else run_in_thread
-        ref = self.iii.register_function(command["function"], run, description=command.get("description"))
+        described = {"description": command.get("description"), "metadata": command.get("metadata")}
+        ref = self.iii.register_function(command["function"], run, **described)
         unregister: Callable[[], None] = ref.unregister
         return unregister
 
