@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from iii_cluster.access.triggers import under_rules
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules.http.paths import METHODS, read_route
 from iii_cluster.protocol.errors import EngineError
@@ -11,6 +12,9 @@ from iii_cluster.protocol.errors import EngineError
 from .bound import Bound, Leaf
 
 log = logging.getLogger(__name__)
+
+# Of one route the triggers of workers under rules come behind all others: they must not take their requests.
+_BEHIND = 2**32
 
 
 class Match(NamedTuple):
@@ -151,7 +155,7 @@ class Routes:
                 if bound is not None:
                     fresh.append(bound)
             if bound is not None:
-                bound.order = order
+                bound.order = order - _BEHIND if under_rules(trigger.id) else order
             self._known[trigger.id] = (trigger, bound)
         for _, bound in known.values():
             self._unbind(bound)

@@ -22,8 +22,9 @@ def unscoped(realm: str, id: str) -> str:
     return id.removeprefix(f"{_MARK}{realm}/") if realm else id
 
 
-def in_realm(realm: str, id: str) -> bool:
-    return id.startswith(f"{_MARK}{realm}/")
+def under_rules(id: str) -> bool:
+    """Whether it may be the id of a trigger of some realm."""
+    return id.startswith(_MARK)
 
 
 def named_functions(config: bytes) -> list[str]:
