@@ -6,6 +6,7 @@ import logging
 import secrets
 from http import HTTPStatus
 
+from msgspec.structs import replace
 from websockets.http11 import Request
 
 from iii_cluster.access.rules import Access
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 _DRAIN_STEP = 0.02
 
 _POLICY_VIOLATION = 1008  # close code: not let in
+_MAX_DELAYED = 1000  # refusals that wait: their sockets count as connections
 _NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
 _RETRY_AFTER = ("Retry-After", "5")
 _BEARER = ("WWW-Authenticate", 'Bearer realm="workers"')
@@ -47,9 +49,12 @@ class Listener(SocketPort[Connection]):
         gate: Gate | None = None,
     ) -> None:
         """Raises TlsError or TokensError when files that it was given cannot be used."""
+        if own.handshake_timeout_ms is not None:
+            settings = replace(settings, handshake_timeout=own.handshake_timeout_ms / 1000)
         super().__init__(settings, "connection", settings.max_connections, own.tls or settings.tls)
         self._tokens = tokens_of(settings, own)
         self._failures = Failures()
+        self._delayed = 0  # refusals that wait
         self._core = core
         self._channels = channels
         self._own = own
@@ -117,7 +122,18 @@ class Listener(SocketPort[Connection]):
             super().requested(connection)
         else:
             delay = self._failures.failed(connection.address, self._loop.time())
-            self._loop.call_later(delay, connection.reject, HTTPStatus.UNAUTHORIZED, _NO_TOKEN, _BEARER)
+            if delay and self._delayed < _MAX_DELAYED:
+                self._delayed += 1
+                self._loop.call_later(delay, self._refuse_late, connection)
+            else:
+                self._refuse_token(connection)
+
+    def _refuse_late(self, connection: Connection) -> None:
+        self._delayed -= 1
+        self._refuse_token(connection)
+
+    def _refuse_token(self, connection: Connection) -> None:
+        connection.reject(HTTPStatus.UNAUTHORIZED, _NO_TOKEN, _BEARER)
 
     def _admit(self, connection: Connection) -> None:
         if connection.asked is not None:

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 
+from tests.support.channels import create, end, everything
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.raw import echo, known, raw_worker
 from tests.support.stream_client import stream_client
@@ -82,6 +83,21 @@ async def test_stream_clients_with_and_without_compression_get_the_same(gateways
             assert len((await late.follow("deflate", "g"))[0]["x"]) == 700_000
 
 
+async def test_ends_of_channels_may_be_compressed(gateways: list[ClusterNode]) -> None:
+    sent: list[str | bytes] = [TEXT, b"binary", TEXT.encode() * 50, "small"]
+    async with raw_worker(gateways[0].url) as worker:
+        for options in ((DEFLATE, DEFLATE), (DEFLATE, {}), ({}, DEFLATE)):
+            writer, reader = await create(worker)
+            async with (
+                end(gateways[0].url, reader, **options[0]) as source,
+                end(gateways[1].url, writer, **options[1]) as sink,
+            ):
+                for message in sent:
+                    await sink.send(message)
+                await sink.close()
+                assert await everything(source) == (sent, 1000)
+
+
 @contextlib.asynccontextmanager
 async def attacker(gateway: ClusterNode) -> AsyncIterator[ClientConnection]:
     async with connect(gateway.url, compression="deflate", ping_interval=None, max_size=None) as socket:
@@ -106,11 +122,8 @@ def frame(opcode: Opcode, payload: bytes, *, fin: bool = True, rsv: int = 0) -> 
 def bombs(sizes: list[int]) -> list[bytes]:
     """One compressed stream of zeros in as many pieces."""
     encoder = zlib.compressobj(9, wbits=-12)
-    pieces = []
-    for size in sizes:
-        piece = b"".join(encoder.compress(bytes(MIB)) for _ in range(size // MIB))
-        pieces.append(piece + encoder.flush(zlib.Z_SYNC_FLUSH))
-    return pieces
+    mebibyte = encoder.compress(bytes(MIB)) + encoder.flush(zlib.Z_FULL_FLUSH)  # refers to nothing before it
+    return [mebibyte * (size // MIB) for size in sizes]
 
 
 class Peak:

@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from tests.support.certificates import HOST, Certificates, serial
+from tests.support.channels import create, end, everything
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.eventually import eventually
 from tests.support.raw import RawWorker, echo, known, raw_worker
@@ -46,8 +47,62 @@ async def test_workers_call_each_other_over_tls(make_cluster: MakeCluster, certi
         for size in (1, 100_000, 900_000):
             data = {"x": "x" * size}
             assert (await other.call("tls::echo", data))["x"] == data["x"]
-    async with stream_client(cluster.gateways[0].ports["stream"], ssl=context) as client:
-        assert await client.follow("s", "g") == []
+
+
+async def test_stream_clients_and_channels_go_over_tls(make_cluster: MakeCluster, certificates: Certificates) -> None:
+    cluster = make_cluster(shards=1, options=certificates.options)
+    first, second = cluster.gateways
+    context = certificates.client()
+    async with tls_worker(first, context) as worker:
+        async with (
+            stream_client(first.ports["stream"], ssl=context) as one,
+            stream_client(second.ports["stream"], ssl=context) as other,
+        ):
+            for client in (one, other):
+                assert await client.follow("s", "g") == []
+            for size in (10, 600_000):
+                item = {"stream_name": "s", "group_id": "g", "item_id": "i", "data": {"x": "x" * size}}
+                await worker.call("stream::set", item)
+                for client in (one, other):
+                    await client.until(item["data"])
+        sent: list[str | bytes] = ["text", b"binary", b"x" * 3_000_000, *(b"y" * 50_000 for _ in range(100))]
+        writer, reader = await create(worker)
+        async with end(url(first), reader, ssl=context) as source, end(url(second), writer, ssl=context) as sink:
+            reading = asyncio.create_task(everything(source))
+            for message in sent:
+                await sink.send(message)
+            await sink.close()
+            assert await reading == (sent, 1000)
+
+
+async def test_a_draining_gateway_sends_its_workers_away_over_tls(
+    make_cluster: MakeCluster, certificates: Certificates
+) -> None:
+    cluster = make_cluster(shards=1, options=certificates.options)
+    async with tls_worker(cluster.gateways[0], certificates.client()) as worker:
+        await worker.flush()
+        cluster.gateways[0].terminate()
+        await worker.wait_closed()
+        assert worker.socket.close_code == 1012
+    assert await asyncio.to_thread(cluster.gateways[0].wait) == 0
+
+
+async def test_handshakes_that_are_never_finished_are_dropped(
+    make_cluster: MakeCluster, certificates: Certificates
+) -> None:
+    options = {**certificates.options, "handshake-timeout": "1"}
+    gateway = make_cluster(gateways=1, shards=1, options=options).gateways[0]
+    idle = [await asyncio.open_connection(HOST, gateway.ports["worker"]) for _ in range(10)]
+    for _, writer in idle[5:]:
+        writer.write(b"\x16\x03\x01\x02")  # the beginning of a hello
+    for reader, writer in idle:
+        async with asyncio.timeout(15):
+            with contextlib.suppress(ConnectionResetError):
+                await reader.read()
+        writer.close()
+    async with tls_worker(gateway, certificates.client()) as worker:
+        await worker.flush()
+    assert "Traceback" not in gateway.tail()
 
 
 async def test_a_plain_client_is_not_answered(make_cluster: MakeCluster, certificates: Certificates) -> None:

@@ -8,6 +8,8 @@ from websockets.datastructures import Headers
 
 from gateway.access.failures import Failures
 from gateway.access.tokens import Tokens, TokensError
+from gateway.listener import tokens_of
+from iii_cluster.config.settings import Settings, WorkerListener
 
 LONG = "correct-horse-battery"
 OTHER = "another-long-enough-one"
@@ -62,6 +64,21 @@ def test_a_token_with_special_characters_is_taken_as_it_is_and_encoded() -> None
     assert tokens.accepts(Headers(), "token=a+b/c==dddddddddddd")
     assert tokens.accepts(Headers(), "token=a%2Bb%2Fc%3D%3Ddddddddddddd")
     assert tokens.accepts(bearer("Bearer a+b/c==dddddddddddd"), "")
+
+
+@pytest.mark.parametrize(
+    ("own", "accepted"),
+    [
+        (WorkerListener(), {"of-the-settings"}),
+        (WorkerListener(tokens_file=""), {"of-the-settings"}),
+        (WorkerListener(tokens=("its-own-token-itself",)), {"its-own-token-itself"}),
+        (WorkerListener(tokens=()), {"", "of-the-settings", "its-own-token-itself"}),
+    ],
+)
+def test_a_listener_may_have_tokens_of_its_own(own: WorkerListener, accepted: set[str]) -> None:
+    tokens = tokens_of(Settings(tokens=("of-the-settings",)), own)
+    tried = ("", "of-the-settings", "its-own-token-itself")
+    assert {token for token in tried if tokens.accepts(bearer(f"Bearer {token}".strip()), "")} == accepted
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\t"])
