@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -97,18 +98,22 @@ class Guard:
         if isinstance(message.action, messages.Enqueue) and not self._for_others(worker, namespace, function):
             self._refuse(worker, message, not_for_others(function))
             return
-        self._decide(worker, namespace, function, lambda verdict: self._decided(worker, message, namespace, verdict))
+        size = len(bytes(message.data)) + len(bytes(message.metadata))
+        told = partial(self._decided, worker, message, namespace)
+        self._decide(worker, namespace, function, size, told)
 
-    def _decide(self, worker: Worker, namespace: str, function: str, then: Callable[[Verdict], None]) -> None:
+    def _decide(
+        self, worker: Worker, namespace: str, function: str, size: int, then: Callable[[Verdict], None]
+    ) -> None:
         """Calls that wait for a shard are bounded like all that do."""
         access, backpressure = _access(worker), self._core.backpressure
         if access.verdict(namespace, function) is not Verdict.METADATA:
             self.decisions.ask(access, namespace, function, then)
             return
-        backpressure.to_lookup(worker, 0)
+        backpressure.to_lookup(worker, size)
 
         def known(verdict: Verdict) -> None:
-            backpressure.looked_up(0)
+            backpressure.looked_up(size)
             then(verdict)
 
         self.decisions.ask(access, namespace, function, known)
@@ -177,7 +182,7 @@ class Guard:
             else:
                 self._refuse(worker, message, denial(job.function_id, verdict))
 
-        self._decide(worker, namespace, job.function_id, decided)
+        self._decide(worker, namespace, job.function_id, len(bytes(message.data)), decided)
 
     def _go_on(self, worker: Worker, message: messages.InvokeFunction, namespace: str) -> None:
         """To the middleware, or on as everybody's calls."""
@@ -195,6 +200,9 @@ class Guard:
             return
         trace = (bytes(message.traceparent), bytes(message.baggage))
         wanted = b"" if isinstance(message.action, messages.Void) else raw_id
+        if wanted and not self._core.may_call(worker):
+            self._core.refuse_more(worker, wanted, message)
+            return
         if wanted and not self._core.may_call(worker):
             self._core.refuse_more(worker, wanted, message)
             return

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tests.support.cluster import Cluster, ClusterNode
-from tests.support.raw import Frame, Handler, RawWorker, known, raw_worker
+from tests.support.raw import TIMEOUT, Frame, Handler, RawWorker, known, raw_worker
 
 EXPOSED = [
     'match("open::*")',
@@ -94,9 +94,11 @@ async def gatekeeper(gateway: ClusterNode) -> AsyncIterator[Gatekeeper]:
         yield keeper
 
 
-async def forbidden(worker: RawWorker, function: str, data: Any = None, **fields: Any) -> str:
+async def forbidden(
+    worker: RawWorker, function: str, data: Any = None, *, within: float = TIMEOUT, **fields: Any
+) -> str:
     """Calls a function, which must be refused; returns why."""
-    frame = await worker.result(await worker.begin(function, data, **fields))
+    frame = await worker.result(await worker.begin(function, data, **fields), within)
     error = frame.get("error") or {}
     assert error.get("code") == "FORBIDDEN", frame
     return str(error["message"])
