@@ -268,11 +268,7 @@ class GatewayCore:
 
     def refuse_more(self, worker: Worker, raw_id: bytes, message: messages.InvokeFunction) -> None:
         """Too many of its calls, or of the whole cluster's, wait for their answers."""
-        limits = self.limits
-        limits.refused_calls += 1
-        one = len(worker.calling) >= limits.calls_of_one
-        whose, limit = ("a connection", limits.calls_of_one) if one else ("the cluster", limits.cluster.in_flight)
-        reason = f"{whose} may have {limit} calls in flight"
+        reason = self.limits.refuse_call(len(worker.calling))
         worker.drop(f"invokefunction {message.function_id}", reason)
         self._refuse(worker, raw_id, message, errors.LIMIT_EXCEEDED, reason)
 

@@ -28,6 +28,7 @@ class Limits:
         self.refused_connections = 0
         self.refused_registrations = 0
         self.refused_calls = 0
+        self.slowed = 0  # how often a socket was not read because of its messages per second
         self.connections = self.registrations = self.calls = math.inf
         """How much of each this gateway may have, as the others leave it."""
         self.heard(())
@@ -44,11 +45,22 @@ class Limits:
             limit - taken if limit else math.inf for limit, taken in zip(self.cluster, self.others, strict=True)
         )
 
+    def refuse_call(self, calling: int) -> str:
+        """Count it; why a connection with so many calls may not have one more."""
+        self.refused_calls += 1
+        if calling >= self.calls_of_one:
+            return f"a connection may have {self.calls_of_one} calls in flight"
+        return f"the cluster may have {self.cluster.in_flight} calls in flight"
+
+    def slow(self) -> None:
+        self.slowed += 1
+
     def describe(self) -> dict[str, object]:
         told: dict[str, object] = {
             "refused_connections": self.refused_connections,
             "refused_registrations": self.refused_registrations,
             "refused_calls": self.refused_calls,
+            "slowed": self.slowed,
         }
         return told | ({"cluster": self.cluster._asdict(), "others": self.others._asdict()} if self.shared else {})
 

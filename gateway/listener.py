@@ -172,7 +172,7 @@ class Listener(SocketPort[Connection]):
 
     def _rate(self, connection: Connection) -> MessageRate:
         rate = self.settings.max_messages_per_second
-        return MessageRate(connection, rate, self._loop.time, self._loop.call_later)
+        return MessageRate(connection, rate, self._loop.time, self._loop.call_later, self._core.limits.slow)
 
     async def _authenticate(self, connection: Connection, gate: Gate, request: Request) -> None:
         """The connection's frames wait."""

@@ -16,7 +16,7 @@ class Halting(Protocol):
 class MessageRate:
     """Called with every message; those that were read already go on all the same, and are made up for."""
 
-    __slots__ = ("_clock", "_filled_at", "_halted", "_later", "_rate", "_socket", "_tokens", "halts")
+    __slots__ = ("_clock", "_filled_at", "_halted", "_later", "_rate", "_socket", "_tell", "_tokens")
 
     def __init__(
         self,
@@ -24,8 +24,10 @@ class MessageRate:
         rate: int,
         clock: Callable[[], float],
         later: Callable[[float, Callable[[], None]], Any],
+        tell: Callable[[], None],
     ) -> None:
-        """`rate` per second, and as many again at once; `later(delay, do)` runs something after so many seconds."""
+        """`rate` per second, as many at once after a quiet one. `later(delay, do)` does something after so many s;
+        `tell` is called each time the socket is not read any more."""
         self._socket = socket
         self._rate = rate
         self._clock = clock
@@ -33,7 +35,7 @@ class MessageRate:
         self._tokens = float(rate)
         self._filled_at = clock()
         self._halted = False
-        self.halts = 0
+        self._tell = tell
 
     def took(self) -> None:
         """One message was taken."""
@@ -42,7 +44,7 @@ class MessageRate:
             self._fill()
             if self._tokens < 0:
                 self._halted = True
-                self.halts += 1
+                self._tell()
                 self._socket.pause()
                 self._later(-self._tokens / self._rate, self._go_on)
 
