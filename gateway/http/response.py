@@ -53,6 +53,7 @@ class _Returned(Struct):
     """Each may be anything."""
 
     status_code: Raw = _NONE
+    typed_status: Raw = msgspec.field(name="statusCode", default=_NONE)  # what the Python clients' own types come as
     headers: Raw = _NONE
     body: Raw = _NONE
 
@@ -68,7 +69,8 @@ def from_result(result: bytes, owned: Collection[bytes] = ()) -> Response:
         said = _decode_returned(result)
     except msgspec.MsgspecError:
         return NOTHING
-    status = 200 if said.status_code is _NONE else status_of(bytes(said.status_code))
+    status_code = said.typed_status if said.status_code is _NONE else said.status_code
+    status = 200 if status_code is _NONE else status_of(bytes(status_code))
     body = bytes(said.body) or b"{}"
     if said.headers is _NONE:
         return Response(status, (JSON,), body)

@@ -126,6 +126,11 @@ def test_what_is_no_object_is_200_and_an_empty_object(value: Any) -> None:
     assert from_result(json.dumps(value).encode()) == NOTHING == (200, (JSON,), b"{}")
 
 
+def test_the_status_may_have_the_name_that_the_python_clients_types_give_it() -> None:
+    assert returned({"statusCode": 201, "headers": {}, "body": 1})[0] == 201
+    assert returned({"statusCode": 201, "status_code": 202})[0] == 202
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
