@@ -53,6 +53,21 @@ class HttpPort(ExchangePort, OutgoingPort, Protocol):
 class HttpConnection(Outgoing):
     """From accept to close."""
 
+    __slots__ = (
+        "_chunk",
+        "_deaf",
+        "_eof",
+        "_fed",
+        "_held",
+        "_last_words",
+        "_stage",
+        "_upgrading",
+        "leaving",
+        "port",
+        "running",
+        "used",
+    )
+
     cycle: Exchange | None  # type: ignore[assignment]  # whose body is being read
     pipeline: deque[Exchange]  # type: ignore[assignment]  # those that wait for the running one
 

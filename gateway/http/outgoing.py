@@ -31,6 +31,9 @@ class OutgoingPort(Protocol):
 class Outgoing(HttpToolsProtocol):
     """A connection that closes in good order: what was written is delivered, but only to a client that takes it."""
 
+    # uvicorn's attributes alone fit a dictionary that shares its keys with all others.
+    __slots__ = ("_ignored", "_outlet", "_stalled_since", "_unsent", "closing", "deadline")
+
     def __init__(self, port: OutgoingPort, config: Config, state: ServerState) -> None:
         super().__init__(config, state, _NO_STATE, port.loop)
         self._outlet = port
