@@ -127,7 +127,6 @@ async def _stream(send: Any, method: str, streamed: Streamed, cors: tuple[Header
     if method == "HEAD" or status in _WITHOUT_BODY:
         await send({"type": "http.response.body", "body": b""})
         return
-    if first:
-        await send({"type": "http.response.body", "body": first, "more_body": True})
+    await send({"type": "http.response.body", "body": first, "more_body": True})
     if await streamed.pieces(send):
         await send({"type": "http.response.body", "body": b""})

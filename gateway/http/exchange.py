@@ -52,6 +52,7 @@ class Exchange:
         "_chunked",
         "_connection",
         "_event",
+        "_head",
         "_length",
         "_news",
         "_parts",
@@ -83,6 +84,7 @@ class Exchange:
         self.status = 0  # 0: not begun
         self.complete = False
         self.disconnected = False  # nobody gets what is sent
+        self._head = b""  # not yet written: the first piece of the body goes with it
         self._chunked = False
         self._silent = False  # it has no body
         self._length: int | None = None  # bytes still to be sent
@@ -92,8 +94,9 @@ class Exchange:
         """The application's task; returns when it has ended."""
         try:
             await application(self.scope, self.receive, self.send)
-        except Exception:
-            self._connection.port.failed()
+        except Exception as error:
+            if not (self.disconnected and isinstance(error, OSError)):
+                self._connection.port.failed()
         finally:
             self._end()
 
@@ -158,7 +161,7 @@ class Exchange:
         if flow.write_paused and not self.disconnected:
             await flow.drain()
         if self.disconnected:
-            return
+            raise ConnectionResetError("the client is gone")
         if message["type"] == "http.response.start":
             self._start(message["status"], message.get("headers", ()))
         elif message["type"] == "http.response.body":
@@ -217,19 +220,21 @@ class Exchange:
         if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
             raise ValueError("a header contains the end of a line")
         self.status = status
-        connection.transport.write(head)
+        self._head = head
 
     def _body(self, body: bytes, more: bool) -> None:
         if not self.status or self.complete:
             raise RuntimeError("a body is sent after the head and before the end of the response")
         if body and not self._silent:
             self._write(body)
+        elif self._head:
+            self._put(b"")
         if more:
             return
         if self._length:
             raise RuntimeError("the body is shorter than its content-length")
         if self._chunked:
-            self._connection.transport.write(b"0\r\n\r\n")
+            self._put(b"0\r\n\r\n")
         self.complete = True
         if self._event is not None:
             self._event.set()
@@ -237,19 +242,24 @@ class Exchange:
         self._connection.completed(self)
 
     def _write(self, body: bytes) -> None:
-        transport = self._connection.transport
         self._sent += len(body)
         if self._length is not None:
             self._length -= len(body)
             if self._length < 0:
                 raise RuntimeError("the body is longer than its content-length")
-            transport.write(body)
-        elif not self._chunked:
-            transport.write(body)
-        elif len(body) < _COPIED:
-            transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+            self._put(body)
+        elif self._chunked:
+            self._put(b"%x\r\n" % len(body), body, b"\r\n")
         else:
-            transport.writelines((b"%x\r\n" % len(body), body, b"\r\n"))
+            self._put(body)
+
+    def _put(self, *parts: bytes) -> None:
+        """Together, and with the head if that has not gone: the transport writes at once, whatever it is given."""
+        head, self._head = self._head, b""
+        if sum(map(len, parts)) < _COPIED:
+            self._connection.transport.write(head + b"".join(parts))
+        else:
+            self._connection.transport.writelines((head, *parts) if head else parts)
 
     # -- afterwards --------------------------------------------------------------------------------
 

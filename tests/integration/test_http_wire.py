@@ -308,6 +308,29 @@ async def test_a_client_that_goes_ends_the_stream_at_the_worker(shared_cluster: 
             await eventually(closed)
 
 
+async def test_a_client_that_goes_ends_the_stream_though_nobody_has_read_its_body(shared_cluster: Cluster) -> None:
+    async with both(shared_cluster) as (worker, client):
+        await worker.register("h17")
+        await bind(worker, "h17", "h17", api_path="h17", http_method="POST")
+        await routed(client, "POST", "/h17")
+        head = b"POST /h17 HTTP/1.1\r\nhost: test\r\ncontent-length: 100000000\r\n\r\n"
+        await client.send(head, b"x" * 200_000)
+        frame = await worker.expect("invokefunction", function_id="h17")
+        async with end_of(shared_cluster, frame["data"]["response"]) as channel:
+            await channel.send(b"first")
+            await client.head()
+            client.reset()
+
+            async def closed() -> bool:
+                try:
+                    await channel.send(b"more")
+                except ConnectionClosed:
+                    return True
+                return False
+
+            await eventually(closed)
+
+
 async def test_a_stream_whose_worker_dies_is_cut(shared_cluster: Cluster) -> None:
     async with both(shared_cluster) as (worker, client):
         await worker.register("h13")
