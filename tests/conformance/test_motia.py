@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.conformance.web import ask, routed
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.motia import LANGUAGES, motia_app
@@ -83,3 +84,30 @@ async def test_a_stream_tells_the_application_who_joins(app: str, shared_cluster
         await client.send(json.dumps({"type": "join", "data": join}))
         assert json.loads(await client.recv())["event"]["type"] == "sync"
         assert await noted(worker, app, "join") == {"group_id": "room", "auth": None}
+
+
+async def test_a_step_answers_requests(app: str, shared_cluster: Cluster) -> None:
+    path = f"/{app}/orders/42"
+    await routed(shared_cluster, "POST", path)
+    answer = await ask(shared_cluster, 1, "POST", path, json={"qty": 3})
+    assert (answer.status, answer.headers["x-step"]) == (201, "order")
+    assert answer.json() == {"id": "42", "qty": 3}
+    answer = await ask(shared_cluster, 1, "POST", f"{path}?closed=yes", json={"qty": 3})
+    assert (answer.status, answer.json()) == (403, {"closed": True})
+
+
+async def test_a_step_streams_its_response_if_its_condition_holds(app: str, shared_cluster: Cluster) -> None:
+    path = f"/{app}/lines"
+    await routed(shared_cluster, "GET", path)
+    answer = await ask(shared_cluster, 1, "GET", f"{path}?please=1")
+    assert (answer.status, answer.headers["content-type"]) == (206, "text/plain")
+    assert answer.body == b"line 0\nline 1\nline 2\n"
+    assert (await ask(shared_cluster, 1, "GET", path)).status == 422
+
+
+async def test_the_frameworks_own_route_is_there(app: str, shared_cluster: Cluster) -> None:
+    await routed(shared_cluster, "GET", "/__motia/step/none")
+    answer = await ask(shared_cluster, 1, "GET", "/__motia/step/none")
+    assert answer.status == 404
+    assert "error" in answer.json()
+    assert answer.json()["error"] != "Not Found"
