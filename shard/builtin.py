@@ -58,9 +58,9 @@ class BuiltinTypes:
     def left(self, binding: Binding) -> None:
         """It is gone: others may be bound. While the slot is filled nobody is, it may be announced again."""
         rivals = self._rivals.get(binding.type.id)
-        vacant = None if rivals is None else rivals.leave(binding)
-        if rivals is not None and vacant is not None and self._ready(binding.slot):
-            for heir in rivals.heirs(vacant):
+        left = None if rivals is None else rivals.leave(binding)
+        if rivals is not None and left is not None and self._ready(binding.slot):
+            for heir in rivals.heirs(left):
                 self._judge(rivals, heir, False)
 
     def forget(self, bindings: Iterable[Binding]) -> None:

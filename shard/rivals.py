@@ -5,6 +5,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from itertools import chain
 
+from iii_cluster.access.triggers import under_rules
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules.module import Rival
 
@@ -13,8 +14,8 @@ from .trigger_types import Binding
 log = logging.getLogger(__name__)
 
 
-def _order(binding: Binding) -> tuple[int, str]:
-    return binding.stamp, binding.trigger.id
+def _order(binding: Binding) -> tuple[bool, int, str]:
+    return under_rules(binding.trigger.id), binding.stamp, binding.trigger.id
 
 
 class _Contest:
@@ -38,6 +39,11 @@ class _Contest:
         if not mine:
             del self.variants[variant]
 
+    def keeps(self, variant: str) -> bool:
+        """Whether it may go on having the key."""
+        mine = self.variants.get(variant)
+        return mine is not None and _order(mine[0])[0] <= _order(self.contenders[0])[0]
+
     def choose(self) -> str:
         if self.bound is None:
             rival = self.contenders[0].rival
@@ -50,7 +56,8 @@ class Rivals:
     """Of the triggers with one key those of one variant are bound: that of the earliest, by stamp and then id.
 
     When the earliest leaves, others of its variant go on: a replica that ends does not hand its route to a rival.
-    When the last of them leaves, the earliest of the rest has it.
+    When the last of them leaves, the earliest of the rest has it. Triggers of workers under rules come after all
+    others, and keep nothing from them.
     """
 
     def __init__(self, rival: Callable[[Trigger], Rival | None]) -> None:
@@ -72,8 +79,8 @@ class Rivals:
         contest.bound = rival.variant
         return [*contest.variants[bound], *contest.variants[rival.variant]]
 
-    def leave(self, binding: Binding) -> str | None:
-        """It competes no more. Returns the key that nobody has now, if others want it."""
+    def leave(self, binding: Binding) -> Rival | None:
+        """It competes no more. Returns what it competed for if somebody else may have that now."""
         rival, binding.rival = binding.rival, None
         if rival is None:
             return None
@@ -82,15 +89,15 @@ class Rivals:
         if not contest.contenders:
             del self._contests[rival.key]
             return None
-        if contest.bound != rival.variant or rival.variant in contest.variants:
+        if contest.bound != rival.variant or contest.keeps(rival.variant):
             return None
         contest.bound = None
-        return rival.key
+        return rival
 
-    def heirs(self, key: str) -> list[Binding]:
-        """Who has a key that somebody wants."""
-        contest = self._contests[key]
-        return list(contest.variants[contest.choose()])
+    def heirs(self, left: Rival) -> list[Binding]:
+        """Whose fate is another when somebody `left`."""
+        contest = self._contests[left.key]
+        return [*contest.variants.get(left.variant, ()), *contest.variants[contest.choose()]]
 
     def succeed(self, old: Binding, new: Binding) -> bool:
         """Put `new` in the place of `old` if it competes as that did."""

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from iii_cluster.access.triggers import scoped
 from iii_cluster.bus.envelopes import (
     Announced,
     BindTrigger,
@@ -49,7 +50,7 @@ NAMESPACES = ("default", "shop")
 FUNCTIONS = ("f", "g")
 TYPES = ("hook", "tick", BUILTIN, ROUTE)
 CONFIGS = (b'"a:x"', b'"a:y"', b"null")  # of routes: what they compete for
-TRIGGERS = ("t1", "t2", "t3")
+TRIGGERS = ("t1", "t2", scoped("guests", "t3"))
 KEYS = tuple(f"{kind}:{n}/{f}" for kind in ("function", "served") for n in NAMESPACES for f in FUNCTIONS) + tuple(
     f"triggers:{t}" for t in TYPES
 )

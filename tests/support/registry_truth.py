@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from iii_cluster.access.triggers import under_rules
 from iii_cluster.bus.envelopes import BindTrigger, Owner
 from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.map import ClusterMap
@@ -108,11 +109,15 @@ class Truth:
         assert held.keys() <= {(b.provider, b.type.id, b.trigger.id) for b in bindings if b.provider}
 
     def check_rivals(self, type: str) -> None:
-        """Each key is had by one variant, all of it; the owners of the others know."""
+        """Each key is had by one variant, a free worker's if there is one; the owners of the others know."""
         variants: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        free: set[tuple[str, str]] = set()  # keys and variants
         for binding in self.core_of(type).bindings.in_slot(slot_of(type)):
             rival = rival_of(binding.trigger)
-            variants[rival.key if rival else ""][rival.variant if rival else ""].add(binding.state)
+            key, variant = rival or ("", "")
+            variants[key][variant].add(binding.state)
+            if not under_rules(binding.trigger.id):
+                free.add((key, variant))
             if binding.state == "refused" and binding.owner.node:
                 gateway = self.gateways[binding.owner.node]
                 assert (binding.owner.conn, binding.trigger.id) in gateway.failed
@@ -120,6 +125,7 @@ class Truth:
             bound = [variant for variant, found in states.items() if found == {"live"}]
             refused = [variant for variant, found in states.items() if found == {"refused"}]
             assert (len(bound), len(refused)) == (1, len(states) - 1), key
+            assert (key, bound[0]) in free or not any((key, variant) in free for variant in refused)
 
 
 def sorted_owners(owners: list[Owner]) -> list[Owner]:

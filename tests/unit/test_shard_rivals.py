@@ -5,6 +5,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
+from iii_cluster.access.triggers import scoped
 from iii_cluster.bus.envelopes import (
     Announced,
     Cleanup,
@@ -268,3 +269,25 @@ def _mute(_bound: Trigger, _refused: Trigger) -> str:
 def test_without_a_text_of_its_own_a_refusal_names_the_trigger_that_is_bound() -> None:
     type = TriggerType(id=ROUTE, rival=lambda trigger: Rival("a", trigger.id))
     assert type.conflict(X, Y) == "it conflicts with the trigger x"
+
+
+def test_a_free_worker_takes_the_place_of_one_under_rules_that_was_there_first(lab: Lab) -> None:
+    lab.bind(W, route(scoped("guests", "y"), "a:y"), stamp=1)
+    lab.bind(V, X, stamp=2)
+    lab.bind(W, route(scoped("guests", "y2"), "a:y"), stamp=1)
+    assert bound(lab) == {"x"}
+    assert failures(lab) == ["realm:guests/y", "realm:guests/y2"]
+
+
+def test_a_worker_under_rules_does_not_keep_the_place_of_a_free_one_that_left(lab: Lab) -> None:
+    guest = scoped("guests", "x")
+    lab.bind(V, X, stamp=1)
+    lab.bind(W, route(guest, "a:x"), stamp=2)
+    lab.bind(W, Y, stamp=3)
+    assert bound(lab) == {"x", guest}
+    assert failures(lab) == ["y"]
+    unbind(lab, V, X)
+    assert bound(lab) == {"y"}
+    assert failures(lab) == [guest]
+    unbind(lab, W, Y)
+    assert bound(lab) == {guest}
