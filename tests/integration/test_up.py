@@ -27,6 +27,7 @@ async def test_one_command_runs_a_cluster_and_one_signal_ends_all_of_it(make_up:
     assert all(node["ready"] for node in cluster["nodes"])
     assert sum(node["slots"] for node in cluster["nodes"]) == 1024
     assert cluster["leader"] == up.find(r"^leader +(\S+)")
+    assert int(up.find(r"^http +routes at http://127.0.0.1:(\d+)")) > 0
     assert int(up.find(r"^streams +clients connect to ws://127.0.0.1:(\d+)")) > 0
 
     assert isinstance(answer("workers", "--json", "--port", up.worker_port), list)
