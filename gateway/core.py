@@ -11,13 +11,10 @@ from iii_cluster.access.rules import Access
 from iii_cluster.bus.envelopes import (
     Cleanup,
     CleanupDone,
-    OfferTrigger,
     Owner,
-    ProviderAnswer,
     RejectFunction,
     RevokeTrigger,
     TriggerFailed,
-    WithdrawTrigger,
 )
 from iii_cluster.bus.outbox import Links
 from iii_cluster.cluster.map import ClusterMap
@@ -37,14 +34,11 @@ from .invocations import Invocations
 from .limits import Limits
 from .membership import WorkerMembership
 from .module_types import ModuleTypes
+from .offers import Offers
 from .registry import Registry
 from .worker import Handlers, Outlet, Worker
 
 log = logging.getLogger(__name__)
-
-
-# (provider, namespace, function, told): `told` hears whether the provider may know of triggers of the function.
-MayOffer = Callable[[Worker, str, str, Callable[[bool], None]], None]
 
 
 class Effects(Links, Protocol):
@@ -81,7 +75,10 @@ class GatewayCore:
             node, self.ids, self.routes, self.workers, self.backpressure, effects, reattach_window
         )
         self.own = OwnFunctions(self.builtins, self.invocations)
-        self.announcer = Announcer(effects, self._offers)
+        self.offers = Offers(self.workers, lambda: self.map, effects)
+        self.on_offer = self.offers.on_offer
+        self.on_withdraw = self.offers.on_withdraw
+        self.announcer = Announcer(effects, self.offers.of)
         self.types = ModuleTypes(types or {})
         self.registry = Registry(
             self.announcer,
@@ -95,7 +92,6 @@ class GatewayCore:
         )
         self.membership = WorkerMembership(self.workers, effects)
         self._next_conn = 0
-        self.may_offer: MayOffer = lambda _worker, _namespace, _function, then: then(False)  # providers under rules
         self.guard: Callable[[Worker], Handlers] = lambda _: {}  # handlers of workers that may not do everything
         self.handlers: Handlers = {
             messages.InvokeFunction: self.on_invoke,
@@ -107,7 +103,7 @@ class GatewayCore:
             messages.RegisterTrigger: self.registry.register_trigger,
             messages.UnregisterTrigger: self.registry.unregister_trigger,
             messages.RegisterService: self.registry.register_service,
-            messages.TriggerRegistrationResult: self._on_trigger_result,
+            messages.TriggerRegistrationResult: self.offers.answered,
             messages.Reattach: self._on_reattach,
             messages.Ping: lambda worker, _: worker.outlet.send(frames.PONG),
             messages.Pong: lambda _worker, _message: None,
@@ -281,76 +277,11 @@ class GatewayCore:
         result = bytes(message.result)
         self.invocations.on_result(worker, message.invocation_id, b"" if result == b"null" else result, error)
 
-    def _on_trigger_result(self, worker: Worker, message: messages.TriggerRegistrationResult) -> None:
-        error = errors.regular(bytes(message.error))
-        if error:
-            worker.offers.pop(message.id, None)
-        type = message.trigger_type if worker.guarded is None else worker.guarded.type(message.trigger_type)
-        shard = self.map.owner(type)
-        if shard:
-            self.effects.send(shard, ProviderAnswer(worker.owner, type, message.id, error))
-
     def _on_reattach(self, worker: Worker, message: messages.Reattach) -> None:
         if message.reattach_token and message.previous_worker_id != worker.id:
             self.effects.reattach(worker, message.previous_worker_id, message.reattach_token)
 
     # -- envelopes ---------------------------------------------------------------------------------
-
-    def on_offer(self, node: str, offer: OfferTrigger) -> None:
-        worker = self.workers.get(offer.conn)
-        trigger = offer.trigger
-        if worker is None or self._outdated(trigger.type, offer.epoch):
-            return
-        if offer.again and worker.offers.get(trigger.id) == trigger:
-            return  # the type's slot changed hands, the provider has it
-        if not worker.special or worker.guarded is None:
-            self._offer(node, worker, offer)
-            return
-        guarded = worker.guarded
-        guarded.offered.add(trigger.id)
-
-        def told(may: bool) -> None:
-            if worker.gone or trigger.id not in guarded.offered:
-                return
-            guarded.offered.discard(trigger.id)
-            if may:
-                self._offer(node, worker, offer)
-            else:
-                error = errors.error_body(errors.FORBIDDEN, f"the provider may not call '{trigger.function}'")
-                self.effects.send(node, ProviderAnswer(worker.owner, trigger.type, trigger.id, error))
-
-        self.may_offer(worker, trigger.namespace, trigger.function, told)
-
-    def _offer(self, node: str, worker: Worker, offer: OfferTrigger) -> None:
-        trigger = offer.trigger
-        own = trigger if worker.guarded is None else replace(trigger, type=worker.guarded.own_type(trigger.type))
-        frame = frames.register_trigger(own, offer.provider_namespace)
-        if worker.max_frame and len(frame) > worker.max_frame:
-            reason = f"the trigger has {len(frame)} bytes, its provider accepts {worker.max_frame}"
-            error = errors.error_body(errors.PAYLOAD_TOO_LARGE, reason)
-            self.effects.send(node, ProviderAnswer(worker.owner, trigger.type, trigger.id, error))
-            return
-        worker.offers[trigger.id] = trigger
-        worker.outlet.send(frame)
-
-    def _outdated(self, trigger_type: str, epoch: int) -> bool:
-        """Sent by a former owner of the type's slot; the present one was told what the provider has."""
-        return 0 < epoch < self.map.slot(trigger_type).since
-
-    def _offers(self, provider: Owner, trigger_type: str) -> list[str]:
-        worker = self.workers.get(provider.conn)
-        return [t.id for t in worker.offers.values() if t.type == trigger_type] if worker is not None else []
-
-    def on_withdraw(self, _node: str, said: WithdrawTrigger) -> None:
-        worker = self.workers.get(said.conn)
-        if worker is None or self._outdated(said.type, said.epoch):
-            return
-        type = said.type
-        if worker.guarded is not None:
-            type = worker.guarded.own_type(type)
-            worker.guarded.offered.discard(said.id)
-        if worker.offers.pop(said.id, None) is not None:
-            worker.outlet.send(frames.unregister_trigger(said.id, type))
 
     def on_trigger_failed(self, _node: str, said: TriggerFailed) -> None:
         worker = self.workers.get(said.conn)

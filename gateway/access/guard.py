@@ -47,7 +47,7 @@ class Guard:
         self.decisions = Decisions(core.routes, core.builtins)
         self.registrations = Registrations(core, ask, reserved, self.decisions, self._on_call)
         core.guard = self._handlers
-        core.may_offer = self._may_offer
+        core.offers.may_know = self._may_know
         own = dict(core.handlers)
         self._calls: Handlers = {**own, messages.InvokeFunction: self._on_invoke}  # a middleware, no rules
         registrations: dict[type, Callable[[Worker, Any], None]] = dict.fromkeys(
@@ -235,10 +235,10 @@ class Guard:
             return
         self._core.on_result(worker, message)
 
-    def _may_offer(self, worker: Worker, namespace: str, function: str, then: Callable[[bool], None]) -> None:
+    def _may_know(self, worker: Worker, namespace: str, function: str, told: Callable[[bool], None]) -> None:
         """A provider calls the targets of its triggers, so it hears of those that it may call."""
         access = _access(worker)
-        self.decisions.ask(access, namespace, function, lambda verdict: then(verdict is Verdict.ALLOWED))
+        self.decisions.ask(access, namespace, function, lambda verdict: told(verdict is Verdict.ALLOWED))
 
 
 def usable_id(message: messages.InvokeFunction) -> bytes | None:

@@ -89,7 +89,8 @@ def test_metadata_must_have_all_that_a_filter_names() -> None:
     some = access(None, {"metadata": {"public": True, "name": 'match("*x*")'}})
     assert some.verdict("default", "f") is Verdict.METADATA
     assert may(some, "f", metadata={"public": True, "name": "axb", "more": 1})
-    others: list[Any] = [None, {}, {"public": True}, {"public": 1, "name": "x"}, {"public": True, "name": ["x"]}, [], "x"]
+    wrong = {"public": 1, "name": "x"}
+    others: list[Any] = [None, {}, {"public": True}, wrong, {"public": True, "name": ["x"]}, [], "x"]
     for other in others:
         assert not may(some, "f", metadata=other)
     assert not may(some, "f", "shop", {"public": True, "name": "x"})
