@@ -4,7 +4,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Generic, TypeVar
 
 from iii_cluster.config.settings import Settings, Tls
@@ -79,8 +78,8 @@ class SocketPort(Generic[S]):
             self._refuse(connection)
 
     def _refuse(self, connection: S) -> None:
-        """Other gateways take it."""
-        connection.reject(HTTPStatus.SERVICE_UNAVAILABLE, "Draining, try another gateway\n")
+        """Other gateways take it: some clients never try again after an HTTP error, all do after a cut connection."""
+        connection.abort()
 
     @property
     def _deserted(self) -> bool:
