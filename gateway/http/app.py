@@ -1,6 +1,7 @@
 """The ASGI application: routes of the whole cluster, served by this gateway."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 # The table is brought up to date at once, but takes no more of the time than one part in so many.
 REST = 10
 
+# A gateway that has just started waits so long to be told the routes, seconds: longer than slots take to change hands.
+UNKNOWN = 5.0
+
 _WITHOUT_BODY = (204, 304)
 
 
@@ -35,6 +39,7 @@ class App:
         self._watched: Watched | None = None
         self._refreshing: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
+        self._known = False  # the routes of the cluster are
         self.requests = 0
 
     def start(self) -> None:
@@ -56,9 +61,20 @@ class App:
         if self._watched is None or not self._watched.known:
             return
         began = self._edge.loop.time()
+        self._known = True
         self._routes.update(self._watched.all())
         ended = self._edge.loop.time()
         self._rest_until = ended + (ended - began) * REST
+
+    async def _learned(self) -> bool:
+        """Whether the routes are known now: nothing is missing because this gateway has not heard of it yet."""
+        if self._watched is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UNKNOWN):
+                    await self._watched.until_known()
+                if not self._known:
+                    self._refresh()
+        return self._known
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -69,7 +85,11 @@ class App:
         method = scope["method"]
         headers = headers_of(scope["headers"])
         cors = self._edge.cors.headers(headers.get("origin", ""))
-        found = self._find(method, scope, headers, receive)
+        if self._known or await self._learned():
+            found = self._find(method, scope, headers, receive)
+        else:
+            retry = (b"retry-after", b"1")
+            found = errors.error_response(503, errors.SERVICE_UNAVAILABLE, "The routes are not known yet", retry)
         if isinstance(found, Response):
             await _send(send, method, found, cors)
             return

@@ -103,13 +103,20 @@ class FakeCluster:
         self.looks = 0  # at the triggers
         self.home = Home(Ids("gateway-0badcafe"))
         self.changed: Callable[[], None] = lambda: None
+        self.told = asyncio.Event()  # of the triggers
+        self.told.set()
         core = SimpleNamespace(own=SimpleNamespace(start=self._start))
         self.app = App(msgspec.convert(config, HttpConfig), cast("Any", self), cast("Any", core), cast("Any", self))
         self.app.start()
 
     # -- as the engine -----------------------------------------------------------------------------
 
-    known = True
+    @property
+    def known(self) -> bool:
+        return self.told.is_set()
+
+    async def until_known(self) -> None:
+        await self.told.wait()
 
     def watch(self, trigger_type: str, changed: Callable[[], None]) -> "FakeCluster":
         assert trigger_type == "http"

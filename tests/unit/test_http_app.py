@@ -1,5 +1,6 @@
 """What a request leads to: routing, stages before the function, its answer, failures."""
 
+import asyncio
 import json
 import logging
 import re
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.http import app
 from iii_cluster.bus.envelopes import Trigger
 from tests.support.eventually import eventually
 from tests.support.http_app import NEVER, Failed, FakeCluster
@@ -86,6 +88,26 @@ async def test_unknown_paths_are_404_with_a_code_and_known_ones_405_with_the_met
     assert (await cluster.ask("BREW", "/a")).status == 405
     for answer in (missing, wrong):
         assert answer.header("access-control-allow-origin") == "*"
+
+
+async def test_requests_to_a_gateway_that_has_not_been_told_the_routes_wait_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = FakeCluster()
+    cluster.told.clear()
+    asked = asyncio.create_task(cluster.ask("GET", "/health"))
+    await asyncio.sleep(0)
+    cluster.route("health", ok)
+    cluster.told.set()
+    assert (await asked).status == 200
+
+    cluster = FakeCluster()
+    cluster.told.clear()
+    monkeypatch.setattr(app, "UNKNOWN", 0.01)
+    answer = await cluster.ask("GET", "/health")
+    assert (answer.status, answer.header("retry-after")) == (503, "1")
+    assert answer.json["error"]["code"] == "SERVICE_UNAVAILABLE"
+    assert answer.header("access-control-allow-origin") == "*"
 
 
 async def test_a_route_that_goes_is_404_at_once_and_one_that_comes_is_served() -> None:
