@@ -380,6 +380,8 @@ class HttpConnection(Outgoing):
             self.still_open(now)
         elif self._stage == _HEAD:
             self._refuse(408, "The headers did not arrive in time")
+        elif self._eof and self.running is not None and self.running.status:
+            self.deadline = inf  # somebody takes it: who is gone resets the connection
         elif self._stage == _BODY and self.running is not None:
             self._refuse(408, "The body did not arrive in time")
         else:

@@ -225,6 +225,25 @@ async def test_a_request_in_progress_is_not_idle(hasty: HttpServer) -> None:
         assert (await peer.answer()).value == {"waited": True}
 
 
+async def test_a_half_closed_connection_is_waited_for_a_while_and_its_response_however_long(tmp_path: Path) -> None:
+    with http_server(tmp_path / "log", stall_timeout=2) as server:
+        async with http_peer(server.port) as waiting, http_peer(server.port) as streaming:
+            await waiting.send(request("GET", "/never"))
+            await streaming.send(request("GET", "/late-stream"))
+            await eventually(lambda: _in_progress(server, 3))
+            waiting.half_close()
+            streaming.half_close()
+            await server.ask("/release")
+            assert (await streaming.head()).status == 200
+            assert await waiting.ended() == b""
+            await server.ask("/release")
+            assert (await streaming.ended()).endswith(b"4\r\nlast\r\n0\r\n\r\n")
+
+
+async def _in_progress(server: HttpServer, count: int) -> bool:
+    return bool((await server.ask("/describe"))["in_progress"] == count)
+
+
 async def test_a_client_that_does_not_read_is_cut_off(hasty: HttpServer) -> None:
     gone = (await hasty.ask("/describe"))["gone"]
     async with http_peer(hasty.port, limit=1024) as peer:

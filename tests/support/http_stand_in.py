@@ -29,9 +29,8 @@ TICK = 0.05  # s between looks at the connections
 
 
 class Application:
-    """`/describe`, `/scope`, `/echo`, `/early`, `/wait` and `/early-wait` (until `/release`), `/big?bytes`, `/stream` (until `/release`),
-    `/gone` (how many saw their client go), `/fail`, `/fail-late`, `/head?name:value`; everything else says it is there.
-    """
+    """Does what the path says, as its methods do; `/wait`, `/early-wait` and `/stream` go on at `/release`,
+    `/late-stream` begins then and ends at the next. Everything else says it is there."""
 
     def __init__(self) -> None:
         self.listener: HttpListener | None = None
@@ -75,6 +74,9 @@ class Application:
         await self.release.wait()
         await answer(send, {"waited": True})
 
+    async def on_never(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
     async def on_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
         await read(receive)
         watching = asyncio.ensure_future(receive())
@@ -98,6 +100,10 @@ class Application:
         await send({"type": "http.response.body", "body": b"last"})
         waiting.cancel()
         watching.cancel()
+
+    async def on_late_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.release.wait()
+        await self.on_stream(scope, receive, send)
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
