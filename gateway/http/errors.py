@@ -2,24 +2,47 @@
 
 import logging
 import os
+import time
 from typing import Any
 
 import msgspec
 
 from iii_cluster.protocol import errors
 
+from .quota import Quota
 from .response import JSON, TEXT, Header, Response
 
 log = logging.getLogger(__name__)
 
 NOT_FOUND = "NOT_FOUND"
-METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
 PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
 CONDITION_NOT_MET = "CONDITION_NOT_MET"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
-GATEWAY_TIMEOUT = "GATEWAY_TIMEOUT"
 MIDDLEWARE_TIMEOUT = "MIDDLEWARE_TIMEOUT"
+
+
+LINES_PER_SECOND = 100  # of the log
+
+
+class _Lines:
+    """A function that fails all the time does not fill the disk."""
+
+    def __init__(self) -> None:
+        self._quota = Quota(LINES_PER_SECOND)
+        self._second = 0
+
+    def write(self, line: str, *values: object) -> None:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second = second
+            if kept_back := self._quota.renew():
+                log.error("action=http_errors_not_logged count=%d", kept_back)
+        if self._quota.take():
+            log.error(line, *values)
+
+
+_lines = _Lines()
 
 
 def error_id() -> str:
@@ -32,7 +55,7 @@ def error_response(status: int, code: str, message: str, *headers: Header, **mem
     error: dict[str, Any] = {"code": code, "message": message}
     if status >= 500:
         error["error_id"] = error_id()
-        log.error("action=http_error status=%d code=%s error_id=%s", status, code, error["error_id"])
+        _lines.write("action=http_error status=%d code=%s error_id=%s", status, code, error["error_id"])
     return Response(status, (JSON, *headers), msgspec.json.encode({"error": error, **members}))
 
 
@@ -40,7 +63,7 @@ def call_failed(raw: bytes, trigger: str, function: str) -> Response:
     """500 for the error body a function ended with. Its message is the client's to read, not the log's."""
     body = errors.read(raw)
     number = error_id()
-    log.error(
+    _lines.write(
         "action=http_call_failed status=500 code=%s error_id=%s trigger=%s function=%s",
         body.code[:128],
         number,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.http import app
+from gateway.http import app, errors
 from iii_cluster.bus.envelopes import Trigger
 from tests.support.eventually import eventually
 from tests.support.http_app import NEVER, Failed, FakeCluster
@@ -242,6 +242,14 @@ async def test_a_function_that_fails_is_500_with_its_code_and_an_id_of_the_failu
     assert len(ids) == 2
     assert "hunter2" not in caplog.text
     assert "nothing left" not in caplog.text
+
+
+def test_failures_that_come_too_often_are_counted_instead_of_logged(caplog: pytest.LogCaptureFixture) -> None:
+    lines = errors._Lines()
+    for number in range(10 * errors.LINES_PER_SECOND):
+        lines.write("action=tried number=%d", number)
+    assert "number=0" in caplog.text
+    assert caplog.text.count("action=tried") < 10 * errors.LINES_PER_SECOND
 
 
 async def test_a_function_that_does_not_exist_is_500() -> None:

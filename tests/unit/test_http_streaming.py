@@ -182,7 +182,7 @@ async def test_a_stream_that_is_cut_before_its_head_is_500() -> None:
         assert client.status == status
 
 
-async def test_a_stream_may_outlive_the_timeout_its_head_may_not() -> None:
+async def test_a_head_that_does_not_come_in_time_is_504_and_closes_the_channel() -> None:
     cluster = FakeCluster(default_timeout=50)
     worker = Worker(cluster)
     async with cluster.asking("GET", "/a") as client:
@@ -191,13 +191,19 @@ async def test_a_stream_may_outlive_the_timeout_its_head_may_not() -> None:
     assert client.status == 504
     with pytest.raises(ChannelClosed):
         await writer.send(BODY, False)
+
+
+async def test_a_stream_whose_head_is_sent_has_no_time_limit() -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
     async with cluster.asking("GET", "/a") as client:
         writer = await worker.opened()
+        assert cluster.app._edge.deadlines._entries
         await writer.send(BODY, False)
-        await asyncio.sleep(0.1)
-        await writer.send(BODY, False)
+        await eventually(lambda: client.pieces)
+        assert not cluster.app._edge.deadlines._entries
         writer.close()
-    assert client.body == BODY * 2
+    assert client.complete
 
 
 async def test_a_slow_client_makes_the_worker_wait() -> None:
