@@ -17,6 +17,9 @@ class Keeper(Protocol):
     def complete(self, channel: "Channel") -> None:
         """Both ends are taken."""
 
+    def incomplete(self, channel: "Channel") -> None:
+        """One of them is not, after all."""
+
     def remove(self, channel: "Channel") -> None:
         """It is over."""
 
@@ -96,6 +99,14 @@ class Channel:
         if other:
             self._meet(other)
         return True
+
+    def give_back(self, *, write: bool) -> None:
+        """Nobody came for the end after all; somebody else may."""
+        if write:
+            self.writing = False
+        else:
+            self.reading = False
+        self._home.incomplete(self)
 
     def _meet(self, first: WriterEnd | ReaderEnd | bool) -> None:
         """Both ends are taken; `first` was before."""

@@ -121,7 +121,7 @@ class Channels:
                 _turn_away(connection)
         elif connection.enter():
             pipe.capacity = window.messages
-            hop.open(window)
+            self._hops.opened(hop, window)
             _attach(connection, pipe, write)
         else:  # it has left meanwhile
             self._hops.withdraw(hop, "its client has left")
@@ -142,7 +142,7 @@ class Channels:
         if not channel.take(write=write):
             return _TAKEN, 0, 0
         window = Window(channel.capacity)
-        self._hops.agree(node, number, channel.pipe, window, write=write)
+        self._hops.give(node, number, channel.pipe, window, lambda: channel.give_back(write=write), write=write)
         return _GIVEN, window.messages, window.size
 
     # -- the cluster -------------------------------------------------------------------------------
@@ -153,6 +153,7 @@ class Channels:
         asker.answer(TAKE, self._take)
         hops = self._hops
         bus.on(envelopes.ChannelData, hops.on_data)
+        bus.on(envelopes.ChannelOpened, hops.on_opened)
         bus.on(envelopes.ChannelTaken, hops.on_taken)
         bus.on(envelopes.ChannelEnded, hops.on_ended)
         bus.on(envelopes.ChannelRefused, hops.on_refused)

@@ -97,3 +97,7 @@ class Home:
 
     def complete(self, channel: Channel) -> None:
         self._waiting.pop(channel.id, None)
+
+    def incomplete(self, channel: Channel) -> None:
+        if channel.id in self._channels:
+            self._waiting.setdefault(channel.id, channel)

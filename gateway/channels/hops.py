@@ -4,11 +4,12 @@ An end that is not on its channel's home gateway is at one side of a hop, the ho
 order and once, or says that it could not: then the hop is broken, and so is the channel. Pure.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from iii_cluster.bus.envelopes import ChannelData, ChannelEnded, ChannelRefused, ChannelTaken
+from iii_cluster.bus.envelopes import ChannelData, ChannelEnded, ChannelOpened, ChannelRefused, ChannelTaken
 from iii_cluster.bus.outbox import Links
 
 from .pipe import BROKEN, MAX_BYTES, Pipe
@@ -35,11 +36,11 @@ class Key(NamedTuple):
 class Outgoing:
     """Sends what its pipe has to the other side."""
 
-    def __init__(self, hops: "Hops", key: Key, pipe: Pipe, window: Window = _SHUT) -> None:
+    def __init__(self, hops: "Hops", key: Key, pipe: Pipe) -> None:
         self._hops = hops
         self.key = key
         self.pipe = pipe
-        self._window = window
+        self._window = _SHUT
         self._messages = 0  # under way
         self._size = 0
 
@@ -77,11 +78,11 @@ class Outgoing:
 class Incoming:
     """Gives its pipe what the other side sends."""
 
-    def __init__(self, hops: "Hops", key: Key, pipe: Pipe, window: Window = _SHUT) -> None:
+    def __init__(self, hops: "Hops", key: Key, pipe: Pipe) -> None:
         self._hops = hops
         self.key = key
         self.pipe = pipe
-        self._window = window
+        self._window = _SHUT
         self._messages = 0  # taken, and not said so
         self._size = 0
 
@@ -118,6 +119,7 @@ class Hops:
     def __init__(self, links: Links) -> None:
         self.links = links
         self._hops: dict[Key, Hop] = {}
+        self._given: dict[Key, tuple[Window, Callable[[], None]]] = {}  # not opened yet: what for, how to take it back
         self._blocked: dict[str, dict[Outgoing, None]] = {}  # by node: they wait for the link to take mail again
         self._last = 0
 
@@ -137,18 +139,21 @@ class Hops:
             pipe.attach_source(hop)
         return hop
 
-    def agree(self, node: str, number: int, pipe: Pipe, window: Window, *, write: bool) -> None:
-        """The home's side of it; `pipe` is the channel's."""
+    def opened(self, hop: Hop, window: Window) -> None:
+        """The home gave us the end, and its client is there."""
+        self.links.send(hop.key.node, ChannelOpened(hop.key.number))
+        hop.open(window)
+
+    def give(
+        self, node: str, number: int, pipe: Pipe, window: Window, take_back: Callable[[], None], *, write: bool
+    ) -> None:
+        """The home's side of it. `pipe` is the channel's; `take_back` is called if the end is never opened."""
         key = Key(node, number, True)
-        if write:
-            hop = self._hops[key] = Incoming(self, key, pipe, window)
-            pipe.attach_source(hop)
-        else:
-            out = self._hops[key] = Outgoing(self, key, pipe, window)
-            pipe.attach_sink(out)
+        self._given[key] = window, take_back
+        self._hops[key] = Incoming(self, key, pipe) if write else Outgoing(self, key, pipe)
 
     def withdraw(self, hop: Hop, reason: str) -> None:
-        """The end is gone before, or because, its home agreed not."""
+        """The end is not, or cannot be, opened."""
         if isinstance(hop, Outgoing):
             hop.pipe.finish(BROKEN, reason)
         else:
@@ -156,6 +161,7 @@ class Hops:
 
     def drop(self, hop: Hop) -> None:
         self._hops.pop(hop.key, None)
+        self._given.pop(hop.key, None)
         if isinstance(hop, Outgoing) and hop.key.node in self._blocked:
             self._blocked[hop.key.node].pop(hop, None)
 
@@ -177,8 +183,18 @@ class Hops:
     def node_lost(self, node: str, why: str) -> None:
         """A gateway is gone, or envelopes from or to it are."""
         for hop in [hop for hop in self._hops.values() if hop.key.node == node]:
-            self.drop(hop)
-            hop.lost(why)
+            if not self._take_back(hop):
+                self.drop(hop)
+                hop.lost(why)
+
+    def _take_back(self, hop: Hop) -> bool:
+        """The end was given and is not wanted any more; False if it is in use."""
+        given = self._given.get(hop.key)
+        if given is None:
+            return False
+        self.drop(hop)
+        given[1]()
+        return True
 
     def reincarnate(self, why: str) -> None:
         """This gateway goes on under a new node id: nobody knows its hops."""
@@ -195,6 +211,18 @@ class Hops:
             refused = ChannelRefused(said.hop, BROKEN, "nobody reads here", True, not said.home)
             self.links.send(node, refused)
 
+    def on_opened(self, node: str, said: ChannelOpened) -> None:
+        key = Key(node, said.hop, True)
+        given = self._given.pop(key, None)
+        if given is None:
+            return
+        hop = self._hops[key]
+        hop.open(given[0])
+        if isinstance(hop, Outgoing):
+            hop.pipe.attach_sink(hop)
+        else:
+            hop.pipe.attach_source(hop)
+
     def on_taken(self, node: str, said: ChannelTaken) -> None:
         hop = self._hops.get(Key(node, said.hop, not said.home))
         if isinstance(hop, Outgoing):
@@ -202,12 +230,12 @@ class Hops:
 
     def on_ended(self, node: str, said: ChannelEnded) -> None:
         hop = self._hops.get(Key(node, said.hop, not said.home))
-        if isinstance(hop, Incoming):
+        if isinstance(hop, Incoming) and not self._take_back(hop):
             self.drop(hop)
             hop.pipe.finish(said.code, said.reason)
 
     def on_refused(self, node: str, said: ChannelRefused) -> None:
         hop = self._hops.get(Key(node, said.hop, not said.home))
-        if isinstance(hop, Outgoing):
+        if isinstance(hop, Outgoing) and not self._take_back(hop):
             self.drop(hop)
             hop.pipe.refuse(said.code, said.reason, at_once=said.at_once)

@@ -114,8 +114,11 @@ class Pipe:
     # -- the sink's side ---------------------------------------------------------------------------
 
     def attach_sink(self, sink: Sink) -> None:
-        self.sink = sink
-        self.pump()
+        if self._refused is not None:
+            sink.finish(*self._refused)
+        else:
+            self.sink = sink
+            self.pump()
 
     def pump(self) -> None:
         """The sink is ready."""

@@ -425,6 +425,12 @@ class ChannelEnded(Envelope, tag=82):
     home: bool = False
 
 
+class ChannelOpened(Envelope, tag=84):
+    """To the home: the end it gave is in use. Before that nothing is sent to it, and it may be given back."""
+
+    hop: int
+
+
 class ChannelRefused(Envelope, tag=83):
     """Nobody takes messages any more. `at_once`: end the writer now, not with its next message."""
 

@@ -40,12 +40,12 @@ class OneChannel(RuleBasedStateMachine):
 
     # -- clients -----------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.writer is None)
+    @precondition(lambda self: self.writer is None and not self.world.moving)
     @rule(place=PLACES)
     def writer_comes(self, place: str) -> None:
         self.writer = self._attach(place, write=True)
 
-    @precondition(lambda self: self.reader is None)
+    @precondition(lambda self: self.reader is None and not self.world.moving)
     @rule(place=PLACES)
     def reader_comes(self, place: str) -> None:
         self.reader = self._attach(place, write=False)
@@ -92,15 +92,19 @@ class OneChannel(RuleBasedStateMachine):
     @rule(code=st.sampled_from((1000, 1005, 0, 4001)))
     def writer_leaves(self, code: int) -> None:
         assert self.writer is not None
-        self.left = code if self.writer.end is not None else 0  # it has said nothing yet
         self.writer.leave(code)
+        if self.writer.end is not None:
+            self.left = code
+        self._forget_those_turned_away()
 
     @precondition(lambda self: self.reader is not None and self.reader.open)
     @rule(code=st.sampled_from((1000, 0)))
     def reader_leaves(self, code: int) -> None:
         assert self.reader is not None
-        self.reader_left = True
         self.reader.leave(code)
+        if self.reader.end is not None:
+            self.reader_left = True
+        self._forget_those_turned_away()
 
     # -- the cluster -------------------------------------------------------------------------------
 
@@ -133,9 +137,16 @@ class OneChannel(RuleBasedStateMachine):
     @precondition(lambda self: any(gateway.asking for gateway in self.world.gateways.values()))
     @rule()
     def answers_take_too_long(self) -> None:
-        self.broken = True
         for gateway in self.world.gateways.values():
             gateway.give_up(self.place)
+        self._forget_those_turned_away()
+
+    def _forget_those_turned_away(self) -> None:
+        """They, or who left before they had an end, may come again once that is known everywhere."""
+        if self.writer is not None and self.writer.gone and self.writer.end is None and self.left is None:
+            self.writer = None
+        if self.reader is not None and self.reader.gone and self.reader.end is None and not self.reader_left:
+            self.reader = None
 
     # -- what must hold ----------------------------------------------------------------------------
 
@@ -187,7 +198,7 @@ class OneChannel(RuleBasedStateMachine):
         if writer is not None and reader is not None:
             if writer.gone:
                 assert reader.gone
-            assert not writer.pauses  # the reader has read all, or is gone
+            assert writer.gone or not writer.pauses  # the reader has read all, or is gone
             if reader.gone and writer.open and writer.end is not None:
                 writer.end.on_message(b"next", True)
                 assert writer.gone

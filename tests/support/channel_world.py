@@ -8,7 +8,7 @@ from gateway.channels.home import Home
 from gateway.channels.hops import Hop, Hops, Window
 from gateway.channels.pipe import Pipe
 from gateway.channels.sockets import ReaderSocket, WriterSocket
-from iii_cluster.bus.envelopes import ChannelData, ChannelEnded, ChannelRefused, ChannelTaken, Envelope
+from iii_cluster.bus.envelopes import ChannelData, ChannelEnded, ChannelOpened, ChannelRefused, ChannelTaken, Envelope
 from iii_cluster.routing.ids import Ids
 
 CONGESTED = 3  # envelopes on a link
@@ -123,7 +123,8 @@ class Gateway:
             self.send(node, Answered(said.number, False, 0, 0))
             return
         window = Window(channel.capacity, self.world.window)
-        self.hops.agree(node, said.number, channel.pipe, window, write=said.write)
+        write = said.write
+        self.hops.give(node, said.number, channel.pipe, window, lambda: channel.give_back(write=write), write=write)
         self.send(node, Answered(said.number, True, window.messages, window.size))
 
     def on_answered(self, node: str, said: Answered) -> None:
@@ -138,7 +139,7 @@ class Gateway:
             self.hops.withdraw(hop, "its client has left")
         else:
             pipe.capacity = said.messages
-            hop.open(Window(said.messages, said.size))
+            self.hops.opened(hop, Window(said.messages, said.size))
             attach(wire, pipe, write=write)
 
     def give_up(self, home: str) -> None:
@@ -156,6 +157,7 @@ class Gateway:
     def hear(self, node: str, envelope: Any) -> None:
         handlers: dict[type[Envelope], Any] = {
             ChannelData: self.hops.on_data,
+            ChannelOpened: self.hops.on_opened,
             ChannelTaken: self.hops.on_taken,
             ChannelEnded: self.hops.on_ended,
             ChannelRefused: self.hops.on_refused,
