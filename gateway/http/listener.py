@@ -9,12 +9,12 @@ from email.utils import formatdate
 from functools import partial
 from typing import Any
 
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.sockets.tls import TlsFiles
 from iii_cluster.config.settings import Settings
 from iii_cluster.modules.http.module import HttpModule
+from iii_cluster.node.asgi import asgi_config
 
 from .access_log import AccessLog
 from .connection import HttpConnection
@@ -59,7 +59,7 @@ class HttpListener:
         self._access_log = AccessLog(self.limits.access_log)
         self._quota = Quota(_LINES_PER_SECOND)
         self._state = ServerState()
-        self._make = partial(HttpConnection, self, _config(app), self._state)
+        self._make = partial(HttpConnection, self, asgi_config(app), self._state)
         self._listening: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._congested: set[HttpConnection] = set()
@@ -234,21 +234,3 @@ class HttpListener:
 
     def _set_date(self) -> None:
         self.date_line = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode("ascii")
-
-
-def _config(app: Application) -> Config:
-    """What uvicorn's protocol asks for."""
-    config = Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        proxy_headers=False,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-    )
-    config.load()
-    return config

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import msgspec
 import uvicorn
 
+from .asgi import asgi_config
+
 Page = Callable[[], tuple[int, Any]]  # HTTP status, JSON-able body
 Action = Callable[[bytes], Awaitable[tuple[int, Any]]]  # the same, for a body of JSON
 Scope = Mapping[str, Any]
@@ -40,21 +42,7 @@ class Admin:
         self._listener = listener
         self._pages = pages
         self._actions = actions
-        config = uvicorn.Config(
-            self._app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            proxy_headers=False,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
-        )
-        config.load()
+        config = asgi_config(self._app, backlog=BACKLOG, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT)
         # `Server.serve` would take the process' signals and wake up ten times a second; its two halves do neither.
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)

@@ -1,0 +1,24 @@
+"""uvicorn as this project uses it: its HTTP/1.1 protocol, without its command line, logs and signals."""
+
+from typing import Any
+
+import uvicorn
+
+
+def asgi_config(app: Any, **settings: Any) -> uvicorn.Config:
+    """For an ASGI 3 application; `settings` are uvicorn's own."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        **settings,
+    )
+    config.load()
+    return config
