@@ -7,6 +7,7 @@ from iii_cluster.protocol.errors import EngineError
 from iii_cluster.routing.ids import Ids
 
 from .channel import Channel
+from .ends import ReaderEnd, WriterEnd
 from .pipe import OK
 
 DEFAULT_BUFFER = 64  # messages
@@ -76,9 +77,13 @@ class Home:
         self.remove(channel)
         if not channel.touched:
             return
-        if channel.writing is not True:
+        if isinstance(channel.writing, WriterEnd):
+            channel.writing.close()
+        elif not channel.writing:
             channel.pipe.finish(OK, "")
-        if channel.reading is not True:
+        if isinstance(channel.reading, ReaderEnd):
+            channel.reading.close()
+        elif not channel.reading:
             channel.pipe.refuse(OK, "")
 
     def expire(self, now: float) -> None:
