@@ -213,7 +213,7 @@ class Handling:
     def _done(self, result: bytes, error: bytes) -> None:
         self._ended = (b"" if result == b"null" else result), error
         if error and self._streamed is not None:
-            self._streamed.function_failed()
+            self._streamed.function_failed(lost=codes.read(error).code == codes.INVOCATION_STOPPED)
         self._wake()
 
     def _settled(self) -> Response | None:

@@ -81,11 +81,12 @@ class Streamed:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def function_failed(self) -> None:
-        """Its channel ends as well, or is ended."""
-        if not self.failed:
-            self.failed = True
-            self._timer = self._edge.loop.call_later(AFTER_FAILURE, self._end.close, OK, "the function has failed")
+    def function_failed(self, *, lost: bool) -> None:
+        """Its channel ends, or is ended. `lost`: it did not fail itself, its worker is gone, or the way there."""
+        if self._timer is None:
+            self.failed = not lost
+            code = BROKEN if lost else OK
+            self._timer = self._edge.loop.call_later(AFTER_FAILURE, self._end.close, code, "the function has failed")
 
     def client_gone(self) -> None:
         self.gone = True

@@ -160,6 +160,36 @@ async def test_after_the_first_piece_an_error_only_ends_the_stream() -> None:
     assert (client.status, client.body, client.complete) == (200, BODY * 2, True)
 
 
+@pytest.mark.parametrize(("code", "complete"), [(1011, False), (None, False), (1000, True)])
+async def test_a_stream_whose_worker_is_lost_is_complete_only_if_it_says_so(code: int | None, complete: bool) -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        await eventually(lambda: client.pieces)
+        worker.returns(error=b'{"code":"invocation_stopped","message":"m"}')  # heard of before the end of the channel
+        if code is not None:
+            writer.close(code)
+    assert (client.body, client.complete) == (BODY, complete)
+
+
+@pytest.mark.parametrize("value", [None, {"body": "ignored"}])
+async def test_a_stream_that_begins_as_its_function_returns_goes_on(value: object) -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        for _ in range(10):
+            await asyncio.sleep(0)  # the channel is waited for
+        worker.returns(value)
+        await writer.send(b"1", False)
+        await eventually(lambda: client.pieces)
+        await writer.send(b"2", False)
+        writer.close()
+    assert (client.body, client.complete) == (b"12", True)
+
+
 async def test_a_stream_that_is_cut_is_not_completed() -> None:
     cluster = FakeCluster()
     worker = Worker(cluster)
