@@ -11,6 +11,7 @@ from tests.conformance.known import known
 from tests.support.certificates import Certificates
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
+from tests.support.sdk_worker import FAST_RECONNECTION
 from tests.support.sdks import GENERATIONS, NODE_22, PYTHON_23, PYTHON_25, Generation
 
 MakeCluster = Callable[..., Cluster]
@@ -69,7 +70,8 @@ async def test_a_client_without_a_token_goes_on_trying(
     file = tmp_path / "tokens"
     file.write_text("not-the-one-that-is-shown")
     cluster = make_cluster(gateways=1, shards=1, options={"tokens-file": str(file)})
-    worker = await launch(NODE_22, f"{cluster.gateways[0].url}/?token={TOKEN}", admitted=False)
+    worker = await launch(NODE_22, f"{cluster.gateways[0].url}/?token={TOKEN}", connect=False)
+    await worker.ask("connect", url=worker.url, name=worker.name, reconnection=FAST_RECONNECTION)
     await eventually(lambda: "action=token_refused" in cluster.gateways[0].tail())
     file.write_text(TOKEN)
     await eventually(lambda: _connected(worker), within=30)
