@@ -27,8 +27,8 @@ from .stopping import EXIT_FAILED, StopRequest
 
 STOP_MARGIN = 5.0  # s a service may take to stop beyond its grace
 REJOIN_INTERVAL = 0.5  # s between attempts that failed for an unexpected reason
-# Containers made between two looks for garbage. There is next to none: at 700 every few calls paid for a look at those in
-# flight. What is there from the start is never looked at.
+# Containers made between two looks for garbage. There is next to none: at 700 every few calls paid for a look at those
+# in flight. What is there from the start is never looked at.
 GARBAGE = 10_000
 
 logger = logging.getLogger(__name__)
