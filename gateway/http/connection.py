@@ -134,6 +134,9 @@ class HttpConnection(Outgoing):
         for at in range(0, len(data), _SLICE):
             if self._deaf:
                 return
+            if self._held:  # by a request that was read again without its upgrade
+                self._held += data[at:]
+                return
             if len(self.pipeline) >= _MAX_PIPELINE:
                 self._held = data[at:]
                 self.flow.pause_reading()

@@ -166,6 +166,23 @@ async def test_a_flood_of_pipelined_requests_is_read_as_fast_as_it_is_answered(s
             assert (await peer.answer()).status == 200
 
 
+async def test_upgrades_in_a_flood_of_pipelined_requests_lose_none_of_them(small: HttpServer) -> None:
+    upgrade = request("GET", "/", connection="upgrade", upgrade="h2c")
+    async with http_peer(small.port) as peer, http_peer(small.port) as other:
+        await peer.send(request("GET", "/wait"))
+
+        async def waits() -> bool:
+            return bool((await other.ask("GET", "/describe")).value["in_progress"] == 2)
+
+        await eventually(waits)
+        await peer.send((request("GET", "/") * 30 + upgrade) * 50)
+        assert await waits()
+        await other.ask("GET", "/release")
+        assert (await peer.answer()).value == {"waited": True}
+        for _ in range(31 * 50):
+            assert (await peer.answer()).status == 200
+
+
 # -- times -----------------------------------------------------------------------------------------
 
 
