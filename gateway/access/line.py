@@ -22,7 +22,7 @@ MAX_WAITING_BYTES = 4 * 2**20
 MAX_HELD = 100_000
 MAX_HELD_BYTES = 32 * 2**20
 
-_FRAME = 200  # bytes of a frame that are not in its raw members
+_FRAME = 200  # bytes of a frame that are in none of its members
 
 
 class Line:
@@ -99,7 +99,13 @@ def _pause_if_full(worker: Worker, guarded: Guarded) -> None:
 
 def _size(message: messages.Message) -> int:
     members = (getattr(message, name) for name in message.__struct_fields__)
-    return _FRAME + sum(len(bytes(member)) for member in members if isinstance(member, Raw))
+    return _FRAME + sum(_size_of(member) for member in members)
+
+
+def _size_of(member: object) -> int:
+    if isinstance(member, Raw):
+        return len(bytes(member))
+    return len(member) if isinstance(member, str) else 0
 
 
 def guarded_of(worker: Worker) -> Guarded:

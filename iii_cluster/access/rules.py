@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from iii_cluster.config.settings import Rbac, WorkerListener
+from iii_cluster.protocol.messages import MAX_ID
 
 from .filters import Filter, match_of, parse_filters, wildcard
 from .grants import UNASKED, Grants
@@ -133,6 +134,8 @@ class Access:
 
     def verdict(self, namespace: str, function: str) -> Verdict:
         """By id alone."""
+        if len(function) > MAX_ID or len(namespace) > MAX_ID:  # nothing is called so, and remembering it takes memory
+            return Verdict.HIDDEN if self._rules.restricted else Verdict.ALLOWED
         key = (namespace, function)
         known = self._decided.get(key)
         if known is None:

@@ -100,6 +100,16 @@ async def test_its_bytes_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     await eventually(lambda: outlet.paused == 0)
 
 
+async def test_so_do_those_of_its_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "MAX_WAITING_BYTES", 1000)
+    scene = Scene()
+    worker, outlet = scene.connect()
+    scene.gateway.say(worker, type="registerfunction", id="a", description="x" * 1000)
+    assert outlet.paused == 1
+    scene.answers.put_nowait(b"{}")
+    await eventually(lambda: outlet.paused == 0)
+
+
 async def test_before_the_announcement_frames_beyond_the_limit_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The announcement has to be read, so the socket cannot be left alone."""
     monkeypatch.setattr(line, "MAX_HELD", 2)

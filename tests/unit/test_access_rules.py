@@ -1,6 +1,7 @@
 """What the rules of a listener and the grants of a connection add up to."""
 
 import json
+import tracemalloc
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -42,6 +43,19 @@ def test_nothing_is_allowed_that_nobody_allows() -> None:
     assert not may(nobody, "api::f", metadata={"public": True})
     assert not may(nobody, "engine::functions::list")
     assert not may(nobody, "")
+
+
+def test_ids_that_nothing_can_have_are_not_remembered() -> None:
+    """They come from configurations of triggers and inputs of functions, and have any length there."""
+    somebody = access({"namespaces": {"default": ["*"], "*": ["*"]}}, "*", {"metadata": {"public": True}})
+    tracemalloc.start()
+    try:
+        for n in range(100):
+            assert not may(somebody, f"{n}" * 100_000, metadata={"public": True})
+            assert not may(somebody, "f", namespace=f"{n}" * 100_000)
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("function", sorted(INFRASTRUCTURE))
