@@ -34,6 +34,14 @@ _BATCH = 64 * 2**10
 _SMALL = 512
 
 
+def _path(target: str) -> str:
+    """ "" for what is no address."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""
+
+
 class WorkerPort(Keeper, Protocol):
     """The worker port, as its sockets see it."""
 
@@ -85,7 +93,7 @@ class Connection(WebSocket):
             self.end.on_congestion(False)
 
     def _on_request(self, request: Request) -> None:
-        path = urlsplit(request.path).path
+        path = _path(request.path)
         self.telemetry = path == TELEMETRY_PATH
         self.asked = wanted(request.path)
         if self.asked is not None or path in (WORKER_PATH, TELEMETRY_PATH):

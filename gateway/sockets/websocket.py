@@ -29,6 +29,8 @@ _PROGRESS = 64 * 2**10
 _LONG_READ = 64 * 2**10
 # Of compressed data this much is taken per tick of the loop: it may be a thousand times as much when it is inflated.
 _SLICE = 8 * 2**10
+# Smaller fragments of a message are put together as they come, bytes.
+_SMALL_FRAGMENT = 1024
 
 
 class Keeper(Protocol):
@@ -86,7 +88,7 @@ class WebSocket(asyncio.Protocol):
         self._dirty = False  # queued for the write at the end of this tick
         self._pauses = 0
         self._backlog: memoryview | None = None  # compressed data that waits for its turn; reading is paused meanwhile
-        self._parts: list[bytes] | None = None  # fragments of an unfinished message
+        self._parts: list[bytes | bytearray] | None = None  # kind and fragments of an unfinished message
         self._written = 0  # bytes
         self._drained = 0  # bytes the peer had taken when it last made progress
         self._stalled_since = 0.0
@@ -243,8 +245,7 @@ class WebSocket(asyncio.Protocol):
         elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             self._parts = [b"t" if opcode is Opcode.TEXT else b"b", bytes(frame.data)]
         elif opcode is Opcode.CONT and self._parts is not None:
-            if frame.data:  # empty ones would count towards no limit
-                self._parts.append(bytes(frame.data))
+            _append(self._parts, bytes(frame.data))
             if frame.fin:
                 parts, self._parts = self._parts, None
                 self._on_message(b"".join(parts[1:]), text=parts[0] == b"t")
@@ -318,3 +319,14 @@ class WebSocket(asyncio.Protocol):
 
     def _buffered(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+
+def _append(parts: list[bytes | bytearray], data: bytes) -> None:
+    """The limit of a message counts bytes, so small fragments must not take objects of their own."""
+    last = parts[-1]
+    if len(data) >= _SMALL_FRAGMENT:
+        parts.append(data)
+    elif isinstance(last, bytearray):
+        last += data
+    else:
+        parts.append(bytearray(data))

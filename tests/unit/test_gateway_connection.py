@@ -1,7 +1,9 @@
+import tracemalloc
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from websockets.client import ClientProtocol
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -197,3 +199,35 @@ def test_answers_find_clients_that_say_who_they_were() -> None:
         assert client.connection.reattaches is found
     client.listener.settings = Settings(reattach_window=0)
     assert not client.connection.reattaches
+
+
+@pytest.mark.parametrize("target", ["//[", "//[/ws/channels/x", "http://[/"])
+def test_an_address_that_is_none_is_answered(target: str) -> None:
+    client = Client()
+    client.connection.data_received(
+        f"GET {target} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    if "channels" not in target:  # the listener looks for those
+        client.connection.flush()
+        assert client.transport.written.startswith(b"HTTP/1.1 404 ")
+        assert client.listener.handshakes == 0
+
+
+def test_fragments_take_little_more_than_their_bytes() -> None:
+    client = _client()
+    tracemalloc.start()
+    try:
+        client.ws.send_text(b"xy", fin=False)
+        for n in range(50_000):
+            client.ws.send_continuation(b"xy", fin=False)
+            if n % 1000 == 0:
+                client.send()
+        client.send()
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()
+    client.ws.send_continuation(b"z" * 2000, fin=False)
+    client.ws.send_continuation(b"!", fin=True)
+    client.send()
+    assert client.listener.heard == [b"xy" * 50_001 + b"z" * 2000 + b"!"]
