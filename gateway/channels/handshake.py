@@ -17,12 +17,13 @@ class Wanted(NamedTuple):
 def wanted(target: str) -> Wanted | None:
     """None if `target`, path and query as the client sent them, is not the address of a channel.
 
-    Clients put the path of their engine before it, and its query before the channel's own: the last value counts.
+    Clients put the path of their engine before it, and its query before the channel's own: the last value counts. Old
+    ones put all of that address before it, query and all: "/?token=t/ws/channels/id?key=k&dir=read".
     """
-    path, _, query = target.partition("?")
-    _, found, id = path.rpartition(PATH)
+    _, found, rest = target.rpartition(PATH)
     if not found:
         return None
+    id, _, query = rest.partition("?")
     values = dict(pair.partition("=")[::2] for pair in query.split("&"))
     key = values.get("key", "")
     return Wanted(id, key, _DIRECTIONS.get(values.get("dir", "")) if key else None)

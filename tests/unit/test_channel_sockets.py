@@ -25,6 +25,7 @@ ID = "0123abcd-0000-4000-8000-000000000000"
         ("/?x=/ws/channels/a&key=k&dir=read", None),
         (f"/ws/channels/{ID}?key=k&dir=write", Wanted(ID, "k", True)),
         (f"/a/b/ws/channels/{ID}?x=1&key=user&dir=user&key=k&dir=read", Wanted(ID, "k", False)),
+        (f"/?token=t/ws/channels/{ID}?key=k&dir=read", Wanted(ID, "k", False)),
         (f"/ws/channels/{ID}?key=k=&dir=read", Wanted(ID, "k=", False)),
         (f"/ws/channels/{ID}?key=k&dir=both", Wanted(ID, "k", None)),
         (f"/ws/channels/{ID}?key=&dir=read", Wanted(ID, "", None)),
