@@ -67,7 +67,11 @@ class Channels:
         try:
             asked = parse(CREATE, call.data, _Create)
             buffer = asked.buffer_size if asked.buffer_size is not None else DEFAULT_BUFFER
-            channel = self._home.create(buffer, call.caller.id if call.caller is not None else "")
+            caller = call.caller
+            if caller is None:
+                channel = self._home.create(buffer, "")
+            else:
+                channel = self._home.create(buffer, caller.id, restricted=bool(caller.realm))
         except EngineError as error:
             done(b"", error.body())
             return

@@ -156,6 +156,27 @@ def test_there_are_not_too_many(home: Home, monkeypatch: pytest.MonkeyPatch) -> 
     home.create(1, "a")
 
 
+def test_workers_leave_room_for_http_requests_and_those_under_rules_for_other_workers(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(homes, "MAX_OF_WORKERS", 4)
+    monkeypatch.setattr(homes, "MAX_OF_RESTRICTED", 2)
+    for _ in range(2):
+        guests = home.create(1, "a", restricted=True), home.create(1, "b", restricted=True)
+        with pytest.raises(EngineError, match="under rules"):
+            home.create(1, "c", restricted=True)
+        others = [home.create(1, "d") for _ in range(2)]
+        with pytest.raises(EngineError, match="the workers of this gateway"):
+            home.create(1, "e")
+        home.remove(guests[0])
+        home.create(1, "b", restricted=True)
+        with pytest.raises(EngineError, match="the workers of this gateway"):
+            home.create(1, "a", restricted=True)
+        assert home.create(1, "") is not None
+        for channel in (*others, *list(home._channels.values())):
+            home.remove(channel)
+
+
 def test_a_gateway_waits_for_channels_in_use(home: Home) -> None:
     home.expire(100.0)
     assert not home.unfinished
