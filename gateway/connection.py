@@ -189,7 +189,9 @@ class Connection(WebSocket):
         ws = self._ws
         if ws.state is not State.OPEN:
             return
-        if len(frame) <= _FRAGMENT:
+        if not ws.extensions:
+            ws.writes += cast(list[bytes], frames(frame, True))  # as the library would, in a third of the time
+        elif len(frame) <= _FRAGMENT:
             ws.send_text(frame)
         else:
             self._send_fragments(frame)
