@@ -18,15 +18,13 @@ from uvicorn.server import ServerState
 from iii_cluster.modules.http.config import HttpConfig
 
 from . import heads, request_id
-from .exchange import Exchange, ExchangePort
+from .exchange import MAX_UNREAD, Exchange, ExchangePort
 from .outgoing import Outgoing, OutgoingPort
 
 # The parser gets so much at once: what a flood of pipelined requests can make of a read is bounded by it, bytes.
 _SLICE = 16 * 2**10
 _MAX_PIPELINE = 16  # requests that wait for the one before; of a client with more nothing is read
 MAX_HEADERS = 256
-# An answer may come before the end of the request's body. So much of the rest is read to keep the connection, bytes.
-_MAX_UNREAD = 2**20
 
 # Where the parser is.
 _BETWEEN = 0
@@ -166,7 +164,7 @@ class HttpConnection(Outgoing):
             self._refuse(431, "The request line and the headers are too long")
         elif self.cycle is None or not self.cycle.complete:
             self._refuse(400, "The trailers or the chunk extensions are too long")
-        elif self._fed > _MAX_UNREAD:
+        elif self._fed > MAX_UNREAD:
             self._close()
 
     def on_message_begin(self) -> None:

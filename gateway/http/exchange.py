@@ -24,6 +24,8 @@ _HIGH_WATER = 64 * 2**10
 # Larger pieces of a response are not copied to be framed, bytes.
 _COPIED = 16 * 2**10
 _CLIENT_GONE = 499  # in the log
+# An answer may come before the end of the request's body. So much of the rest is read to keep the connection, bytes.
+MAX_UNREAD = 2**20
 
 
 class ExchangePort(Protocol):
@@ -211,7 +213,7 @@ class Exchange:
             lines += 1
         elif length is None and not self._silent:
             self.keep_alive = False  # the end of the connection is the end of the body
-        if not self.keep_alive or connection.leaving:
+        if not self.keep_alive or connection.leaving or (length is not None and self._leaves_too_much):
             self.keep_alive = False
             content.append(b"connection: close\r\n")
             lines += 1
@@ -221,6 +223,11 @@ class Exchange:
             raise ValueError("a header contains the end of a line")
         self.status = status
         self._head = head
+
+    @property
+    def _leaves_too_much(self) -> bool:
+        """Whether the rest of the request's body will not be read: nothing can be asked after it."""
+        return self.more_body and int(self._header(b"content-length") or 0) > MAX_UNREAD
 
     def _body(self, body: bytes, more: bool) -> None:
         if not self.status or self.complete:

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 # How long, s, and how much, bytes, a client may go on to send after its last answer.
 _LINGER = 2.0
-_MAX_LINGER = 2**20
+_MAX_LINGER = 64 * 2**20
 _NO_STATE: dict[str, Any] = {}
 
 

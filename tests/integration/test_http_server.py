@@ -94,9 +94,24 @@ async def test_an_answer_before_the_end_of_the_body_keeps_the_connection(server:
         assert (await peer.ask("GET", "/")).status == 200
 
 
+async def test_an_answer_before_a_body_that_is_not_read_to_its_end_says_that_the_connection_closes(
+    server: HttpServer,
+) -> None:
+    for size, connection in ((500_000, None), (2_000_000, "close")):
+        async with http_peer(server.port) as peer:
+            await peer.send(b"POST /early HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % size)
+            assert (await peer.answer()).headers.get("connection") == connection
+
+
+async def test_a_client_that_sends_a_long_body_to_its_end_can_read_the_answer_before_it(server: HttpServer) -> None:
+    async with http_peer(server.port) as peer:
+        await peer.send(b"POST /early HTTP/1.1\r\ncontent-length: 20000000\r\n\r\n", *(200 * [b"x" * 100_000]))
+        assert (await peer.answer()).value == {"early": True}
+
+
 async def test_a_body_nobody_reads_is_not_read_for_ever(server: HttpServer) -> None:
     async with http_peer(server.port) as peer:
-        await peer.send(b"POST /early HTTP/1.1\r\ncontent-length: 1000000000\r\n\r\n")
+        await peer.send(b"POST /early HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3b9aca00\r\n")
         assert (await peer.answer()).value == {"early": True}
         sending = asyncio.create_task(_send_for_ever(peer))
         assert await peer.ended() == b""
