@@ -42,6 +42,7 @@ class Handling:
 
     __slots__ = (
         "_bound",
+        "_called",
         "_edge",
         "_ended",
         "_expired",
@@ -86,6 +87,7 @@ class Handling:
         self._ended: tuple[bytes, bytes] | None = None  # result and error of the function
         self._verdict: Response | None = None  # of the upload: too large
         self._gone = False
+        self._called: Call | None = None
         self._response: Channel | None = None
         self._request_body: Channel | None = None
         self._upload: Upload | None = None
@@ -205,9 +207,10 @@ class Handling:
         response.on_touch = self._wake
         request_body.on_touch = self._begin_upload
         data = with_channels(data, request_body.reader_ref, response.writer_ref)
-        edge.start(
-            Call(None, b"", trigger.namespace, trigger.function, data, self._trace, trigger.metadata, done=self._done)
+        self._called = Call(
+            None, b"", trigger.namespace, trigger.function, data, self._trace, trigger.metadata, done=self._done
         )
+        edge.start(self._called)
         return response
 
     def _done(self, result: bytes, error: bytes) -> None:
@@ -324,6 +327,8 @@ class Handling:
 
     def end(self) -> None:
         """The response is complete, or nobody waits for it: what the function still says is ignored."""
+        if self._called is not None:
+            self._called.done = None  # it may never end, and need not keep the request
         if self._upload is not None:
             self._upload.stop()
         for channel in (self._response, self._request_body):

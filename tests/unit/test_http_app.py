@@ -1,6 +1,7 @@
 """What a request leads to: routing, stages before the function, its answer, failures."""
 
 import asyncio
+import gc
 import json
 import logging
 import re
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.http import app, errors
+from gateway.http.handling import Handling
 from iii_cluster.bus.envelopes import Trigger
 from tests.support.eventually import eventually
 from tests.support.http_app import NEVER, Failed, FakeCluster
@@ -281,9 +283,17 @@ async def test_a_function_that_takes_too_long_is_504_and_its_late_answer_ignored
     assert answer.json["error"]["error_id"]
     assert answer.header("access-control-allow-origin") == "*"
     (call,) = cluster.calls
-    assert call.done is not None
-    call.done(b"{}", b"")
+    call.finish(b"{}", b"")
     assert len(cluster.home) == 0
+
+
+async def test_a_function_that_never_answers_keeps_nothing_of_the_request() -> None:
+    cluster = FakeCluster(default_timeout=50)
+    cluster.route("a", lambda _: NEVER, "POST")
+    answer = await cluster.ask("POST", "/a", JSON, b"{}")
+    assert (answer.status, len(cluster.calls)) == (504, 1)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Handling)]
 
 
 async def test_nothing_is_200_and_an_empty_object() -> None:
