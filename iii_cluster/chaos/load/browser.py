@@ -89,7 +89,7 @@ class Browser:
             if not piece:
                 raise EOFError
             reply.parser.feed_data(piece)
-        if not reply.parser.should_keep_alive():
+        if not reply.kept:
             self.close()
         return reply
 
@@ -108,12 +108,14 @@ class _Reply:
         self.status = 0
         self.body = b""
         self.complete = False
+        self.kept = False  # its connection may serve another request
 
     def on_body(self, data: bytes) -> None:
         self.body += data
 
     def on_message_complete(self) -> None:
         self.status = self.parser.get_status_code()
+        self.kept = self.parser.should_keep_alive()  # it tells only here
         self.complete = True
 
 

@@ -49,6 +49,7 @@ class Routes:
             self._routes.append(single)
             self._serve(crew.client("page", gateway, pinned=False, prefix=crew.names.group("page")), single)
         self._tasks: list[asyncio.Task[None]] = []
+        self._asking: set[asyncio.Task[None]] = set()
         self._browsers: list[Browser] = []
         self._unanswered: list[str] = []
 
@@ -81,10 +82,15 @@ class Routes:
         async for _ in beats(self._rate):
             route = rng.choice(self._routes)
             wait = round(rng.uniform(0.0, LONGEST_WAIT), 3) if rng.random() < SLOW else 0.0
-            await browser.post(route.kind, route.function, route.path, wait)
+            asking = asyncio.create_task(browser.post(route.kind, route.function, route.path, wait))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+            await asyncio.shield(asking)
 
     async def pause(self) -> None:
         await end(self._tasks)
+        if self._asking:
+            await asyncio.wait(self._asking)  # each is bounded
 
     async def rest(self) -> None:
         deadline = self._recorder.now() + EFFECT
@@ -107,6 +113,6 @@ class Routes:
         return f"routes to be answered, such as {self._unanswered[0]}" if self._unanswered else ""
 
     async def stop(self) -> None:
-        await end(self._tasks)
+        await end([*self._tasks, *self._asking])
         for browser in self._browsers:
             browser.close()
