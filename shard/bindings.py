@@ -23,7 +23,7 @@ from .lingering import Lingering
 from .outcomes import Done, Outcomes
 from .ownership import Ownership
 from .refusals import tell_owner
-from .trigger_types import Binding, Provider, Providers, State, TriggerType, TriggerTypes
+from .trigger_types import Binding, ByFunction, Provider, Providers, State, TriggerType, TriggerTypes
 
 Changed = Callable[[Binding, bool], None]  # whether it is bound (anew), or no more
 
@@ -58,7 +58,7 @@ class Bindings:
         self._ids: dict[str, Binding] = {}
         self._claims = Claims()  # superseded ones
         self._types = TriggerTypes()
-        self._functions: dict[tuple[str, str], dict[Binding, None]] = {}
+        self._functions = ByFunction()
         self.outcomes = Outcomes()
         self._freed: dict[Providers, None] = {}  # let go of a trigger: what they refused may fit now
 
@@ -78,7 +78,7 @@ class Bindings:
         return [] if found is None else list(found.live.values())
 
     def of_function(self, namespace: str, function: str) -> list[Binding]:
-        return list(self._functions.get((namespace, function), ()))
+        return self._functions.of(namespace, function)
 
     def in_slot(self, slot: int) -> list[Binding]:
         return [binding for binding in self.index.in_slot(slot) if self._counts(binding)]
@@ -114,11 +114,8 @@ class Bindings:
         self._types.forget_empty(binding.type)
 
     def unbind(self, unbind: UnbindTrigger, now: float) -> None:
-        binding = self._claim(unbind.id, unbind.owner)
-        if binding is None or binding.type.id != unbind.type:
-            return
-        lingers = unbind.back and self._counts(binding) and self._claims.heir(unbind.id, ()) is None
-        if not (lingers and self.lingering.keep(binding, now)):
+        binding = self._claim(unbind.id, unbind.owner) or self.lingering.left(self._ids.get(unbind.id), unbind.owner)
+        if binding is not None and binding.type.id == unbind.type and not self._lingers(binding, unbind.back, now):
             self.remove(binding)
 
     def tick(self, now: float) -> None:
@@ -230,10 +227,14 @@ class Bindings:
 
     # -- many at once
 
-    def release(self, owners: Collection[Owner]) -> None:
-        """Forget everything of `owners`; the rest of their types' triggers find other providers or are parked."""
-        for owner in owners:
-            for binding in self.index.of_owner(owner):
+    def release(self, owners: Collection[Owner], back: Collection[Owner], now: float) -> None:
+        """Forget everything of `owners`; the rest of their types' triggers find other providers or are parked.
+
+        What counts stays for a while if it is of those whose workers are expected `back`.
+        """
+        mine = [binding for owner in owners for binding in self.index.of_owner(owner)]
+        for binding in sorted(mine, key=self._counts):  # superseded claims of theirs are nobody's heirs
+            if not self._lingers(binding, binding.owner in back, now):
                 self.remove(binding, owners)
         self._drop_providers([provider for owner in owners for provider in self.providers.of_owner(owner)])
 
@@ -325,6 +326,11 @@ class Bindings:
     def _counts(self, binding: Binding) -> bool:
         return self._ids.get(binding.trigger.id) is binding
 
+    def _lingers(self, binding: Binding, back: bool, now: float) -> bool:
+        """Leave it behind if its worker is expected back, it counts, and nobody else claims its id."""
+        counts = self._counts(binding) and self._claims.heir(binding.trigger.id, ()) is None
+        return back and counts and self.lingering.keep(binding, now)
+
     def _claim(self, id: str, owner: Owner) -> Binding | None:
         current = self._ids.get(id)
         if current is None or current.owner == owner:
@@ -354,7 +360,7 @@ class Bindings:
         binding.type = self._types.of(trigger.type)
         self._ids[trigger.id] = binding
         binding.type.add(binding)
-        self._functions.setdefault((trigger.namespace, trigger.function), {})[binding] = None
+        self._functions.add(binding)
         if live is not None:
             binding.type.set_state(binding, State.LIVE, *live)
         self._place(binding)
@@ -365,10 +371,7 @@ class Bindings:
         binding.type.start_over(binding)
         binding.type.remove(binding)
         del self._ids[trigger.id]
-        bindings = self._functions[trigger.namespace, trigger.function]
-        del bindings[binding]
-        if not bindings:
-            del self._functions[trigger.namespace, trigger.function]
+        self._functions.remove(binding)
         self._builtin.left(binding)
 
     def invariants(self) -> None:
@@ -382,8 +385,7 @@ class Bindings:
         assert all(claim.owner != self._ids[claim.trigger.id].owner for claim in claims)
         assert not any(claim.trigger.id == left.trigger.id for left in self.lingering for claim in claims)
         assert {id(b) for b in indexed} == {id(b) for b in self._ids.values()}
-        assert {id(b) for bs in self._functions.values() for b in bs} == {id(b) for b in indexed}
-        assert all(self._functions.values())
+        self._functions.invariants(indexed)
         stacked = [p for t in self._types.values() for at in t.providers.values() for p in at.stack.values()]
         assert {id(p) for p in stacked} == {id(p) for s in self.providers.slots() for p in self.providers.in_slot(s)}
         for type in self._types.values():
@@ -391,8 +393,6 @@ class Bindings:
             type.invariants([binding for binding in indexed if binding.type is type])
         assert {binding.type for binding in indexed} <= set(self._types.values())
         self._builtin.invariants(indexed)
-        assert all(claim.rival is None for claim in claims)
         assert all(self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self.outcomes.ids())
         for binding in indexed:
-            assert (binding.state is State.REFUSED) <= binding.answered
             assert not binding.due or not self._ready(binding.slot)

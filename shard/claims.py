@@ -35,6 +35,6 @@ class Claims:
 
     def invariants(self) -> None:
         assert all(self._claims.values())
-        assert all(claim.state is State.PARKED and claim.due for claim in self.all())
+        assert all(claim.state is State.PARKED and claim.due and claim.rival is None for claim in self.all())
         assert all(c.owner == owner for claims in self._claims.values() for owner, c in claims.items())
         assert all(c.trigger.id == id for id, claims in self._claims.items() for c in claims.values())

@@ -369,11 +369,11 @@ class ShardCore:
             self._newest_term = cleanup.term
         owners = dict.fromkeys(cleanup.owners)
         self._departed.add(owners)
+        back = {cleanup.owners[at] for at in cleanup.back if at < len(cleanup.owners)}
         if cleanup.step == "functions":
-            back = {cleanup.owners[at] for at in cleanup.back if at < len(cleanup.owners)}
             self._losses.release_functions(owners, back, self._now)
         elif cleanup.step == "triggers":
-            self._losses.release_triggers(owners)
+            self._losses.release_triggers(owners, back, self._now)
         self._flush()
         self._effects.send(src, envelopes.CleanupDone(cleanup.job, cleanup.step))
 

@@ -1,4 +1,4 @@
-"""Triggers whose worker was sent to another gateway: they stay until it registers them there, for a while. Pure."""
+"""Triggers whose worker is expected to connect again: they stay until it registers them there, for a while. Pure."""
 
 from collections.abc import Iterator
 from typing import Generic
@@ -30,11 +30,17 @@ class Lingering(Generic[R]):
         """From now on its connection does not own it. False if it is not to be kept."""
         if not self._window:
             return False
+        if record in self._until:
+            return True
         self._index.remove(record)
-        record.owner = Owner("", record.owner.conn, record.owner.worker)
+        record.owner = _nowhere(record.owner)
         self._index.add(record)
         self._until[record] = now + self._window
         return True
+
+    def left(self, record: R | None, owner: Owner) -> R | None:
+        """The record if that connection left it behind: its last words may come after its clean-up."""
+        return record if record in self._until and record.owner == _nowhere(owner) else None
 
     def forget(self, record: R) -> None:
         """It is removed, or has a new owner."""
@@ -53,3 +59,8 @@ class Lingering(Generic[R]):
         assert times == sorted(times)
         assert all(not record.owner.node and record.owner.worker for record in self._until)
         assert all(record in self._index.in_slot(record.slot) for record in self._until)
+
+
+def _nowhere(owner: Owner) -> Owner:
+    """Worker ids are unique, so this tells connections apart."""
+    return Owner("", owner.conn, owner.worker)

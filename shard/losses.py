@@ -30,11 +30,11 @@ class Losses:
         return [*registries, self._bindings.index, self._bindings.providers]
 
     def release_nodes(self, nodes: Collection[str], now: float, expect: bool) -> None:
-        """Their workers may come back; with `expect` calls wait for that."""
+        """Their workers may come back; with `expect` calls and triggers wait for that."""
         self._watching.drop_nodes(nodes)
         owners = {owner: None for index in self.indexes() for node in nodes for owner in index.owners_on(node)}
         self.release_functions(owners, owners, now, expect)
-        self.release_triggers(owners)
+        self.release_triggers(owners, owners if expect else (), now)
 
     def release_functions(
         self, owners: Collection[Owner], back: Collection[Owner], now: float, expect: bool = True
@@ -46,7 +46,8 @@ class Losses:
             self._services.release(owner)
         self._watching.expect([(function.namespace, function.id) for function in lost], now)
 
-    def release_triggers(self, owners: Collection[Owner]) -> None:
+    def release_triggers(self, owners: Collection[Owner], back: Collection[Owner], now: float) -> None:
+        """`back`: those whose workers may come back; their triggers stay bound until then."""
         for owner in owners:
-            self._triggers.release(owner)
-        self._bindings.release(owners)
+            self._triggers.release(owner, owner in back, now)
+        self._bindings.release(owners, back, now)

@@ -171,8 +171,35 @@ class TriggerType:
         assert wanting == {(n, id) for id, b in mine.items() for n in wanted_namespaces(b.trigger)}
         for binding in mine.values():
             assert (binding.at is None) == (binding.provider is None)
+            assert (binding.state is State.REFUSED) <= binding.answered
             assert binding.at is None or binding.at in self.providers.values()
             assert binding.at is None or binding.provider in binding.at.stack
+
+
+class ByFunction:
+    """Bindings by the function their triggers call."""
+
+    def __init__(self) -> None:
+        self._bindings: dict[tuple[str, str], dict[Binding, None]] = {}
+
+    def of(self, namespace: str, function: str) -> list[Binding]:
+        return list(self._bindings.get((namespace, function), ()))
+
+    def add(self, binding: Binding) -> None:
+        trigger = binding.trigger
+        self._bindings.setdefault((trigger.namespace, trigger.function), {})[binding] = None
+
+    def remove(self, binding: Binding) -> None:
+        key = binding.trigger.namespace, binding.trigger.function
+        bindings = self._bindings[key]
+        del bindings[binding]
+        if not bindings:
+            del self._bindings[key]
+
+    def invariants(self, bindings: Iterable[Binding]) -> None:
+        """`bindings` are all of them."""
+        assert {id(b) for mine in self._bindings.values() for b in mine} == {id(b) for b in bindings}
+        assert all(self._bindings.values())
 
 
 class TriggerTypes(dict[str, TriggerType]):

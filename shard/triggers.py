@@ -73,8 +73,8 @@ class Triggers:
 
     def drop(self, drop: DropTrigger, now: float) -> None:
         known = self._ids.get(drop.id)
-        if known is not None and known.owner == drop.owner and not (drop.back and self.lingering.keep(known, now)):
-            self.remove(known)
+        if known is not None and (known.owner == drop.owner or self.lingering.left(known, drop.owner)):
+            self._leave(known, drop.back, now)
 
     def remove_by_id(self, id: str) -> None:
         """Removal by anyone; the owner's gateway, or storage, has to forget it too."""
@@ -93,8 +93,13 @@ class Triggers:
         for stored in self.lingering.over(now):
             self.remove(stored)
 
-    def release(self, owner: Owner) -> None:
+    def release(self, owner: Owner, back: bool, now: float) -> None:
+        """`back`: its worker is expected to connect again."""
         for stored in self.index.of_owner(owner):
+            self._leave(stored, back, now)
+
+    def _leave(self, stored: StoredTrigger, back: bool, now: float) -> None:
+        if not (back and self.lingering.keep(stored, now)):
             self.remove(stored)
 
     def _revoke(self, stored: StoredTrigger, *, removed: bool = False) -> None:

@@ -181,10 +181,12 @@ class Registry(RuleBasedStateMachine):
             self.lose(lost, key)
         self.new_map()
         heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
-        for number in sorted({key[0] for key in lost.functions}):
+        for number in sorted({key[0] for key in lost.functions} | {key[0] for key in lost.triggers}):
             conn = heir_connection(heir, lost, number)
             for key in [key for key in sorted(lost.functions) if key[0] == number]:
                 self.register_elsewhere(name, key, heir, conn)
+            for trigger in triggers_of(lost, number):
+                self.announce_trigger(heir, conn, trigger)
 
     @rule(data=st.data())
     def gateway_comes_back_under_another_id(self, data: st.DataObject) -> None:
@@ -334,20 +336,49 @@ class Registry(RuleBasedStateMachine):
             for trigger in triggers:
                 self.announce_trigger(heir, conn, trigger)
 
-    @rule(data=st.data(), type=st.sampled_from(TYPES), id=st.sampled_from(TRIGGERS), late=st.integers(0, 3))
-    def trigger_moves_without_a_moment_in_between(self, data: st.DataObject, type: str, id: str, late: int) -> None:
-        """In a steady cluster watchers never see it gone, wherever its worker was and goes."""
+    @rule(data=st.data())
+    def worker_is_lost_and_comes_back(self, data: st.DataObject) -> None:
+        """The mail of its old connection, of the clean-up and of the new connection is on its way at the same time."""
+        gateway, conn = self.pick(data)
+        heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
+        keys = [key for key in sorted(gateway.functions) if key[0] == conn]
+        triggers = triggers_of(gateway, conn)
+        if data.draw(st.booleans()) and triggers:  # what it says last may be overtaken
+            gateway.forget_trigger(conn, data.draw(st.sampled_from(triggers)).id)
+        self.close(gateway, conn, back=True)
+        conn = heir_connection(heir, gateway, conn)
+        for key in keys:
+            self.register_elsewhere(gateway.id, key, heir, conn)
+        for trigger in triggers:
+            self.announce_trigger(heir, conn, trigger)
+
+    @rule(
+        data=st.data(),
+        type=st.sampled_from(TYPES),
+        id=st.sampled_from(TRIGGERS),
+        late=st.integers(0, 6),
+        end=st.sampled_from(("sent away", "lost", "with its gateway")),
+    )
+    def trigger_moves_without_a_moment_in_between(
+        self, data: st.DataObject, type: str, id: str, late: int, end: str
+    ) -> None:
+        """In a steady cluster watchers never see it gone, wherever its worker was and goes, and how that ended."""
         gateway, conn = self.pick(data)
         self.announce_trigger(gateway, conn, Trigger(id, type, "f"))
         self.watch(data, f"triggers:{type}")
         self.everything_settles()
         self.lasting = {id} if type == BUILTIN else set()
+        triggers = triggers_of(gateway, conn)
+        if end == "with its gateway" and len(self.gateways) > 1:
+            self.kill(gateway)
+        else:
+            if end == "sent away":
+                self.send_away(gateway, conn)
+                for shard in SHARDS:
+                    while self.links[gateway.id, shard]:
+                        self.deliver(gateway.id, shard)
+            self.close(gateway, conn, back=True)
         heir = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
-        triggers = self.send_away(gateway, conn)
-        for shard in SHARDS:
-            while self.links[gateway.id, shard]:
-                self.deliver(gateway.id, shard)
-        self.close(gateway, conn, back=True)
         for _ in range(late):
             if links := self.busy():
                 self.deliver(*data.draw(st.sampled_from(links)))
@@ -358,15 +389,23 @@ class Registry(RuleBasedStateMachine):
             self.deliver(*data.draw(st.sampled_from(links)))
         self.lasting.clear()
 
+    def kill(self, gateway: Gateway) -> None:
+        """Everybody knows."""
+        del self.gateways[gateway.id]
+        for key in gateway.functions:
+            self.lose(gateway, key)
+        self.new_map()
+        for node in self.epochs():
+            self.advance(node, self.maps[-1].epoch)
+
     def send_away(self, gateway: Gateway, conn: int) -> list[Trigger]:
         """Returns the worker's triggers."""
         for key in [key for key in sorted(gateway.functions) if key[0] == conn]:
             self.lose(gateway, key)
             gateway.forget_function(key, back=True)
-        ids = [id for at, id in sorted(gateway.triggers) if at == conn]
-        triggers = [gateway.triggers[conn, id][1] for id in ids]
-        for id in ids:
-            gateway.forget_trigger(conn, id, back=True)
+        triggers = triggers_of(gateway, conn)
+        for trigger in triggers:
+            gateway.forget_trigger(conn, trigger.id, back=True)
         return triggers
 
     def register_elsewhere(self, lost: str, key: FunctionKey, heir: Gateway, conn: int) -> None:
@@ -506,6 +545,8 @@ class Registry(RuleBasedStateMachine):
         self.sure &= alive
         for core in self.cores.values():
             core.invariants()
+            for kept in (core.triggers.lingering, core.bindings.lingering):
+                assert (kept.deadline() or 0.0) <= self.clock + WINDOW
 
     @rule()
     def everything_settles(self) -> None:
@@ -562,6 +603,10 @@ def heir_connection(heir: Gateway, lost: Gateway, conn: int) -> int:
     new = next(heir.worker_numbers)
     heir.realms[new] = lost.realms.get(conn, "")
     return new
+
+
+def triggers_of(gateway: Gateway, conn: int) -> list[Trigger]:
+    return [trigger for (at, _), (_, trigger) in sorted(gateway.triggers.items()) if at == conn]
 
 
 class Wire:
