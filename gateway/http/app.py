@@ -1,4 +1,4 @@
-"""The ASGI application: routes of the whole cluster, served by this gateway."""
+"""The application behind the port: routes of the whole cluster, served by this gateway."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from iii_cluster.modules.http.config import HttpConfig
 
 from . import errors
 from .edge import Edge
+from .exchange import Exchange
 from .handling import ClientGone, Handling
 from .request import BadQuery, headers_of, query_of
 from .response import Header, Response
@@ -78,35 +79,33 @@ class App:
 
     # -- requests ----------------------------------------------------------------------------------
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
+    async def __call__(self, exchange: Exchange) -> None:
         self.requests += 1
-        method = scope["method"]
-        headers = headers_of(scope["headers"])
+        headers = headers_of(exchange.headers)
         cors = self._edge.cors.headers(headers.get("origin", ""))
         if self._known or await self._learned():
-            found = self._find(method, scope, headers, receive)
+            found = self._find(exchange, headers)
         else:
             retry = (b"retry-after", b"1")
             found = errors.error_response(503, errors.SERVICE_UNAVAILABLE, "The routes are not known yet", retry)
         if isinstance(found, Response):
-            await _send(send, method, found, cors)
+            await _respond(exchange, found, cors)
             return
         try:
             answer = await found.answer()
             if isinstance(answer, Response):
-                await _send(send, method, answer, cors)
+                await _respond(exchange, answer, cors)
             else:
-                await _stream(send, method, answer, cors)
+                await _stream(exchange, answer, cors)
         except (ClientGone, OSError):
             pass  # nobody reads an answer
         finally:
             found.end()
 
-    def _find(self, method: str, scope: Any, headers: dict[str, str], receive: Any) -> Response | Handling:
+    def _find(self, exchange: Exchange, headers: dict[str, str]) -> Response | Handling:
         """What is to be done, or the answer when there is nothing to do."""
-        path = scope["raw_path"].decode(errors="replace").removeprefix("/")
+        method = exchange.method
+        path = exchange.path.decode(errors="replace").removeprefix("/")
         if method == "OPTIONS" and "access-control-request-method" in headers:
             return self._edge.cors.preflight()
         match = self._routes.match(method, path)
@@ -115,10 +114,10 @@ class App:
         if match is None:
             return self._unrouted(method, path)
         try:
-            query = query_of(scope["query_string"], lists=self._edge.query_lists)
+            query = query_of(exchange.query, lists=self._edge.query_lists)
         except BadQuery as error:
             return errors.text_response(400, f"Bad Request: {error}")
-        return Handling(self._edge, match.bound, method, match.parameters, query, headers, receive)
+        return Handling(self._edge, match, exchange, query, headers)
 
     def _unrouted(self, method: str, path: str) -> Response:
         allowed = self._routes.methods(path)
@@ -128,23 +127,20 @@ class App:
         return Response(204 if method == "OPTIONS" else 405, (allow,), b"")
 
 
-async def _send(send: Any, method: str, response: Response, cors: tuple[Header, ...]) -> None:
+async def _respond(exchange: Exchange, response: Response, cors: tuple[Header, ...]) -> None:
     status, headers, body = response
     if status in _WITHOUT_BODY:
         body = b""
         headers = [header for header in headers if header[0] != b"content-type"]
-        length: tuple[Header, ...] = ()
-    else:
-        length = ((b"content-length", b"%d" % len(body)),)
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *cors, *length]})
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+    await exchange.respond(status, (*headers, *cors), body)
 
 
-async def _stream(send: Any, method: str, streamed: Streamed, cors: tuple[Header, ...]) -> None:
+async def _stream(exchange: Exchange, streamed: Streamed, cors: tuple[Header, ...]) -> None:
     """A stream that is cut is not completed: whoever runs this ends the connection."""
+    send = exchange.send
     status, headers, first = streamed.head
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *cors]})
-    if method == "HEAD" or status in _WITHOUT_BODY:
+    if exchange.method == "HEAD" or status in _WITHOUT_BODY:
         await send({"type": "http.response.body", "body": b""})
         return
     await send({"type": "http.response.body", "body": first, "more_body": True})

@@ -9,7 +9,6 @@ import asyncio
 from collections import deque
 from math import inf
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
@@ -18,7 +17,7 @@ from uvicorn.server import ServerState
 from iii_cluster.modules.http.config import HttpConfig
 
 from . import heads, request_id
-from .exchange import MAX_UNREAD, Exchange, ExchangePort
+from .exchange import MAX_UNREAD, Exchange, ExchangePort, Head
 from .outgoing import Outgoing, OutgoingPort
 
 # The parser gets so much at once: what a flood of pipelined requests can make of a read is bounded by it, bytes.
@@ -168,7 +167,9 @@ class HttpConnection(Outgoing):
             self._close()
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._stage = _HEAD
         self._fed = 0
         self.cycle = None
@@ -176,8 +177,12 @@ class HttpConnection(Outgoing):
             self.deadline = self.loop.time() + self.port.limits.header_timeout
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._stage == _HEAD:  # trailers are nobody's
-            super().on_header(name, value)
+        if self._stage != _HEAD:  # trailers are nobody's
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._stage = _BODY
@@ -208,17 +213,10 @@ class HttpConnection(Outgoing):
         elif version not in ("1.1", "1.0"):
             self._refuse(505, "This is an HTTP/1.1 server")
         else:
-            scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             path, query = heads.target(self.url)
-            text = path.decode("ascii")
-            scope["method"] = method
-            scope["http_version"] = version
-            scope["path"] = unquote(text) if "%" in text else text
-            scope["raw_path"] = path
-            scope["query_string"] = query
-            scope["iii.request_id"] = self.port.ids.of(given)
+            head = Head(method, path, query, version, self.headers)
             keep_alive = version == "1.1" and self.parser.should_keep_alive()
-            self._take(Exchange(self, scope, keep_alive, self.loop.time()))
+            self._take(Exchange(self, head, self.port.ids.of(given), keep_alive))
 
     def _take(self, exchange: Exchange) -> None:
         self.cycle = exchange
@@ -310,7 +308,7 @@ class HttpConnection(Outgoing):
         elif not self._deaf:
             self.deadline = self.loop.time() + self.port.limits.keep_alive_timeout
             self.cycle = None
-            self.scope = self.headers = None  # type: ignore[assignment]
+            self.headers = None  # type: ignore[assignment]
             self.flow.resume_reading()
 
     def _read_on(self) -> None:

@@ -1,23 +1,20 @@
-"""One request and its response, as the ASGI application sees them."""
+"""One request and its response, as the application sees them. Bodies in pieces go as ASGI has it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from . import request_id
 from .access_log import Entry
-from .response import Response
+from .request_id import HEADER as X_REQUEST_ID
+from .response import Header, Response
 
 if TYPE_CHECKING:
     from .connection import HttpConnection
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Application = Callable[["Exchange"], Awaitable[None]]
 
 # What is kept of a body that nobody asks for before the socket is not read any more, bytes.
 _HIGH_WATER = 64 * 2**10
@@ -26,6 +23,17 @@ _COPIED = 16 * 2**10
 _CLIENT_GONE = 499  # in the log
 # An answer may come before the end of the request's body. So much of the rest is read to keep the connection, bytes.
 MAX_UNREAD = 2**20
+_FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
+
+
+class Head(NamedTuple):
+    """Of a request."""
+
+    method: str
+    path: bytes  # as it came, like the query
+    query: bytes
+    version: str  # "1.1" or "1.0"
+    headers: list[Header]  # names in lower case
 
 
 class ExchangePort(Protocol):
@@ -63,20 +71,28 @@ class Exchange:
         "complete",
         "disconnected",
         "expects_continue",
+        "headers",
         "keep_alive",
+        "method",
         "more_body",
-        "scope",
+        "path",
+        "query",
+        "request_id",
         "started_at",
         "status",
+        "task",
+        "version",
     )
 
-    def __init__(self, connection: "HttpConnection", scope: Scope, keep_alive: bool, started_at: float) -> None:
+    def __init__(self, connection: "HttpConnection", head: Head, request_id: str, keep_alive: bool) -> None:
         self._connection = connection
-        self.scope = scope
+        self.method, self.path, self.query, self.version, self.headers = head
+        self.request_id = request_id
         self.keep_alive = keep_alive
-        self.started_at = started_at
+        self.started_at = connection.loop.time()
         self.expects_continue = connection.expect_100_continue
-        # The request.
+        self.task: asyncio.Task[None] | None = None  # the application's
+        # The request's body.
         self.more_body = True
         self._parts: list[bytes] = []  # of the body, not yet received by the application
         self._buffered = 0  # bytes of them
@@ -95,7 +111,7 @@ class Exchange:
     async def run(self, application: Application) -> None:
         """The application's task; returns when it has ended."""
         try:
-            await application(self.scope, self.receive, self.send)
+            await application(self)
         except Exception as error:
             if not (self.disconnected and isinstance(error, OSError)):
                 self._connection.port.failed()
@@ -108,7 +124,7 @@ class Exchange:
             if self.status:
                 self._connection.cut()
             else:
-                self.answer(self._connection.port.internal_error())
+                self.answer(*self._connection.port.internal_error())
         self._connection.port.ended(self)
 
     # -- the request -------------------------------------------------------------------------------
@@ -158,12 +174,17 @@ class Exchange:
 
     # -- the response ------------------------------------------------------------------------------
 
+    async def respond(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """The whole response, as soon as the client takes it; see `send`."""
+        if self.disconnected or self._connection.flow.write_paused:
+            await self._taken()
+        self.answer(status, headers, body)
+
     async def send(self, message: Message) -> None:
-        flow = self._connection.flow
-        if flow.write_paused and not self.disconnected:
-            await flow.drain()
-        if self.disconnected:
-            raise ConnectionResetError("the client is gone")
+        """A head or a piece of the body; header names are in lower case. Raises ConnectionResetError when the client
+        is gone."""
+        if self.disconnected or self._connection.flow.write_paused:
+            await self._taken()
         if message["type"] == "http.response.start":
             self._start(message["status"], message.get("headers", ()))
         elif message["type"] == "http.response.body":
@@ -171,55 +192,52 @@ class Exchange:
         else:
             raise RuntimeError(f"an HTTP response has no {message['type']!r}")
 
-    def answer(self, response: Response) -> None:
-        """The whole response at once."""
-        length = (b"content-length", b"%d" % len(response.body))
-        self._start(response.status, (*response.headers, length))
-        self._body(response.body, False)
+    async def _taken(self) -> None:
+        """Returns when the client has taken most of what was sent."""
+        if not self.disconnected:
+            await self._connection.flow.drain()
+        if self.disconnected:
+            raise ConnectionResetError("the client is gone")
 
-    def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def answer(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """The whole response, now."""
+        self._start(status, headers, len(body))
+        self._body(body, False)
+
+    def _start(self, status: int, headers: Iterable[Header], length: int | None = None) -> None:
         if self.status:
             raise RuntimeError("the response has begun already")
         connection = self._connection
         without_body = status < 200 or status == 204 or status == 304
-        content = [STATUS_LINE[status], connection.port.date_line]
-        lines = 3  # those two and the empty one
-        length: int | None = None
+        lines = [STATUS_LINE[status], connection.port.date_line]
         named = False
         for name, value in headers:
-            name = name.lower()
-            if name == b"content-length":
-                length = int(value)
-                if without_body:
-                    continue
-            elif name == b"connection":
-                if b"close" in value.lower():
+            if name in _FRAMING:  # that is done here
+                if name == b"content-length":
+                    length = int(value)
+                elif name == b"connection" and b"close" in value.lower():
                     self.keep_alive = False
                 continue
-            elif name == b"transfer-encoding":
-                continue  # framing is done here
-            elif name == request_id.HEADER:
-                named = True
-            content += (name, b": ", value, b"\r\n")
-            lines += 1
+            named = named or name == X_REQUEST_ID
+            lines.append(b"%b: %b\r\n" % (name, value))
         if not named:
-            content += (b"x-request-id: ", self.scope["iii.request_id"].encode("ascii"), b"\r\n")
-            lines += 1
-        self._silent = without_body or self.scope["method"] == "HEAD"
-        self._chunked = not self._silent and length is None and self.scope["http_version"] == "1.1"
+            lines.append(b"x-request-id: %b\r\n" % self.request_id.encode("ascii"))
+        if length is not None and not without_body:
+            lines.append(b"content-length: %d\r\n" % length)
+        self._silent = without_body or self.method == "HEAD"
         self._length = None if self._silent else length
-        if self._chunked:
-            content.append(b"transfer-encoding: chunked\r\n")
-            lines += 1
-        elif length is None and not self._silent:
-            self.keep_alive = False  # the end of the connection is the end of the body
+        if length is None and not self._silent:
+            self._chunked = self.version == "1.1"
+            if self._chunked:
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:
+                self.keep_alive = False  # the end of the connection is the end of the body
         if not self.keep_alive or connection.leaving or (length is not None and self._leaves_too_much):
             self.keep_alive = False
-            content.append(b"connection: close\r\n")
-            lines += 1
-        content.append(b"\r\n")
-        head = b"".join(content)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
             raise ValueError("a header contains the end of a line")
         self.status = status
         self._head = head
@@ -272,15 +290,14 @@ class Exchange:
 
     def entry(self, now: float) -> Entry:
         """For the access log."""
-        scope = self.scope
         return Entry(
-            scope["method"],
-            scope["raw_path"],
+            self.method,
+            self.path,
             self.status or _CLIENT_GONE,
             self._sent,
             now - self.started_at,
             self._connection.who,
-            scope["iii.request_id"],
+            self.request_id,
             self._header(b"traceparent"),
         )
 
@@ -290,4 +307,4 @@ class Exchange:
 
     def _header(self, wanted: bytes) -> bytes:
         """The first one of this name, b"" for none."""
-        return next((value for name, value in self.scope["headers"] if name == wanted), b"")
+        return next((value for name, value in self.headers if name == wanted), b"")

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from typing import Any
 
 from msgspec import Raw
 
@@ -13,13 +12,14 @@ from iii_cluster.protocol import errors as codes
 from iii_cluster.protocol.errors import EngineError
 
 from . import errors
-from .bound import Bound
 from .edge import Edge
+from .exchange import Exchange
 from .middleware import verdict
 from .request import NULL, is_json, json_body, middleware_input, payload, trace_of, with_channels
 from .response import NOTHING, Response, from_result
+from .routes import Match
 from .streaming import COMPLETE, Head, Streamed
-from .upload import Receive, TooLarge, Upload, read_all
+from .upload import TooLarge, Upload, read_all
 
 log = logging.getLogger(__name__)
 
@@ -45,18 +45,16 @@ class Handling:
         "_called",
         "_edge",
         "_ended",
+        "_exchange",
         "_expired",
         "_gone",
         "_headers",
-        "_method",
         "_parameters",
         "_query",
-        "_receive",
         "_request_body",
         "_response",
         "_stage",
         "_streamed",
-        "_task",
         "_text",
         "_trace",
         "_upload",
@@ -67,21 +65,17 @@ class Handling:
     def __init__(
         self,
         edge: Edge,
-        bound: Bound,
-        method: str,
-        parameters: dict[str, str],
+        match: Match,
+        exchange: Exchange,
         query: dict[str, object],
         headers: dict[str, str],
-        receive: Receive,
     ) -> None:
         self._edge = edge
-        self._bound = bound
-        self._expired = False
-        self._method = method
-        self._parameters = parameters
+        self._bound, self._parameters = match
+        self._exchange = exchange
         self._query = query
         self._headers = headers
-        self._receive = receive
+        self._expired = False
         self._trace = trace_of(headers)
         self._waiter: asyncio.Future[None] | None = None
         self._ended: tuple[bytes, bytes] | None = None  # result and error of the function
@@ -94,16 +88,15 @@ class Handling:
         self._streamed: Streamed | None = None
         self._stage = HANDLER  # who is to blame for a timeout
         self._text: bytes | None = None  # the body, if it was read
-        self._task: asyncio.Task[Any] | None = None
 
     async def answer(self) -> Response | Streamed:
         """The response, or the head of one, in time. Raises ClientGone."""
-        self._task = asyncio.current_task()
         self._edge.deadlines.begin(self)
         try:
             return await self._head()
         except asyncio.CancelledError:
-            if not self._expired or self._task is None or self._task.uncancel():
+            task = self._exchange.task
+            if not self._expired or task is None or task.uncancel():
                 raise
             return self._too_late()
         except (ClientGone, OSError):
@@ -118,8 +111,8 @@ class Handling:
 
     def expire(self) -> None:
         self._expired = True
-        if self._task is not None:
-            self._task.cancel()
+        if self._exchange.task is not None:
+            self._exchange.task.cancel()
 
     def _too_late(self) -> Response:
         if self._stage is MIDDLEWARE:
@@ -137,7 +130,7 @@ class Handling:
             if self._announced > edge.body_limit:
                 return self._too_large(edge.body_limit)
             try:
-                self._text = await read_all(self._receive, edge.body_limit)
+                self._text = await read_all(self._exchange.receive, edge.body_limit)
             except TooLarge:
                 return self._too_large(edge.body_limit)
             if self._text is None:
@@ -145,7 +138,7 @@ class Handling:
             body = json_body(self._text)
         elif 0 < edge.upload_limit < self._announced:
             return self._too_large(edge.upload_limit)
-        data = payload(bound, self._method, self._parameters, self._query, self._headers, body)
+        data = payload(bound, self._exchange.method, self._parameters, self._query, self._headers, body)
         if bound.condition:
             result, error = await self._ask(bound.condition, data, bound.trigger.namespace)
             if error:
@@ -179,7 +172,7 @@ class Handling:
 
     async def _ask_middleware(self, function: str, namespace: str) -> Response | None:
         self._stage = MIDDLEWARE
-        data = middleware_input(self._method, self._parameters, self._query, self._headers)
+        data = middleware_input(self._exchange.method, self._parameters, self._query, self._headers)
         result, error = await self._ask(function, data, namespace)
         self._stage = HANDLER
         if error:
@@ -308,7 +301,7 @@ class Handling:
     def _uploading(self) -> Upload:
         if self._upload is None:
             limit = self._edge.upload_limit
-            self._upload = Upload(self._receive, self._text, limit, self._upload_too_large, self._client_gone)
+            self._upload = Upload(self._exchange.receive, self._text, limit, self._upload_too_large, self._client_gone)
         return self._upload
 
     def _begin_upload(self) -> None:

@@ -189,11 +189,10 @@ class HttpListener:
         self._in_progress.add(exchange)
         if len(self._in_progress) > self._most:
             self._busy += 1
-            exchange.answer(busy(self._most, self._cors.headers(exchange.origin)))
+            exchange.answer(*busy(self._most, self._cors.headers(exchange.origin)))
             return
-        task = self.loop.create_task(exchange.run(self._app))
+        exchange.task = task = self.loop.create_task(exchange.run(self._app))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def answered(self, exchange: Exchange) -> None:
         self._in_progress.discard(exchange)
@@ -203,6 +202,8 @@ class HttpListener:
 
     def ended(self, exchange: Exchange) -> None:
         """One without a complete response has been in progress until now: its client is gone, the work was not."""
+        if exchange.task is not None:
+            self._tasks.discard(exchange.task)
         if exchange in self._in_progress:
             self._in_progress.discard(exchange)
             entry = exchange.entry(self.loop.time())

@@ -34,7 +34,8 @@ class Failed(Exception):
 class Client:
     """One request and what is sent for it. `more` gives further pieces of the body; None: the client goes."""
 
-    def __init__(self, body: bytes, complete: bool) -> None:
+    def __init__(self, method: str, body: bytes, complete: bool) -> None:
+        self._silent = method == "HEAD"  # nobody gets a body
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._messages.put_nowait({"type": "http.request", "body": body, "more_body": not complete})
         self.received = 0  # pieces the application has taken
@@ -70,6 +71,12 @@ class Client:
                 self.pieces.append(message["body"])
             self.complete = not message.get("more_body", False)
         self.arrived.set()
+
+    async def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """As the port does it, in pieces."""
+        length = () if status == 204 or status == 304 else ((b"content-length", b"%d" % len(body)),)
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+        await self.send({"type": "http.response.body", "body": b"" if self._silent else body})
 
     @property
     def status(self) -> int:
@@ -196,21 +203,23 @@ class FakeCluster:
         complete: bool = True,
     ) -> AsyncIterator[Client]:
         """A request under way; when the block ends the application must have ended with it."""
-        client = Client(body, complete)
+        client = Client(method, body, complete)
         path, _, query = target.partition("?")
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         if body and not any(name == b"content-length" for name, _ in raw) and complete:
             raw.append((b"content-length", str(len(body)).encode()))
         elif not complete:
             raw.append((b"transfer-encoding", b"chunked"))
-        scope = {
-            "type": "http",
-            "method": method,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": raw,
-        }
-        task = asyncio.create_task(self.app(scope, client.receive, client.send))
+        exchange = SimpleNamespace(
+            method=method,
+            path=path.encode(),
+            query=query.encode(),
+            headers=raw,
+            receive=client.receive,
+            send=client.send,
+            respond=client.respond,
+        )
+        exchange.task = task = asyncio.create_task(self.app(cast("Any", exchange)))
         try:
             yield client
             await asyncio.wait_for(task, 10)

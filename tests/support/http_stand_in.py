@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import uvloop
 
-from gateway.http.exchange import Message, Receive, Scope, Send
+from gateway.http.exchange import Exchange
 from gateway.http.listener import HttpListener
 from iii_cluster.config.settings import Settings
 from iii_cluster.modules.http.config import HttpConfig
@@ -38,107 +39,107 @@ class Application:
         self.gone = 0
         self.begun = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         self.begun += 1
-        handler = getattr(self, "on_" + scope["path"].strip("/").replace("-", "_"), self.on_anything)
-        await handler(scope, receive, send)
+        handler = getattr(self, "on_" + unquote(exchange.path.decode()).strip("/").replace("-", "_"), self.on_anything)
+        await handler(exchange)
 
-    async def on_anything(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await read(receive)
-        await answer(send, {"ok": True})
+    async def on_anything(self, exchange: Exchange) -> None:
+        await read(exchange)
+        await answer(exchange, {"ok": True})
 
-    async def on_describe(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_describe(self, exchange: Exchange) -> None:
         assert self.listener is not None
-        await answer(send, self.listener.describe() | {"gone": self.gone, "begun": self.begun})
+        await answer(exchange, self.listener.describe() | {"gone": self.gone, "begun": self.begun})
 
-    async def on_scope(self, scope: Scope, receive: Receive, send: Send) -> None:
-        texts = ("method", "path", "raw_path", "query_string", "http_version", "scheme", "iii.request_id")
-        said = {name: str(scope[name], "latin-1") if isinstance(scope[name], bytes) else scope[name] for name in texts}
-        headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
-        await answer(send, said | {"headers": headers, "body": (await read(receive) or b"").decode("latin-1")})
+    async def on_scope(self, exchange: Exchange) -> None:
+        said = {name: getattr(exchange, name) for name in ("method", "path", "query", "version", "request_id")}
+        texts = {name: str(value, "latin-1") if isinstance(value, bytes) else value for name, value in said.items()}
+        headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in exchange.headers]
+        await answer(exchange, texts | {"headers": headers, "body": (await read(exchange) or b"").decode("latin-1")})
 
-    async def on_echo(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read(receive)
+    async def on_echo(self, exchange: Exchange) -> None:
+        body = await read(exchange)
         if body is not None:
-            await respond(send, body)
+            await respond(exchange, body)
 
-    async def on_early(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, {"early": True})
+    async def on_early(self, exchange: Exchange) -> None:
+        await answer(exchange, {"early": True})
 
-    async def on_release(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_release(self, exchange: Exchange) -> None:
         released, self.release = self.release, asyncio.Event()
         released.set()
-        await answer(send, {})
+        await answer(exchange, {})
 
-    async def on_early_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_early_wait(self, exchange: Exchange) -> None:
         await self.release.wait()
-        await answer(send, {"waited": True})
+        await answer(exchange, {"waited": True})
 
-    async def on_never(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_never(self, exchange: Exchange) -> None:
         await asyncio.Event().wait()
 
-    async def on_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await read(receive)
-        watching = asyncio.ensure_future(receive())
+    async def on_wait(self, exchange: Exchange) -> None:
+        await read(exchange)
+        watching = asyncio.ensure_future(exchange.receive())
         waiting = asyncio.ensure_future(self.release.wait())
         await asyncio.wait([watching, waiting], return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
             self.gone += 1
-        await answer(send, {"waited": True})
+        await answer(exchange, {"waited": True})
         waiting.cancel()
         watching.cancel()
 
-    async def on_big(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, b"x" * int(scope["query_string"]))
+    async def on_big(self, exchange: Exchange) -> None:
+        await respond(exchange, b"x" * int(exchange.query))
 
-    async def on_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"first", "more_body": True})
-        watching = asyncio.ensure_future(self._watch(receive))
+    async def on_stream(self, exchange: Exchange) -> None:
+        await exchange.send({"type": "http.response.start", "status": 200, "headers": []})
+        await exchange.send({"type": "http.response.body", "body": b"first", "more_body": True})
+        watching = asyncio.ensure_future(self._watch(exchange))
         waiting = asyncio.ensure_future(self.release.wait())
         await asyncio.wait([watching, waiting], return_when=asyncio.FIRST_COMPLETED)
-        await send({"type": "http.response.body", "body": b"last"})
+        await exchange.send({"type": "http.response.body", "body": b"last"})
         waiting.cancel()
         watching.cancel()
 
-    async def on_late_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_late_stream(self, exchange: Exchange) -> None:
         await self.release.wait()
-        await self.on_stream(scope, receive, send)
+        await self.on_stream(exchange)
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    async def _watch(self, exchange: Exchange) -> None:
+        while (await exchange.receive())["type"] != "http.disconnect":
             pass
         self.gone += 1
 
-    async def on_flood(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_flood(self, exchange: Exchange) -> None:
         """Sends until the client has gone."""
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        watching = asyncio.ensure_future(self._watch(receive))
+        await exchange.send({"type": "http.response.start", "status": 200, "headers": []})
+        watching = asyncio.ensure_future(self._watch(exchange))
         while not watching.done():
-            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            await exchange.send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
             await asyncio.sleep(0)
 
-    async def on_fail(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_fail(self, exchange: Exchange) -> None:
         raise RuntimeError("the application fails")
 
-    async def on_fail_late(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
-        await send({"type": "http.response.body", "body": b"123", "more_body": True})
+    async def on_fail_late(self, exchange: Exchange) -> None:
+        await exchange.send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+        await exchange.send({"type": "http.response.body", "body": b"123", "more_body": True})
         raise RuntimeError("the application fails")
 
-    async def on_head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        header = json.loads(bytes.fromhex(scope["query_string"].decode()))
-        await respond(send, b"", (header[0].encode("latin-1"), header[1].encode("latin-1")))
+    async def on_head(self, exchange: Exchange) -> None:
+        header = json.loads(bytes.fromhex(exchange.query.decode()))
+        await respond(exchange, b"", (header[0].encode("latin-1"), header[1].encode("latin-1")))
 
-    async def on_503(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, b"no", status=503)
+    async def on_503(self, exchange: Exchange) -> None:
+        await respond(exchange, b"no", status=503)
 
 
-async def read(receive: Receive) -> bytes | None:
+async def read(exchange: Exchange) -> bytes | None:
     """The body; None when the client is gone."""
     body = b""
     while True:
-        message: Message = await receive()
+        message = await exchange.receive()
         if message["type"] == "http.disconnect":
             return None
         body += bytes(message["body"])
@@ -146,14 +147,14 @@ async def read(receive: Receive) -> bytes | None:
             return body
 
 
-async def answer(send: Send, value: Any) -> None:
-    await respond(send, json.dumps(value).encode(), (b"content-type", b"application/json"))
+async def answer(exchange: Exchange, value: Any) -> None:
+    await respond(exchange, json.dumps(value).encode(), (b"content-type", b"application/json"))
 
 
-async def respond(send: Send, body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> None:
+async def respond(exchange: Exchange, body: bytes, *headers: tuple[bytes, bytes], status: int = 200) -> None:
     length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+    await exchange.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await exchange.send({"type": "http.response.body", "body": body})
 
 
 class HttpServer(Process):

@@ -475,13 +475,3 @@ async def test_everything_is_called_in_the_namespace_of_the_trigger() -> None:
         cluster.handlers[namespace, "gate"] = lambda _: {"action": "continue"}
     assert (await cluster.ask("GET", "/a")).status == 200
     assert [call.namespace for call in cluster.calls] == ["shop"] * 3
-
-
-async def test_what_is_no_http_is_left_alone() -> None:
-    cluster = FakeCluster()
-
-    async def never() -> Any:
-        raise AssertionError
-
-    await cluster.app({"type": "lifespan"}, never, never)
-    assert cluster.app.describe() == {"routes": 0, "requests": 0, "streaming": 0}
