@@ -20,10 +20,10 @@ def wanted(target: str) -> Wanted | None:
     Clients put the path of their engine before it, and its query before the channel's own: the last value counts. Old
     ones put all of that address before it, query and all: "/?token=t/ws/channels/id?key=k&dir=read".
     """
-    _, found, rest = target.rpartition(PATH)
-    if not found:
+    before, found, rest = target.rpartition(PATH)
+    id, asked, query = rest.partition("?")
+    if not found or ("?" in before and not asked):
         return None
-    id, _, query = rest.partition("?")
     values = dict(pair.partition("=")[::2] for pair in query.split("&"))
     key = values.get("key", "")
     return Wanted(id, key, _DIRECTIONS.get(values.get("dir", "")) if key else None)
