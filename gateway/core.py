@@ -156,7 +156,7 @@ class GatewayCore:
 
     def withdraw(self, worker: Worker) -> None:
         """The connection will be closed soon: nothing new for it, its worker is expected elsewhere."""
-        self.registry.send_away(worker)
+        self.registry.withdraw_all(worker)
 
     def send_away(self, worker: Worker) -> None:
         """The connection is about to be closed: answers are for the next one."""

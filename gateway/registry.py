@@ -222,12 +222,10 @@ class Registry:
         worker.registrations.clear()
 
     def withdraw_all(self, worker: Worker) -> None:
-        """Take everything off the shards at once: its owner is on another connection already."""
-        for key in list(worker.registrations):
-            self._drop(worker, key, back=key[0] == FUNCTION)
+        """Take everything off the shards at once: its owner is, or soon will be, on another connection.
 
-    def send_away(self, worker: Worker) -> None:
-        """As `withdraw_all`, of a worker that is sent to another gateway: its triggers stay bound until it is there."""
+        Its triggers stay bound until it registers them there.
+        """
         for key in list(worker.registrations):
             self._drop(worker, key, back=True)
 

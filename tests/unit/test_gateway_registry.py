@@ -512,15 +512,15 @@ def test_everything_of_a_connection_that_is_sent_away_is_expected_back() -> None
     ]
 
 
-def test_of_a_connection_that_another_one_replaces_no_trigger_stays() -> None:
+def test_triggers_of_a_connection_that_another_one_replaces_stay_for_that_one() -> None:
     gateway = FakeGateway(SHARD, COORDINATOR)
     worker, _ = gateway.connect()
     _trigger(gateway, worker)
     gateway.effects.take()
     assert gateway.core.retire(worker.id, worker.token, str.__eq__)
     assert [envelope for _, envelope in gateway.effects.take()][:2] == [
-        DropTrigger(worker.owner, "t-1"),
-        UnbindTrigger(worker.owner, "t-1", "webhook"),
+        DropTrigger(worker.owner, "t-1", back=True),
+        UnbindTrigger(worker.owner, "t-1", "webhook", back=True),
     ]
 
 
