@@ -156,6 +156,8 @@ class HttpConnection(Outgoing):
             self._fed += len(data)
             if self._fed > self.port.limits.max_header_bytes + _SLICE:
                 self._too_long()
+            elif self._stage == _HEAD and len(self.headers) > MAX_HEADERS:
+                self._too_many()  # each takes far more than its bytes: the end of the head is not waited for
 
     def _too_long(self) -> None:
         """A head without end, or what stands around a body: extensions of chunks, trailers."""
@@ -165,6 +167,9 @@ class HttpConnection(Outgoing):
             self._refuse(400, "The trailers or the chunk extensions are too long")
         elif self._fed > MAX_UNREAD:
             self._close()
+
+    def _too_many(self) -> None:
+        self._refuse(431, f"A request has {MAX_HEADERS} headers at most")
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -177,7 +182,7 @@ class HttpConnection(Outgoing):
             self.deadline = self.loop.time() + self.port.limits.header_timeout
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._stage != _HEAD:  # trailers are nobody's
+        if self._stage != _HEAD or len(self.headers) > MAX_HEADERS:  # trailers are nobody's
             return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
@@ -192,6 +197,8 @@ class HttpConnection(Outgoing):
         method = self.parser.get_method()
         if method == b"CONNECT":
             self._refuse(501, "This is no proxy")
+        elif len(self.headers) > MAX_HEADERS:
+            self._too_many()
         elif self.parser.should_upgrade():
             self._upgrading = True
         else:
@@ -208,8 +215,6 @@ class HttpConnection(Outgoing):
         limit = self.port.limits.max_header_bytes
         if self._fed + self._chunk > limit and heads.size(self.url, self.headers) > limit:
             self._refuse(431, "The request line and the headers are too long")
-        elif len(self.headers) > MAX_HEADERS:
-            self._refuse(431, f"A request has {MAX_HEADERS} headers at most")
         elif version not in ("1.1", "1.0"):
             self._refuse(505, "This is an HTTP/1.1 server")
         else:

@@ -39,11 +39,23 @@ def small(tmp_path: Path) -> Iterator[HttpServer]:
         b"GET / HTTP/1.1\r\nx: " + b"a" * 5000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"x: abc\r\n" * 600 + b"\r\n",
         b"GET / HTTP/1.1\r\n" + b"x:\r\n" * 300 + b"\r\n",
+        b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\n" + b"x:\r\n" * 300 + b"content-length: 9\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x:\r\n" * 300,
         b"GET / HTTP/1.1\r\nx: " + b"a" * 100_000,
         b"GET /" + b"a" * 100_000,
         b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 20_000,
     ],
-    ids=["line", "header", "headers", "count", "endless header", "endless line", "endless headers"],
+    ids=[
+        "line",
+        "header",
+        "headers",
+        "count",
+        "upgrade",
+        "endless count",
+        "endless header",
+        "endless line",
+        "endless headers",
+    ],
 )
 async def test_a_head_that_is_too_long_is_refused_and_its_connection_closed(small: HttpServer, head: bytes) -> None:
     async with http_peer(small.port) as peer:
