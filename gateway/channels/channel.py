@@ -62,6 +62,11 @@ class Channel:
         """Somebody took one of its ends."""
         return bool(self.writing or self.reading)
 
+    @property
+    def being_read(self) -> bool:
+        """Its reader is there, and has not been given all of it."""
+        return bool(self.reading) and self.pipe.refused is None
+
     def opens(self, key: str) -> bool:
         """Whether this is its key; compared in constant time."""
         return hmac.compare_digest(self.key.encode(), key.encode())

@@ -228,7 +228,7 @@ class Handling:
     async def _silence(self, response: Channel) -> Response | Streamed:
         """The function has returned nothing: perhaps its channel is on its way."""
         bound = self._bound
-        reads = self._request_body is not None and self._request_body.touched
+        reads = self._request_body is not None and self._request_body.being_read
         grace = GRACE_STREAMS if bound.streams or reads else GRACE_QUIET if bound.quiet else GRACE
         end = self._edge.loop.time() + grace
         timer = self._edge.loop.call_at(end, self._wake)

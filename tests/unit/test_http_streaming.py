@@ -336,6 +336,33 @@ async def test_who_has_returned_nothing_before_has_less_time(monkeypatch: pytest
     assert (await cluster.ask("GET", "/a")).json == {}
 
 
+async def test_who_reads_the_body_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handling, "GRACE", 0.0)
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", body=BODY) as client:
+        request = await worker.called()
+        reader = cluster.reader(request)
+        worker.returns(None)
+        await asyncio.sleep(0.05)
+        assert await read_to_end(reader.receive) == ([BODY], 1000)
+        writer = cluster.writer(request)
+        await writer.send(BODY, False)
+        writer.close()
+    assert client.body == BODY
+
+
+async def test_who_has_read_the_body_has_no_more_time_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handling, "GRACE", 0.0)
+    monkeypatch.setattr(handling, "GRACE_STREAMS", 3600.0)
+    cluster = FakeCluster()
+    worker = Worker(cluster, method="POST")
+    async with cluster.asking("POST", "/a", body=BODY) as client:
+        await read_to_end(cluster.reader(await worker.called()).receive)
+        worker.returns(None)
+    assert client.json == {}
+
+
 # -- bodies of requests --------------------------------------------------------------------------------
 
 
