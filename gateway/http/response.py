@@ -74,7 +74,7 @@ def from_result(result: bytes, owned: Collection[bytes] = ()) -> Response:
     body = bytes(said.body) or b"{}"
     if said.headers is _NONE:
         return Response(status, (JSON,), body)
-    headers = headers_of(_decode_any(said.headers), owned)
+    headers = headers_of(_decoded(said.headers), owned)
     if not any(name == b"content-type" for name, _ in headers):
         headers.append(JSON)
     elif body == b"null":
@@ -82,6 +82,14 @@ def from_result(result: bytes, owned: Collection[bytes] = ()) -> Response:
     elif body[0] == 0x22:  # text is sent as it is
         body = _decode_text(body).encode()
     return Response(status, headers, body)
+
+
+def _decoded(said: Raw) -> Any:
+    """None for what is JSON, but has numbers that nobody can read."""
+    try:
+        return _decode_any(said)
+    except msgspec.MsgspecError:
+        return None
 
 
 def status_of(raw: bytes) -> int:

@@ -194,6 +194,10 @@ def test_headers_of_another_form_are_none(said: Any) -> None:
     assert response_headers(said) == []
 
 
+def test_headers_with_a_number_that_nobody_can_read_are_none() -> None:
+    assert from_result(b'{"headers":{"x":1e999},"body":1}').body == b"1"
+
+
 @pytest.mark.parametrize(
     "header",
     [
