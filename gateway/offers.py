@@ -91,6 +91,9 @@ class Offers:
 
     def answered(self, worker: Worker, message: messages.TriggerRegistrationResult) -> None:
         """What a provider says of a trigger."""
+        if worker.guarded is not None and message.id not in worker.offers:
+            worker.drop("triggerregistrationresult", "it was not told of this trigger")
+            return
         error = errors.regular(bytes(message.error))
         if error:
             worker.offers.pop(message.id, None)

@@ -36,6 +36,12 @@ async def listed(worker: RawWorker, function: str) -> list[Any]:
     return list(rows)
 
 
+async def states(worker: RawWorker, type: str) -> dict[str, str]:
+    """Of the triggers of a type, by id."""
+    rows = (await worker.call("engine::registered-triggers::list", {"trigger_type": type}))["registered_triggers"]
+    return {row["id"]: row["state"] for row in rows}
+
+
 async def refusal(worker: RawWorker, id: str) -> str:
     failed = await worker.expect("triggerregistrationresult", id=id)
     assert failed["error"]["code"] == "FORBIDDEN", failed
@@ -170,9 +176,11 @@ async def test_a_provider_hears_only_of_what_it_may_call(free: RawWorker, provid
     await provider.send("registertriggertype", id=unique, description="")
     await trigger(free, f"{unique}-1", f"closed::{unique}", unique, config={"secret": 1})
     assert await refusal(free, f"{unique}-1") == f"the provider may not call 'closed::{unique}'"
+    await provider.send("triggerregistrationresult", id=f"{unique}-1", trigger_type=unique, function_id="")
     await trigger(free, f"{unique}-2", f"open::{unique}", unique)
     assert (await provider.expect("registertrigger"))["id"] == f"{unique}-2"
     await provider.nothing("registertrigger")
+    assert await states(free, unique) == {f"{unique}-1": "refused", f"{unique}-2": "live"}
 
 
 async def test_a_provider_without_rules_keeps_its_triggers(free: RawWorker, provider: RawWorker, unique: str) -> None:
