@@ -15,7 +15,7 @@ from typing import Any
 from aiorwlock import RWLock
 
 from iii_cluster.bus.ask import AskError
-from iii_cluster.bus.envelopes import Announced, Cleanup, DropFunction, Envelope, Trigger
+from iii_cluster.bus.envelopes import Announced, Cleanup, DropFunction, DropTrigger, Envelope, Trigger, UnbindTrigger
 from iii_cluster.cluster.durable import RETRY_DELAY, DurableTriggers
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.cluster.membership import REDIS_ERRORS
@@ -72,7 +72,8 @@ class ShardService:
         self._forgetting: dict[str, Trigger] = {}  # durable ones, still in storage
         self._outage = Outage(logger, "durable_load")
         self._answer_questions()
-        special = {Announced: self._on_announced, DropFunction: self._on_loss, Cleanup: self._on_loss}
+        losses = dict.fromkeys((DropFunction, DropTrigger, UnbindTrigger, Cleanup), self._on_loss)
+        special = {Announced: self._on_announced, **losses}
         for kind in self._core.handlers:
             node.bus.on(kind, special.get(kind, self._on_mail))
         node.bus.on_reset = self._on_reset
