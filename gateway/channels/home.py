@@ -56,9 +56,10 @@ class Home:
         if creator:
             self._count(creator, restricted)
             self._promised_at = self._now
+        if not 1 <= buffer <= MAX_BUFFER:
+            buffer = min(max(buffer, 1), MAX_BUFFER)
         new = self._ids.new
-        capacity = min(max(buffer, 1), MAX_BUFFER)
-        channel = Channel(self, new(), new(), capacity, self._now, creator)
+        channel = Channel(self, new(), new(), buffer, self._now, creator)
         self._channels[channel.id] = self._waiting[channel.id] = channel
         return channel
 

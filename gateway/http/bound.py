@@ -36,7 +36,6 @@ class Bound:
         "condition",
         "leaf",
         "middleware",
-        "names",
         "order",
         "path_json",
         "places",
@@ -45,6 +44,7 @@ class Bound:
         "streams",
         "trigger",
         "trigger_json",
+        "wildcard",
     )
 
     def __init__(self, trigger: Trigger, route: Route) -> None:
@@ -54,8 +54,9 @@ class Bound:
         self.condition = condition_of(trigger)
         self.middleware = middleware_of(trigger)
         path = route.path
-        self.names = path.names
-        self.places = tuple(at for at, segment in enumerate(path.segments) if segment in (":", "*"))
+        places = [at for at, segment in enumerate(path.segments) if segment in (":", "*")]
+        self.places = tuple(zip(path.names, places, strict=True))  # of parameters in a path
+        self.wildcard = path.wildcard
         self.path_json = msgspec.Raw(msgspec.json.encode(path.text))
         told = {"type": "http", "path": path.text, "method": route.method}
         self.trigger_json = msgspec.Raw(msgspec.json.encode(told))
@@ -66,10 +67,8 @@ class Bound:
 
     def parameters(self, segments: list[str]) -> dict[str, str]:
         """Of a path that matches, as they are in the URL. Of two with one name the later counts."""
-        places = self.places
-        if not places:
-            return {}
-        values = [segments[at] for at in places]
-        if self.route.path.wildcard:
-            values[-1] = "/".join(segments[places[-1] :])
-        return dict(zip(self.names, values, strict=True))
+        parameters = {name: segments[at] for name, at in self.places}
+        if self.wildcard:
+            name, at = self.places[-1]
+            parameters[name] = "/".join(segments[at:])
+        return parameters

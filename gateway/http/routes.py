@@ -89,7 +89,7 @@ class _Method:
 
     def bind(self, bound: Bound) -> None:
         segments = bound.route.path.segments
-        if not bound.names:
+        if not bound.places:
             path = "/".join(segments)
             leaf = self.exact.get(path)
             if leaf is None:
@@ -116,7 +116,7 @@ class _Method:
         if not bound.leaf.leave(bound):
             return
         segments = bound.route.path.segments
-        if bound.names:
+        if bound.places:
             self.root.remove(segments, 0)
         else:
             del self.exact["/".join(segments)]
