@@ -68,6 +68,8 @@ class Exchange:
         "_parts",
         "_sent",
         "_silent",
+        "_task",
+        "_waiting",
         "complete",
         "disconnected",
         "expects_continue",
@@ -98,6 +100,8 @@ class Exchange:
         self._buffered = 0  # bytes of them
         self._news = False  # there are some, or the end of the body
         self._event: asyncio.Event | None = None  # somebody has waited for news
+        self._waiting = 0  # how many do now
+        self._task: asyncio.Task[None] | None = None  # the application's
         # The response.
         self.status = 0  # 0: not begun
         self.complete = False
@@ -110,6 +114,7 @@ class Exchange:
 
     async def run(self, application: Application) -> None:
         """The application's task; returns when it has ended."""
+        self._task = asyncio.current_task()
         try:
             await application(self)
         except Exception as error:
@@ -120,6 +125,7 @@ class Exchange:
 
     def _end(self) -> None:
         """The application says nothing more."""
+        self._task = None
         if not self.complete and not self.disconnected:
             if self.status:
                 self._connection.cut()
@@ -146,6 +152,8 @@ class Exchange:
         self.disconnected = True
         self._connection.flow.resume_writing()
         self.wake()
+        if self.status and not self.complete and not self._waiting and self._task is not None:
+            self._task.cancel()  # it streams, and would not hear of it before it sends more
 
     async def receive(self) -> Message:
         """The body in pieces, then `http.disconnect` when the response is complete or the client gone."""
@@ -170,7 +178,11 @@ class Exchange:
             event = self._event = asyncio.Event()
         event.clear()
         self._connection.await_body(self)
-        await event.wait()
+        self._waiting += 1
+        try:
+            await event.wait()
+        finally:
+            self._waiting -= 1
 
     # -- the response ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.support import admin
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.http_peer import Answer, HttpPeer, http_peer, request
@@ -329,6 +330,30 @@ async def test_a_client_that_goes_ends_the_stream_though_nobody_has_read_its_bod
                 return False
 
             await eventually(closed)
+
+
+async def test_a_stream_that_says_nothing_ends_with_its_client_though_nobody_has_read_its_body(
+    shared_cluster: Cluster,
+) -> None:
+    async def streaming() -> int:
+        page = (await asyncio.to_thread(admin.get, f"{shared_cluster.gateways[1].admin_url}/status"))[1]
+        return int(page["service"]["http"]["streaming"])
+
+    async def none() -> bool:
+        return await streaming() == 0
+
+    async with both(shared_cluster) as (worker, client):
+        await worker.register("h18")
+        await bind(worker, "h18", "h18", api_path="h18", http_method="POST")
+        await routed(client, "POST", "/h18")
+        await client.send(request("POST", "/h18", b"a=1"))
+        frame = await worker.expect("invokefunction", function_id="h18")
+        async with end_of(shared_cluster, frame["data"]["response"]) as channel:
+            await channel.send(b"first")
+            await client.head()
+            assert await streaming() == 1
+            client.reset()
+            await eventually(none)
 
 
 async def test_a_stream_whose_worker_dies_is_cut(shared_cluster: Cluster) -> None:
