@@ -206,9 +206,12 @@ class HttpConnection(Outgoing):
 
     def _on_head(self, method: str, version: str) -> None:
         given: bytes | None = None
+        hosts = 0
         for name, value in self.headers:
             if name == request_id.HEADER:
                 given = value
+            elif name == b"host":
+                hosts += 1
             elif name == b"transfer-encoding" and value.lower() != b"chunked":
                 self._refuse(501, "The only transfer encoding is chunked")
                 return
@@ -217,6 +220,8 @@ class HttpConnection(Outgoing):
             self._refuse(431, "The request line and the headers are too long")
         elif version not in ("1.1", "1.0"):
             self._refuse(505, "This is an HTTP/1.1 server")
+        elif hosts > 1:  # whoever stands in front may have gone by the other one
+            self._refuse(400, "The request has several hosts")
         else:
             path, query = heads.target(self.url)
             head = Head(method, path, query, version, self.headers)

@@ -72,6 +72,7 @@ MALFORMED = {
     "no colon": b"GET / HTTP/1.1\r\nabc\r\n\r\n",
     "bare LF": b"GET / HTTP/1.1\na: b\n\n",
     "bare CR": b"GET / HTTP/1.1\r\na: b\rc: d\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
     "two lengths": b"POST / HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc",
     "a signed length": b"POST / HTTP/1.1\r\ncontent-length: +3\r\n\r\nabc",
     "a negative length": b"POST / HTTP/1.1\r\ncontent-length: -3\r\n\r\nabc",
