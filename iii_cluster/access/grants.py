@@ -45,4 +45,7 @@ def read_grants(answer: bytes) -> Grants:
         raise BadGrants(f"the context has more than {MAX_CONTEXT} bytes")
     if any(not name.strip() for name in grants.namespaces):
         raise BadGrants("a namespace is blank")
+    prefix = grants.function_registration_prefix
+    if prefix is not None and not prefix.strip():  # of a tenant that is missing; it would share everybody's ids
+        raise BadGrants("the prefix is blank")
     return grants

@@ -198,6 +198,8 @@ def test_what_an_auth_function_leaves_out() -> None:
         b'{"allow_function_registration":"false"}',
         b'{"allow_trigger_type_registration":null}',
         b'{"function_registration_prefix":7}',
+        b'{"function_registration_prefix":""}',
+        b'{"function_registration_prefix":" "}',
         b'{"allowed_trigger_types":[null]}',
         b'{"forbiden_functions":["f"]}',
         b'{"context":"%b"}' % (b"x" * MAX_CONTEXT),
