@@ -109,6 +109,10 @@ class ReaderEnd(_End):
             self._pipe.refuse(code, reason)
             self._wake()
 
+    def cut(self, reason: str) -> None:
+        """End the writer now; what it has sent is still read."""
+        self._pipe.fail(reason)
+
     # -- Sink --------------------------------------------------------------------------------------
 
     @property

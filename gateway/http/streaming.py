@@ -85,8 +85,7 @@ class Streamed:
         """Its channel ends, or is ended. `lost`: it did not fail itself, its worker is gone, or the way there."""
         if self._timer is None:
             self.failed = not lost
-            code = BROKEN if lost else OK
-            self._timer = self._edge.loop.call_later(AFTER_FAILURE, self._end.close, code, "the function has failed")
+            self._timer = self._edge.loop.call_later(AFTER_FAILURE, self._end.cut, "the function has failed")
 
     def client_gone(self) -> None:
         self.gone = True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.channels.ends import ChannelClosed, WriterEnd
-from gateway.http import handling
+from gateway.http import handling, streaming
 from tests.support.eventually import eventually
 from tests.support.http_app import NEVER, Client, FakeCluster
 
@@ -172,6 +172,27 @@ async def test_a_stream_whose_worker_is_lost_is_complete_only_if_it_says_so(code
         if code is not None:
             writer.close(code)
     assert (client.body, client.complete) == (BODY, complete)
+
+
+@pytest.mark.parametrize("code", [b"invocation_stopped", b"BROKE"])
+async def test_what_was_written_before_a_failure_is_sent_however_slow_the_client(
+    monkeypatch: pytest.MonkeyPatch, code: bytes
+) -> None:
+    monkeypatch.setattr(streaming, "AFTER_FAILURE", 0.0)
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        await eventually(lambda: client.pieces)
+        client.reads.clear()
+        for _ in range(10):
+            await writer.send(BODY, False)
+        writer.close()
+        worker.returns(error=b'{"code":"%b","message":"m"}' % code)
+        await asyncio.sleep(0.02)
+        client.reads.set()
+    assert (client.body, client.complete) == (11 * BODY, True)
 
 
 @pytest.mark.parametrize("value", [None, {"body": "ignored"}])
