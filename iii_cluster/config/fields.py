@@ -68,6 +68,8 @@ def convert(field: Field, value: object, *, text: bool = False) -> object:
         return _redis_urls(value)
     if field.name == "tokens":
         return _tokens(value)
+    if field.name == "compression" and isinstance(value, bool):
+        return _compression(value)
     return convert_plain(field.type, value, text=text)
 
 
@@ -105,6 +107,14 @@ def _tokens(value: object) -> tuple[str, ...]:
     if not all(tokens) or any("," in token for token in tokens):
         raise BadValue("a token must not be empty, nor contain a comma")
     return tokens
+
+
+def _compression(value: bool) -> str:
+    """YAML reads `off` without quotes as false."""
+    if value:
+        words = ", ".join(choices(FIELDS["compression"].type))
+        raise BadValue("expected whose sockets may be compressed, got `bool`", f"one of {words}")
+    return "off"
 
 
 def _has_valid_port(url: str) -> bool:

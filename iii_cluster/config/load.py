@@ -11,6 +11,7 @@ from .cluster import read_cluster
 from .document import Document, read_document
 from .errors import ConfigError, Findings, InvalidConfig, Notice
 from .fields import DOCUMENTS, FIELDS, KEYS, SETTINGS, TOKEN_VARIABLE, BadValue, convert
+from .ports import clash_text, clashes, ports_of_gateway
 from .reference import read_reference
 from .settings import Settings, Topology
 
@@ -42,6 +43,7 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
         errors += findings.errors
         notices += findings.notices
         values |= layer
+        sources |= {name: (findings.file, line) for name, line in findings.lines.items()}
         sources |= {name: (findings.file, findings.lines.get(name, 0)) for name in layer}
     if errors:
         raise InvalidConfig(errors)
@@ -140,4 +142,29 @@ def _contradictions(settings: Settings, sources: Mapping[str, Source]) -> list[C
     if settings.max_frame_bytes > settings.max_message_bytes:
         source = sources.get("max_frame_bytes") or sources["max_message_bytes"]
         errors.append(ConfigError(*source, "`max_frame_bytes` must not exceed `max_message_bytes`"))
+    return errors + _plain_text(settings, sources) + _shared_ports(settings, sources)
+
+
+def _plain_text(settings: Settings, sources: Mapping[str, Source]) -> list[ConfigError]:
+    """Half of what TLS takes would be none at all."""
+    if settings.tls_cert_file:
+        return []
+    return [
+        ConfigError(*sources[name], f"`{name}` without `tls_cert_file`: nothing would be encrypted")
+        for name in ("tls_key_file", "tls_client_ca_file")
+        if getattr(settings, name)
+    ]
+
+
+def _shared_ports(settings: Settings, sources: Mapping[str, Source]) -> list[ConfigError]:
+    """Told where the one was said that counts more: in options, the environment, further down in the file."""
+    later = (ENVIRONMENT, COMMAND_LINE)
+    errors = []
+    for one, other in clashes(ports_of_gateway(settings)):
+        names = ("listeners", one.setting, one.name, other.setting, other.name)
+        place = max(
+            (sources[name] for name in names if name in sources),
+            key=lambda source: (later.index(source[0]) + 1 if source[0] in later else 0, source[1]),
+        )
+        errors.append(ConfigError(*place, clash_text(one, other), "give each a port, or 0 for any free one"))
     return errors

@@ -155,6 +155,7 @@ def _module(document: Document, entry: Entry, values: dict[str, object], finding
     port = entry.config.get("port")
     if entry.name in PORTS and port is not None:
         values[PORTS[entry.name]] = port
+        findings.lines[PORTS[entry.name]] = document.line((*entry.place, "config", "port"))
 
 
 def _worker_manager(
@@ -171,8 +172,12 @@ def _worker_manager(
         findings.error(document.line(place), error.message, error.hint)
         return None
     listeners = cast(tuple[WorkerListener, ...], values.get("listeners", ()))
-    if any(listener.port == other.port for other in listeners) and listener.port:
-        findings.error(document.line(entry.place), f"two listeners on port {listener.port}")
+    if listeners and "port" not in config:
+        findings.error(
+            document.line(entry.place), "`port` is missing: every listener but the first needs one of its own"
+        )
+        return None
+    findings.lines[f"worker-{len(listeners) + 1}"] = document.line((*entry.place, "config", "port"))
     if not listeners:
         values |= {name: config[key] for key, name in (("host", "host"), ("port", "worker_port")) if key in config}
         if listener.handshake_timeout_ms is not None:

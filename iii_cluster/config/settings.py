@@ -44,7 +44,7 @@ class ModuleEntry(Struct, frozen=True):
 class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     """What a listener proves who it is with: PEM files. Read again when they change."""
 
-    cert_file: str
+    cert_file: Annotated[str, Meta(min_length=1)]
     key_file: str = ""  # "": the key is in cert_file
     client_ca_file: str = ""  # clients must show a certificate that one of these signed; "": they need none
 

@@ -142,3 +142,79 @@ def test_a_refused_redis_url_is_not_shown(tmp_path: Path, value: str) -> None:
 def test_urls_are_shown_without_credentials(url: str, shown: str) -> None:
     assert redact_url(url) == shown
     assert redact_urls([url, url]) == f"{shown}, {shown}"
+
+
+TWO_LISTENERS = (
+    "workers:\n  - name: iii-worker-manager\n  - name: iii-worker-manager\n    config: {port: 49135, rbac: {}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "flags", "message"),
+    [
+        (TWO_LISTENERS.replace("49135", "49134"), {}, {}, "config.yaml:4: worker (worker_port) and worker-2 "),
+        (TWO_LISTENERS, {"III_CLUSTER_WORKER_PORT": "49135"}, {}, "environment: worker (worker_port) and worker-2 "),
+        (TWO_LISTENERS, {}, {"worker_port": 49135}, "command line: worker (worker_port) and worker-2 "),
+        (TWO_LISTENERS, {}, {"http_port": 49135}, "command line: worker-2 (`port` of iii-worker-manager 2) and http "),
+        (TWO_LISTENERS, {"III_CLUSTER_STREAM_PORT": "49134"}, {}, "worker (worker_port) and stream (stream_port)"),
+        ("", {}, {"http_port": 3112}, "http (http_port) and stream (stream_port) would both listen on port 3112"),
+        ("workers:\n  - name: iii-http\n    config: {port: 49134}\n", {}, {}, "config.yaml:3: worker (worker_port) and "),
+        (
+            TWO_LISTENERS + "  - name: iii-worker-manager\n    config: {port: 49135, host: '::1'}\n",
+            {},
+            {},
+            "config.yaml:6: worker-2 (`port` of iii-worker-manager 2) and worker-3 ",
+        ),
+        ("workers:\n  - name: iii-stream\n    config: {port: 49134, host: localhost}\n", {}, {"host": "127.0.0.1"}, ""),
+    ],
+)
+def test_no_two_listeners_of_a_gateway_share_a_port(
+    tmp_path: Path, text: str, environ: dict[str, str], flags: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load(write(tmp_path, text), environ, flags)
+    [error] = caught.value.errors
+    assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        (TWO_LISTENERS.replace("49135", "0"), {"III_CLUSTER_WORKER_PORT": "0"}),
+        (TWO_LISTENERS.replace("49135", "49134"), {"III_CLUSTER_WORKER_PORT": "5000"}),
+        (
+            TWO_LISTENERS.replace("port: 49135", "port: 49134, host: 127.0.0.2"),
+            {"III_CLUSTER_HOST": "127.0.0.1"},
+        ),
+        ("", {"III_CLUSTER_HTTP_PORT": "0", "III_CLUSTER_STREAM_PORT": "0"}),
+    ],
+)
+def test_ports_that_are_free_to_choose_moved_away_or_of_other_addresses_do_not_clash(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    load(write(tmp_path, text), environ, {})
+
+
+@pytest.mark.parametrize("name", ["tls_key_file", "tls_client_ca_file"])
+def test_half_of_tls_is_refused(tmp_path: Path, name: str) -> None:
+    found = errors_of(tmp_path, f"cluster:\n  {name}: /a.pem\n")
+    assert found == [(2, f"`{name}` without `tls_cert_file`: nothing would be encrypted", "")]
+    with pytest.raises(InvalidConfig, match="environment: .*nothing would be encrypted"):
+        load(None, {f"III_CLUSTER_{name.upper()}": "/a.pem"}, {})
+    with pytest.raises(InvalidConfig, match="nothing would be encrypted"):
+        load(None, {f"III_CLUSTER_{name.upper()}": "/a.pem", "III_CLUSTER_TLS_CERT_FILE": "/b.pem"}, {"tls_cert_file": ""})
+
+
+@pytest.mark.parametrize("block", ["{key_file: a}", "{cert_file: ''}"])
+@pytest.mark.parametrize("name", ["iii-worker-manager", "iii-http", "iii-stream"])
+def test_half_of_a_ports_own_tls_is_refused(tmp_path: Path, name: str, block: str) -> None:
+    [(_, message, _)] = errors_of(tmp_path, f"workers:\n  - name: {name}\n    config:\n      tls: {block}\n")
+    assert "tls" in message
+
+
+def test_compression_off_needs_no_quotes(tmp_path: Path) -> None:
+    text = "cluster:\n  compression: {}\n"
+    assert load(write(tmp_path, text.format("off")), {}, {}).settings.compression == "off"
+    [(line, message, hint)] = errors_of(tmp_path, text.format("on"))
+    assert (line, hint) == (2, "one of all, off, streams, workers")
+    assert message == "`cluster.compression`: expected whose sockets may be compressed, got `bool`"

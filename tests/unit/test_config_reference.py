@@ -143,7 +143,7 @@ def test_modules_of_every_generation_are_settings_under_their_present_names() ->
         (
             "workers:\n  - name: iii-worker-manager\n  - name: iii-worker-manager\n    config: {host: '::1'}\n",
             3,
-            "two listeners on port 49134",
+            "`port` is missing",
             "",
         ),
         (
