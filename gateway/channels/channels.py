@@ -22,7 +22,9 @@ from .channel import Channel
 from .handshake import Wanted
 from .home import DEFAULT_BUFFER, Home
 from .hops import Hops, Window
-from .pipe import Pipe
+from .late import Nobody
+from .makers import Makers
+from .pipe import BROKEN, Pipe
 from .sockets import ReaderSocket, WriterSocket
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ _END_TAKEN = 1008  # close code for the second socket of an end
 _GIVEN = "given"
 _TAKEN = "taken"
 _UNKNOWN = "unknown"
+_OVER = "over"
 
 
 class _Create(Struct):
@@ -52,6 +55,8 @@ class Channels:
         self._home = Home(core.ids)
         self._home.expire(self._loop.time())
         self._hops = Hops(core.effects)
+        self._makers = Makers()
+        self._makers.add(core.node)
         self._tasks: set[asyncio.Task[None]] = set()
         core.builtins[CREATE] = self._create
 
@@ -90,7 +95,10 @@ class Channels:
             return
         home = maker_of(asked.id, self._core.map)
         if not home or home == self._core.node or self._core.map.nodes[home].role is not Role.GATEWAY:
-            _not_found(connection)
+            if self._makers.made(asked.id):
+                _too_late(connection, asked.write, "the channel is over")
+            else:
+                _not_found(connection)
             return
         task = self._loop.create_task(self._admit_there(connection, home, asked, asked.write, patience))
         self._tasks.add(task)
@@ -115,12 +123,14 @@ class Channels:
         except (AskError, TimeoutError) as error:
             self._hops.withdraw(hop, "it was not connected in time")
             log.warning("action=channel_unavailable channel=%s home=%s reason=%r", asked.id, home, error)
-            connection.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The channel's gateway does not answer\n")
+            _too_late(connection, write, "the channel's gateway does not answer")
             return
         if answer != _GIVEN:
             self._hops.drop(hop)
             if answer == _UNKNOWN:
                 _not_found(connection)
+            elif answer == _OVER:
+                _too_late(connection, write, "the channel is over")
             elif connection.enter():
                 _turn_away(connection)
         elif connection.enter():
@@ -139,7 +149,9 @@ class Channels:
         """A socket of the gateway `node` asks for an end of a channel of ours."""
         id, key, write, number = body
         channel = self._home.find(id)
-        if channel is None or not channel.opens(key):
+        if channel is None:
+            return (_OVER if self._makers.made(id) else _UNKNOWN), 0, 0
+        if not channel.opens(key):
             return _UNKNOWN, 0, 0
         if node not in self._core.map.nodes:  # should it die, we would not hear of it
             raise AskError(f"{node} is not in the map")
@@ -163,6 +175,8 @@ class Channels:
         bus.on(envelopes.ChannelRefused, hops.on_refused)
 
     def on_map(self, old: ClusterMap, new: ClusterMap) -> None:
+        for node in new.of_role(Role.GATEWAY):
+            self._makers.add(node)
         for node in old.nodes.keys() - new.nodes.keys():
             self._hops.node_lost(node, f"{node} was lost")
 
@@ -202,6 +216,18 @@ def _attach(connection: Connection, pipe: Pipe, write: bool) -> None:
 
 def _not_found(connection: Connection) -> None:
     connection.reject(HTTPStatus.NOT_FOUND, "Channel not found\n")
+
+
+def _too_late(connection: Connection, write: bool, reason: str) -> None:
+    """A writer may finish what nobody reads, a reader is told."""
+    if not connection.enter():
+        return
+    if write:
+        pipe = Pipe(1)
+        pipe.attach_sink(Nobody(pipe, reason))
+        _attach(connection, pipe, write=True)
+    else:
+        connection.close(BROKEN, reason)
 
 
 def _turn_away(connection: Connection) -> None:

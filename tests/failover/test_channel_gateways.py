@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from tests.support.channels import closed, create, end, everything
 from tests.support.cluster import Cluster
@@ -102,15 +102,17 @@ async def test_a_gateway_taken_for_dead_still_has_its_channels(own_cluster: Clus
     async with raw_worker(home.url) as worker:
         writer, reader = await create(worker)
         local_writer, local_reader = await create(worker)
+        probe_writer, probe_reader = await create(worker)
         async with end(home.url, local_writer) as sink, end(home.url, local_reader) as source:
+            async with end(home.url, probe_writer) as probe:
+                await probe.send("found")
             home.pause()
 
             async def gone() -> bool:
-                with pytest.raises(InvalidStatus) as refused:
-                    async with end(other.url, writer):
-                        pass
-                assert refused.value.response.status_code in (404, 503)
-                return refused.value.response.status_code == 404
+                async with end(other.url, reader) as late:
+                    code, reason = await closed(late)
+                assert code == 1011
+                return reason == "the channel is over"
 
             await eventually(gone)
             home.resume()
@@ -118,13 +120,11 @@ async def test_a_gateway_taken_for_dead_still_has_its_channels(own_cluster: Clus
             assert await source.recv() == "still here"
 
             async def back() -> bool:
-                try:
-                    async with end(other.url, writer) as late:
-                        await late.send("found by its id")
-                except InvalidStatus:
-                    return False
-                return True
+                async with end(other.url, probe_reader) as late:
+                    return await everything(late) == (["found"], 1000)
 
             await eventually(back)
+            async with end(other.url, writer) as late_writer:
+                await late_writer.send("found by its id")
             async with end(other.url, reader) as late_reader:
                 assert await everything(late_reader) == (["found by its id"], 1000)
