@@ -74,5 +74,16 @@ def call_failed(raw: bytes, trigger: str, function: str) -> Response:
     return Response(500, (JSON,), msgspec.json.encode({"error": error}))
 
 
+def stream_failed(raw: bytes, function: str, *, complete: bool) -> None:
+    """A function failed after its response had begun."""
+    code, response = errors.read(raw).code[:128], "complete" if complete else "cut"
+    _lines.write("action=http_stream_failed code=%s function=%r response=%s", code, function, response)
+
+
+def stream_cut(code: int, reason: str, function: str) -> None:
+    """A response ended before its end: its channel did, with this close code."""
+    _lines.write("action=http_stream_cut code=%d reason=%r function=%r", code, reason, function)
+
+
 def text_response(status: int, text: str, *headers: Header) -> Response:
     return Response(status, (TEXT, *headers), text.encode())

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from msgspec import Raw
 
@@ -18,7 +19,7 @@ from .middleware import verdict
 from .request import NULL, is_json, json_body, middleware_input, payload, trace_of, with_channels
 from .response import NOTHING, Response, from_result
 from .routes import Match
-from .streaming import COMPLETE, Head, Streamed
+from .streaming import Head, Streamed, whole
 from .upload import TooLarge, Upload, read_all
 
 log = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ class Handling:
     def _done(self, result: bytes, error: bytes) -> None:
         self._ended = (b"" if result == b"null" else result), error
         if error and self._streamed is not None:
-            self._streamed.function_failed(lost=codes.read(error).code == codes.INVOCATION_STOPPED)
+            self._streamed.function_failed(error)
         self._wake()
 
     def _settled(self) -> Response | None:
@@ -275,12 +276,13 @@ class Handling:
                 reading.cancel()
 
     def _begin(self, head: Head, data: bytes, end: ReaderEnd) -> Streamed:
-        self._streamed = Streamed(self._edge, head.response(self._edge.cors.owned, data), end)
+        function = self._bound.trigger.function
+        self._streamed = Streamed(self._edge, function, head.response(self._edge.cors.owned, data), end)
         return self._streamed
 
     async def _closed(self, head: Head, closed: ChannelClosed) -> Response:
         """The channel has ended without a body."""
-        if closed.code in COMPLETE:
+        if whole(closed.code):
             return head.response(self._edge.cors.owned)
         while (response := self._settled()) is None:
             if self._ended is not None:
@@ -320,11 +322,22 @@ class Handling:
 
     def end(self) -> None:
         """The response is complete, or nobody waits for it: what the function still says is ignored."""
-        if self._called is not None:
-            self._called.done = None  # it may never end, and need not keep the request
+        if self._called is not None:  # it may never end, and need not keep the request
+            ends_later = self._streamed is not None and self._streamed.complete
+            self._called.done = _late(self._bound.trigger.function) if ends_later else None
         if self._upload is not None:
             self._upload.stop()
         for channel in (self._response, self._request_body):
             if channel is not None:
                 channel.on_touch = None
                 self._edge.channels.discard(channel)
+
+
+def _late(function: str) -> Callable[[bytes, bytes], None]:
+    """For the end of a call whose response is complete."""
+
+    def done(_result: bytes, error: bytes) -> None:
+        if error:
+            errors.stream_failed(error, function, complete=True)
+
+    return done

@@ -1,7 +1,6 @@
 """Responses that a function writes to its channel."""
 
 import asyncio
-import logging
 from typing import Any
 
 import msgspec
@@ -9,16 +8,19 @@ import msgspec
 from gateway.channels.ends import ChannelClosed, ReaderEnd
 from gateway.channels.pipe import BROKEN, OK
 
+from . import errors
 from .edge import Edge
 from .response import Header, Response, headers_of
 
-log = logging.getLogger(__name__)
-
-COMPLETE = (OK, 1005)  # close codes of a whole stream: clients that close without a code mean that, too
 # How long a stream goes on after its function has failed, seconds: its channel should end by itself.
 AFTER_FAILURE = 1.0
 
 _decode = msgspec.json.Decoder().decode
+
+
+def whole(code: int) -> bool:
+    """Whether a channel that was closed with this code was ended by its writer: with 1000, none, or one of its own."""
+    return code in (OK, 1005) or 3000 <= code <= 4999
 
 
 class Head:
@@ -54,16 +56,18 @@ class Head:
 class Streamed:
     """A response whose head is known, and whose body comes through `end`."""
 
-    __slots__ = ("_edge", "_end", "_timer", "failed", "gone", "head")
+    __slots__ = ("_edge", "_end", "_error", "_function", "_timer", "complete", "gone", "head")
 
-    def __init__(self, edge: Edge, head: Response, end: ReaderEnd) -> None:
+    def __init__(self, edge: Edge, function: str, head: Response, end: ReaderEnd) -> None:
         """The body of `head` is the first piece."""
         self._edge = edge
+        self._function = function
+        self._error = b""  # the function has failed
         self._end = end
         self._timer: asyncio.TimerHandle | None = None
         self.head = head
         self.gone = False
-        self.failed = False
+        self.complete = False
 
     async def pieces(self, send: Any) -> bool:
         """Send what follows the first piece; False when the stream was cut before its end."""
@@ -73,7 +77,7 @@ class Streamed:
                 try:
                     data, text = await self._end.receive()
                 except ChannelClosed as closed:
-                    return not self.gone and (self.failed or closed.code in COMPLETE)
+                    return self._ended(closed)
                 if not text and data:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
         finally:
@@ -81,10 +85,23 @@ class Streamed:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def function_failed(self, *, lost: bool) -> None:
-        """Its channel ends, or is ended. `lost`: it did not fail itself, its worker is gone, or the way there."""
-        if self._timer is None:
-            self.failed = not lost
+    def _ended(self, closed: ChannelClosed) -> bool:
+        """The channel alone tells whether the response is complete: functions that lose it fail because of that."""
+        self.complete = not self.gone and whole(closed.code)
+        if self.gone:
+            return False
+        if self._error:
+            errors.stream_failed(self._error, self._function, complete=self.complete)
+        elif not self.complete:
+            errors.stream_cut(closed.code, closed.reason, self._function)
+        return self.complete
+
+    def function_failed(self, error: bytes) -> None:
+        """Its channel ends by itself, or is cut."""
+        if self.complete:
+            errors.stream_failed(error, self._function, complete=True)
+        elif self._timer is None:
+            self._error = error
             self._timer = self._edge.loop.call_later(AFTER_FAILURE, self._end.cut, "the function has failed")
 
     def client_gone(self) -> None:

@@ -148,30 +148,50 @@ async def test_an_error_before_the_first_piece_is_500() -> None:
     assert (client.status, client.json["error"]["code"]) == (500, "BROKE")
 
 
-async def test_after_the_first_piece_an_error_only_ends_the_stream() -> None:
+@pytest.mark.parametrize("error", ["BROKE", "invocation_stopped"])
+@pytest.mark.parametrize(
+    ("code", "complete"), [(1000, True), (4001, True), (1011, False), (1012, False), (None, False)]
+)
+async def test_after_the_first_piece_only_the_end_of_the_channel_tells_whether_the_response_is_complete(
+    error: str,
+    code: int | None,
+    complete: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(streaming, "AFTER_FAILURE", 0.0 if code is None else 3600.0)
     cluster = FakeCluster()
     worker = Worker(cluster)
     async with cluster.asking("GET", "/a") as client:
         writer = await worker.opened()
         await writer.send(BODY, False)
         await eventually(lambda: client.pieces)
-        worker.returns(error=b'{"code":"BROKE","message":"m"}')
-        await writer.send(BODY, False)
-    assert (client.status, client.body, client.complete) == (200, BODY * 2, True)
-
-
-@pytest.mark.parametrize(("code", "complete"), [(1011, False), (None, False), (1000, True)])
-async def test_a_stream_whose_worker_is_lost_is_complete_only_if_it_says_so(code: int | None, complete: bool) -> None:
-    cluster = FakeCluster()
-    worker = Worker(cluster)
-    async with cluster.asking("GET", "/a") as client:
-        writer = await worker.opened()
-        await writer.send(BODY, False)
-        await eventually(lambda: client.pieces)
-        worker.returns(error=b'{"code":"invocation_stopped","message":"m"}')  # heard of before the end of the channel
+        worker.returns(error=json.dumps({"code": error, "message": "secret"}).encode())
         if code is not None:
+            await writer.send(BODY, False)
             writer.close(code)
-    assert (client.body, client.complete) == (BODY, complete)
+    assert (client.status, client.complete) == (200, complete)
+    assert client.body == (BODY if code is None else BODY * 2)
+    response = "complete" if complete else "cut"
+    assert lines(caplog) == [f"action=http_stream_failed code={error} function='GET a' response={response}"]
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if message.startswith("action=http_stream")]
+
+
+async def test_a_function_that_fails_after_it_has_closed_its_channel_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = FakeCluster()
+    worker = Worker(cluster)
+    async with cluster.asking("GET", "/a") as client:
+        writer = await worker.opened()
+        await writer.send(BODY, False)
+        writer.close()
+    worker.returns(error=b'{"code":"BROKE","message":"secret"}')
+    assert (client.body, client.complete) == (BODY, True)
+    assert lines(caplog) == ["action=http_stream_failed code=BROKE function='GET a' response=complete"]
 
 
 @pytest.mark.parametrize("code", [b"invocation_stopped", b"BROKE"])
@@ -211,7 +231,7 @@ async def test_a_stream_that_begins_as_its_function_returns_goes_on(value: objec
     assert (client.body, client.complete) == (b"12", True)
 
 
-async def test_a_stream_that_is_cut_is_not_completed() -> None:
+async def test_a_stream_that_is_cut_is_not_completed(caplog: pytest.LogCaptureFixture) -> None:
     cluster = FakeCluster()
     worker = Worker(cluster)
     async with cluster.asking("GET", "/a") as client:
@@ -219,6 +239,7 @@ async def test_a_stream_that_is_cut_is_not_completed() -> None:
         await writer.send(BODY, False)
         writer.close(1011, "gateway lost")
     assert (client.status, client.body, client.complete) == (200, BODY, False)
+    assert lines(caplog) == ["action=http_stream_cut code=1011 reason='gateway lost' function='GET a'"]
 
 
 async def test_a_stream_that_is_cut_before_its_head_is_500() -> None:
