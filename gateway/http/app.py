@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 from gateway.channels.channels import Channels
@@ -11,13 +12,14 @@ from iii_cluster.modules.engine import Engine, Watched
 from iii_cluster.modules.http.config import HttpConfig
 
 from . import errors
+from .cors import Headers
 from .edge import Edge
 from .exchange import Exchange
-from .handling import ClientGone, Handling
+from .handling import Handling
 from .request import BadQuery, headers_of, query_of
-from .response import Header, Response
+from .response import Response
 from .routes import Routes
-from .streaming import Streamed
+from .sending import respond
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,6 @@ REST = 10
 
 # A gateway that has just started waits so long to be told the routes, seconds: longer than slots take to change hands.
 UNKNOWN = 5.0
-
-_WITHOUT_BODY = (204, 304)
 
 
 class App:
@@ -79,30 +79,25 @@ class App:
 
     # -- requests ----------------------------------------------------------------------------------
 
-    async def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        """Returns what becomes a task; None when the end of a call is all that is waited for."""
         self.requests += 1
         headers = headers_of(exchange.headers)
         cors = self._edge.cors.headers(headers.get("origin", ""))
-        if self._known or await self._learned():
-            found = self._find(exchange, headers)
+        if not self._known:
+            return self._serve_later(exchange, headers, cors)
+        found = self._find(exchange, headers, cors)
+        return found.begin() if isinstance(found, Handling) else respond(exchange, found, cors)
+
+    async def _serve_later(self, exchange: Exchange, headers: dict[str, str], cors: Headers) -> None:
+        if await self._learned():
+            found = self._find(exchange, headers, cors)
         else:
             retry = (b"retry-after", b"1")
             found = errors.error_response(503, errors.SERVICE_UNAVAILABLE, "The routes are not known yet", retry)
-        if isinstance(found, Response):
-            await _respond(exchange, found, cors)
-            return
-        try:
-            answer = await found.answer()
-            if isinstance(answer, Response):
-                await _respond(exchange, answer, cors)
-            else:
-                await _stream(exchange, answer, cors)
-        except (ClientGone, OSError):
-            pass  # nobody reads an answer
-        finally:
-            found.end()
+        await (found.serve() if isinstance(found, Handling) else respond(exchange, found, cors))
 
-    def _find(self, exchange: Exchange, headers: dict[str, str]) -> Response | Handling:
+    def _find(self, exchange: Exchange, headers: dict[str, str], cors: Headers) -> Response | Handling:
         """What is to be done, or the answer when there is nothing to do."""
         method = exchange.method
         path = exchange.path.decode(errors="replace").removeprefix("/")
@@ -117,7 +112,7 @@ class App:
             query = query_of(exchange.query, lists=self._edge.query_lists)
         except BadQuery as error:
             return errors.text_response(400, f"Bad Request: {error}")
-        return Handling(self._edge, match, exchange, query, headers)
+        return Handling(self._edge, match, exchange, query, headers, cors)
 
     def _unrouted(self, method: str, path: str) -> Response:
         allowed = self._routes.methods(path)
@@ -125,24 +120,3 @@ class App:
             return errors.error_response(404, errors.NOT_FOUND, "Not Found")
         allow = (b"allow", ", ".join(dict.fromkeys([*allowed, "OPTIONS"])).encode())
         return Response(204 if method == "OPTIONS" else 405, (allow,), b"")
-
-
-async def _respond(exchange: Exchange, response: Response, cors: tuple[Header, ...]) -> None:
-    status, headers, body = response
-    if status in _WITHOUT_BODY:
-        body = b""
-        headers = [header for header in headers if header[0] != b"content-type"]
-    await exchange.respond(status, (*headers, *cors), body)
-
-
-async def _stream(exchange: Exchange, streamed: Streamed, cors: tuple[Header, ...]) -> None:
-    """A stream that is cut is not completed: whoever runs this ends the connection."""
-    send = exchange.send
-    status, headers, first = streamed.head
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *cors]})
-    if exchange.method == "HEAD" or status in _WITHOUT_BODY:
-        await send({"type": "http.response.body", "body": b""})
-        return
-    await send({"type": "http.response.body", "body": first, "more_body": True})
-    if await streamed.pieces(send):
-        await send({"type": "http.response.body", "body": b""})

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.call import Call
+from gateway.call import Call, Trace
 from gateway.channels.channel import Channel
 from iii_cluster.modules.http.config import HttpConfig
 
@@ -50,3 +50,14 @@ class Edge:
         asked = [one for one in config.middleware if one.phase == PREHANDLER]
         self.middleware = tuple(one.function_id for one in sorted(asked, key=lambda one: one.priority))
         self.streaming = 0  # responses under way through channels
+
+    async def ask(self, namespace: str, function: str, data: bytes, trace: Trace) -> tuple[bytes, bytes]:
+        """Result and error of a function."""
+        ended: asyncio.Future[tuple[bytes, bytes]] = self.loop.create_future()
+
+        def done(result: bytes, error: bytes) -> None:
+            if not ended.done():
+                ended.set_result((result, error))
+
+        self.start(Call(None, b"", namespace, function, data, trace, done=done))
+        return await ended

@@ -1,7 +1,7 @@
 """One request and its response, as the application sees them. Bodies in pieces go as ASGI has it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Coroutine, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .connection import HttpConnection
 
 Message = MutableMapping[str, Any]
-Application = Callable[["Exchange"], Awaitable[None]]
+# Returns what is left to be done, as a task; None: the answer comes without one.
+Application = Callable[["Exchange"], Coroutine[Any, Any, None] | None]
 
 # What is kept of a body that nobody asks for before the socket is not read any more, bytes.
 _HIGH_WATER = 64 * 2**10
@@ -46,7 +47,10 @@ class ExchangePort(Protocol):
         """Its response is complete."""
 
     def ended(self, exchange: "Exchange") -> None:
-        """The application has returned."""
+        """The application has, with its task."""
+
+    def spawn(self, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """To be ended with the port."""
 
     def failed(self) -> None:
         """An exception that is a mistake of ours is being handled."""
@@ -68,7 +72,6 @@ class Exchange:
         "_parts",
         "_sent",
         "_silent",
-        "_task",
         "_waiting",
         "complete",
         "disconnected",
@@ -101,7 +104,6 @@ class Exchange:
         self._news = False  # there are some, or the end of the body
         self._event: asyncio.Event | None = None  # somebody has waited for news
         self._waiting = 0  # how many do now
-        self._task: asyncio.Task[None] | None = None  # the application's
         # The response.
         self.status = 0  # 0: not begun
         self.complete = False
@@ -112,11 +114,24 @@ class Exchange:
         self._length: int | None = None  # bytes still to be sent
         self._sent = 0  # bytes
 
-    async def run(self, application: Application) -> None:
-        """The application's task; returns when it has ended."""
-        self._task = asyncio.current_task()
+    def begin(self, application: Application) -> None:
+        """Serve it."""
         try:
-            await application(self)
+            rest = application(self)
+        except Exception:
+            self._connection.port.failed()
+            self._end()
+            return
+        if rest is not None:
+            self.go_on(rest)
+
+    def go_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        """What cannot be done at once becomes a task; it is the only one, and the last that is said."""
+        self.task = self._connection.port.spawn(self._run(rest))
+
+    async def _run(self, rest: Coroutine[Any, Any, None]) -> None:
+        try:
+            await rest
         except Exception as error:
             if not (self.disconnected and isinstance(error, OSError)):
                 self._connection.port.failed()
@@ -125,7 +140,6 @@ class Exchange:
 
     def _end(self) -> None:
         """The application says nothing more."""
-        self._task = None
         if not self.complete and not self.disconnected:
             if self.status:
                 self._connection.cut()
@@ -152,8 +166,20 @@ class Exchange:
         self.disconnected = True
         self._connection.flow.resume_writing()
         self.wake()
-        if self.status and not self.complete and not self._waiting and self._task is not None:
-            self._task.cancel()  # it streams, and would not hear of it before it sends more
+        if self.status and not self.complete and not self._waiting and self.task is not None:
+            self.task.cancel()  # it streams, and would not hear of it before it sends more
+
+    def whole_body(self, limit: int) -> bytes | None:
+        """The whole body, if it is here and has `limit` bytes at most."""
+        if self.more_body or not self._news or self._buffered > limit or self.disconnected or self.complete:
+            return None
+        return self._take()
+
+    def _take(self) -> bytes:
+        self._news = False
+        parts, self._parts = self._parts, []
+        self._buffered = 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def receive(self) -> Message:
         """The body in pieces, then `http.disconnect` when the response is complete or the client gone."""
@@ -161,12 +187,7 @@ class Exchange:
             await self._wait()
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
-        self._news = False
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
-        self._buffered = 0
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        return {"type": "http.request", "body": self._take(), "more_body": self.more_body}
 
     async def _wait(self) -> None:
         if self.expects_continue:
@@ -186,16 +207,21 @@ class Exchange:
 
     # -- the response ------------------------------------------------------------------------------
 
+    @property
+    def taking(self) -> bool:
+        """The client is there, and keeps up."""
+        return not (self.disconnected or self._connection.flow.write_paused)
+
     async def respond(self, status: int, headers: Iterable[Header], body: bytes) -> None:
         """The whole response, as soon as the client takes it; see `send`."""
-        if self.disconnected or self._connection.flow.write_paused:
+        if not self.taking:
             await self._taken()
         self.answer(status, headers, body)
 
     async def send(self, message: Message) -> None:
         """A head or a piece of the body; header names are in lower case. Raises ConnectionResetError when the client
         is gone."""
-        if self.disconnected or self._connection.flow.write_paused:
+        if not self.taking:
             await self._taken()
         if message["type"] == "http.response.start":
             self._start(message["status"], message.get("headers", ()))

@@ -2,23 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-
-from msgspec import Raw
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 from gateway.call import Call
 from gateway.channels.channel import Channel
 from gateway.channels.ends import ChannelClosed, ReaderEnd
 from iii_cluster.protocol import errors as codes
-from iii_cluster.protocol.errors import EngineError
 
 from . import errors
+from .cors import Headers
 from .edge import Edge
 from .exchange import Exchange
 from .middleware import verdict
-from .request import NULL, is_json, json_body, middleware_input, payload, trace_of, with_channels
+from .refusal import failure, too_large
+from .request import NULL, announced, has_body, is_json, json_body, middleware_input, payload, trace_of, with_channels
 from .response import NOTHING, Response, from_result
 from .routes import Match
+from .sending import parts, respond, stream
 from .streaming import Head, Streamed, whole
 from .upload import TooLarge, Upload, read_all
 
@@ -39,11 +41,16 @@ class ClientGone(Exception):
 
 
 class Handling:
-    """Calls what is to be called. `answer` is awaited once, then its response sent, then `end` called."""
+    """Calls what is to be called, and answers.
+
+    Mostly there is nothing to wait for but the end of the call: `begin` makes it, and its end is answered at once. What
+    asks, reads or waits for more is `serve`, a task, from the beginning or from where that is seen.
+    """
 
     __slots__ = (
         "_bound",
         "_called",
+        "_cors",
         "_edge",
         "_ended",
         "_exchange",
@@ -56,6 +63,7 @@ class Handling:
         "_response",
         "_stage",
         "_streamed",
+        "_task",
         "_text",
         "_trace",
         "_upload",
@@ -70,50 +78,100 @@ class Handling:
         exchange: Exchange,
         query: dict[str, object],
         headers: dict[str, str],
+        cors: Headers,
     ) -> None:
         self._edge = edge
         self._bound, self._parameters = match
         self._exchange = exchange
         self._query = query
         self._headers = headers
+        self._cors = cors
         self._expired = False
         self._trace = trace_of(headers)
         self._waiter: asyncio.Future[None] | None = None
         self._ended: tuple[bytes, bytes] | None = None  # result and error of the function
-        self._verdict: Response | None = None  # of the upload: too large
+        self._verdict: Response | None = None  # of the upload: too large; of the clock: too late
         self._gone = False
         self._called: Call | None = None
         self._response: Channel | None = None
         self._request_body: Channel | None = None
         self._upload: Upload | None = None
         self._streamed: Streamed | None = None
+        self._task: asyncio.Task[None] | None = None  # of `serve`
         self._stage = HANDLER  # who is to blame for a timeout
         self._text: bytes | None = None  # the body, if it was read
 
-    async def answer(self) -> Response | Streamed:
-        """The response, or the head of one, in time. Raises ClientGone."""
-        self._edge.deadlines.begin(self)
+    def begin(self) -> Coroutine[Any, Any, None] | None:
+        """What is left to be done, as a task; None while nothing is."""
+        edge, bound = self._edge, self._bound
+        if edge.middleware or bound.middleware or bound.condition or not self._has_input():
+            return self.serve()
+        edge.deadlines.begin(self)
         try:
-            return await self._head()
+            self._call(self._payload())
+        except Exception as error:
+            self.end()
+            return respond(self._exchange, failure(error), self._cors)
+        return None
+
+    def _has_input(self) -> bool:
+        """Whether nothing has to be read before the call."""
+        if is_json(self._headers.get("content-type", "")):
+            self._text = self._exchange.whole_body(self._edge.body_limit)
+            return self._text is not None
+        return not 0 < self._edge.upload_limit < announced(self._headers)
+
+    def _go_on(self) -> None:
+        """Something has happened that nobody waits for: answer, or have somebody wait for more."""
+        exchange, channel = self._exchange, self._response
+        with suppress(Exception):  # it happens again, where it is answered
+            if exchange.taking and channel is not None and not channel.touched:
+                response = self._settled()
+                if response is not None:
+                    exchange.answer(*parts(response, self._cors))
+                    self.end()
+                    return
+        exchange.go_on(self.serve())
+
+    async def serve(self) -> None:
+        """To the end of the response."""
+        exchange = self._exchange
+        try:
+            answer = await self._answer()
+            if isinstance(answer, Response):
+                await respond(exchange, answer, self._cors)
+            else:
+                await stream(exchange, answer, self._cors)
+        except (ClientGone, OSError):
+            pass  # nobody reads an answer
+        finally:
+            self.end()
+
+    async def _answer(self) -> Response | Streamed:
+        """The response, or the head of one, in time. Raises ClientGone."""
+        self._task = self._exchange.task
+        if self._response is None:
+            self._edge.deadlines.begin(self)
+        try:
+            return (None if self._response else await self._before()) or await self._after()
         except asyncio.CancelledError:
-            task = self._exchange.task
-            if not self._expired or task is None or task.uncancel():
+            if not self._expired or self._task is None or self._task.uncancel():
                 raise
             return self._too_late()
         except (ClientGone, OSError):
             raise ClientGone from None
-        except EngineError as error:  # this gateway has no room for more channels
-            return errors.error_response(503, error.code, error.message)
-        except Exception:
-            log.exception("action=http_failed")
-            return errors.error_response(500, errors.INTERNAL_ERROR, "internal server error")
+        except Exception as error:
+            return failure(error)
         finally:
             self._edge.deadlines.end(self)
 
     def expire(self) -> None:
         self._expired = True
-        if self._exchange.task is not None:
-            self._exchange.task.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._verdict = self._too_late()
+            self._wake()
 
     def _too_late(self) -> Response:
         if self._stage is MIDDLEWARE:
@@ -121,25 +179,24 @@ class Handling:
         limit = self._edge.deadlines.limit
         return errors.error_response(504, codes.TIMEOUT, f"The function did not answer within {limit:g} s")
 
-    async def _head(self) -> Response | Streamed:
+    async def _before(self) -> Response | None:
+        """Ask and read what comes before the call, then call; the response if it does not come to that."""
         edge, bound = self._edge, self._bound
         for function in edge.middleware:
             if (response := await self._ask_middleware(function, "default")) is not None:
                 return response
-        body: Raw = NULL
         if is_json(self._headers.get("content-type", "")):
-            if self._announced > edge.body_limit:
-                return self._too_large(edge.body_limit)
+            if announced(self._headers) > edge.body_limit:
+                return too_large(edge.body_limit)
             try:
                 self._text = await read_all(self._exchange.receive, edge.body_limit)
             except TooLarge:
-                return self._too_large(edge.body_limit)
+                return too_large(edge.body_limit)
             if self._text is None:
                 raise ClientGone
-            body = json_body(self._text)
-        elif 0 < edge.upload_limit < self._announced:
-            return self._too_large(edge.upload_limit)
-        data = payload(bound, self._exchange.method, self._parameters, self._query, self._headers, body)
+        elif 0 < edge.upload_limit < announced(self._headers):
+            return too_large(edge.upload_limit)
+        data = self._payload()
         if bound.condition:
             result, error = await self._ask(bound.condition, data, bound.trigger.namespace)
             if error:
@@ -149,25 +206,22 @@ class Handling:
         for function in bound.middleware:
             if (response := await self._ask_middleware(function, bound.trigger.namespace)) is not None:
                 return response
-        channel = self._call(data)
+        self._call(data)
+        return None
+
+    def _payload(self) -> bytes:
+        body = NULL if self._text is None else json_body(self._text)
+        return payload(self._bound, self._exchange.method, self._parameters, self._query, self._headers, body)
+
+    async def _after(self) -> Response | Streamed:
+        """The function is called: what becomes of that."""
+        channel = self._response
+        assert channel is not None
         while not (self._ended or channel.touched or self._verdict or self._gone):
             await self._wait()
         if channel.touched:
             return await self._stream(channel)
         return self._settled() or await self._silence(channel)
-
-    @property
-    def _announced(self) -> int:
-        """Bytes of the body as the client says."""
-        length = self._headers.get("content-length", "")
-        return int(length) if length.isdecimal() else 0
-
-    @property
-    def _has_body(self) -> bool:
-        return self._announced > 0 or "transfer-encoding" in self._headers
-
-    def _too_large(self, limit: int) -> Response:
-        return errors.error_response(413, errors.PAYLOAD_TOO_LARGE, f"the body may have {limit} bytes")
 
     # -- functions that are asked before -----------------------------------------------------------
 
@@ -181,20 +235,11 @@ class Handling:
         return verdict(function, result, self._edge.cors.owned)
 
     async def _ask(self, function: str, data: bytes, namespace: str) -> tuple[bytes, bytes]:
-        """Result and error."""
-        ended: asyncio.Future[tuple[bytes, bytes]] = self._edge.loop.create_future()
-
-        def done(result: bytes, error: bytes) -> None:
-            if not ended.done():
-                ended.set_result((result, error))
-
-        self._edge.start(Call(None, b"", namespace, function, data, self._trace, done=done))
-        return await ended
+        return await self._edge.ask(namespace, function, data, self._trace)
 
     # -- the function itself -----------------------------------------------------------------------
 
-    def _call(self, data: bytes) -> Channel:
-        """Returns the channel for the response."""
+    def _call(self, data: bytes) -> None:
         edge, trigger = self._edge, self._bound.trigger
         self._response = response = edge.channels.create()
         self._request_body = request_body = edge.channels.create()
@@ -205,7 +250,6 @@ class Handling:
             None, b"", trigger.namespace, trigger.function, data, self._trace, trigger.metadata, done=self._done
         )
         edge.start(self._called)
-        return response
 
     def _done(self, result: bytes, error: bytes) -> None:
         self._ended = (b"" if result == b"null" else result), error
@@ -246,7 +290,7 @@ class Handling:
     async def _stream(self, channel: Channel) -> Response | Streamed:
         """The function writes to its channel: what comes first, a piece of the body or its result, is the response."""
         self._bound.streams = True
-        self._uploading().watch(empty=not self._has_body)
+        self._uploading().watch(empty=not has_body(self._headers))
         end = channel.attach_reader()
         head = Head()
         reading: asyncio.Task[tuple[bytes, bool]] | None = None
@@ -297,7 +341,9 @@ class Handling:
         await self._waiter
 
     def _wake(self, _: object = None) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._exchange.task is None:
+            self._go_on()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _uploading(self) -> Upload:
@@ -311,7 +357,7 @@ class Handling:
             self._uploading().begin(self._request_body)
 
     def _upload_too_large(self) -> None:
-        self._verdict = self._too_large(self._edge.upload_limit)
+        self._verdict = too_large(self._edge.upload_limit)
         self._wake()
 
     def _client_gone(self) -> None:
@@ -322,6 +368,7 @@ class Handling:
 
     def end(self) -> None:
         """The response is complete, or nobody waits for it: what the function still says is ignored."""
+        self._edge.deadlines.end(self)
         if self._called is not None:  # it may never end, and need not keep the request
             ends_later = self._streamed is not None and self._streamed.complete
             self._called.done = _late(self._bound.trigger.function) if ends_later else None

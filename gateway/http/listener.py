@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import time
+from collections.abc import Coroutine
 from email.utils import formatdate
 from functools import partial
 from typing import Any
@@ -191,8 +192,12 @@ class HttpListener:
             self._busy += 1
             exchange.answer(*busy(self._most, self._cors.headers(exchange.origin)))
             return
-        exchange.task = task = self.loop.create_task(exchange.run(self._app))
+        self.loop.call_soon(exchange.begin, self._app)
+
+    def spawn(self, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(running)
         self._tasks.add(task)
+        return task
 
     def answered(self, exchange: Exchange) -> None:
         self._in_progress.discard(exchange)

@@ -1,12 +1,17 @@
-"""Answers to what is not served: it cannot be read, or there is too much of it."""
+"""Answers to what is not served: it cannot be read, there is too much of it, or the gateway fails."""
 
+import logging
 from collections.abc import Iterable
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from .errors import SERVICE_UNAVAILABLE, error_id
+from iii_cluster.protocol.errors import EngineError
+
+from .errors import INTERNAL_ERROR, PAYLOAD_TOO_LARGE, SERVICE_UNAVAILABLE, error_id, error_response
 from .response import JSON, Header, Response
+
+log = logging.getLogger(__name__)
 
 _CODES = {
     400: "BAD_REQUEST",
@@ -30,6 +35,19 @@ def busy(most: int, cors: Iterable[Header]) -> Response:
     """`most` requests are in progress."""
     error = {"code": SERVICE_UNAVAILABLE, "message": f"This gateway has {most} requests in progress"} | _number(503)
     return Response(503, (JSON, _RETRY_AFTER, *cors), msgspec.json.encode({"error": error}))
+
+
+def too_large(limit: int) -> Response:
+    """The body is."""
+    return error_response(413, PAYLOAD_TOO_LARGE, f"the body may have {limit} bytes")
+
+
+def failure(error: Exception) -> Response:
+    """For what stopped the gateway itself: it has no room for more channels, or makes a mistake."""
+    if isinstance(error, EngineError):
+        return error_response(503, error.code, error.message)
+    log.error("action=http_failed", exc_info=error)
+    return error_response(500, INTERNAL_ERROR, "internal server error")
 
 
 def _number(status: int) -> dict[str, str]:

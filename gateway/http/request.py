@@ -102,6 +102,16 @@ def is_json(content_type: str) -> bool:
     return "application/json" in content_type.lower()
 
 
+def announced(headers: dict[str, str]) -> int:
+    """Bytes of the body as the client says."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
+
+
+def has_body(headers: dict[str, str]) -> bool:
+    return announced(headers) > 0 or "transfer-encoding" in headers
+
+
 def json_body(raw: bytes) -> Raw:
     """The text itself, or null when it is not JSON, or would harm who reads it."""
     if not raw:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,10 +34,10 @@ class Failed(Exception):
 class Client:
     """One request and what is sent for it. `more` gives further pieces of the body; None: the client goes."""
 
-    def __init__(self, method: str, body: bytes, complete: bool) -> None:
-        self._silent = method == "HEAD"  # nobody gets a body
+    def __init__(self, body: bytes, complete: bool) -> None:
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._messages.put_nowait({"type": "http.request", "body": body, "more_body": not complete})
+        self._first: dict[str, Any] = {"type": "http.request", "body": body, "more_body": not complete}
+        self._messages.put_nowait(self._first)
         self.received = 0  # pieces the application has taken
         self.head: dict[str, Any] = {}
         self.pieces: list[bytes] = []
@@ -52,6 +52,14 @@ class Client:
         else:
             self._messages.put_nowait({"type": "http.request", "body": body, "more_body": not last})
 
+    def whole_body(self, limit: int) -> bytes | None:
+        """The body, if it came with the request."""
+        if self.received or self._first["more_body"] or len(self._first["body"]) > limit:
+            return None
+        self.received += 1
+        self._messages.get_nowait()
+        return cast("bytes", self._first["body"])
+
     async def receive(self) -> dict[str, Any]:
         message = await self._messages.get()
         self.received += 1
@@ -60,8 +68,11 @@ class Client:
         return message
 
     async def send(self, message: dict[str, Any]) -> None:
-        assert not self.complete
         await self.reads.wait()
+        self.take(message)
+
+    def take(self, message: dict[str, Any]) -> None:
+        assert not self.complete
         if message["type"] == "http.response.start":
             assert not self.head
             self.head = message
@@ -71,12 +82,6 @@ class Client:
                 self.pieces.append(message["body"])
             self.complete = not message.get("more_body", False)
         self.arrived.set()
-
-    async def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """As the port does it, in pieces."""
-        length = () if status == 204 or status == 304 else ((b"content-length", b"%d" % len(body)),)
-        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
-        await self.send({"type": "http.response.body", "body": b"" if self._silent else body})
 
     @property
     def status(self) -> int:
@@ -98,6 +103,56 @@ class Client:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class FakeExchange:
+    """The port's side of a request, as the application sees it."""
+
+    def __init__(
+        self, client: Client, method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.task: asyncio.Task[None] | None = None
+        self.receive = client.receive
+        self.send = client.send
+        self._client = client
+        self._answered = asyncio.Event()
+
+    def begin(self, app: App) -> None:
+        rest = app(cast("Any", self))
+        if rest is not None:
+            self.go_on(rest)
+
+    def go_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        assert self.task is None
+        self.task = asyncio.create_task(rest)
+        self._answered.set()
+
+    async def ended(self) -> None:
+        await self._answered.wait()
+        if self.task is not None:
+            await self.task
+
+    @property
+    def taking(self) -> bool:
+        return self._client.reads.is_set()
+
+    def whole_body(self, limit: int) -> bytes | None:
+        return self._client.whole_body(limit)
+
+    async def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        await self._client.reads.wait()
+        self.answer(status, headers, body)
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """As the port does it."""
+        length = () if status in (204, 304) else ((b"content-length", b"%d" % len(body)),)
+        self._client.take({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+        self._client.take({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+        self._answered.set()
 
 
 class FakeCluster:
@@ -203,28 +258,21 @@ class FakeCluster:
         complete: bool = True,
     ) -> AsyncIterator[Client]:
         """A request under way; when the block ends the application must have ended with it."""
-        client = Client(method, body, complete)
+        client = Client(body, complete)
         path, _, query = target.partition("?")
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         if body and not any(name == b"content-length" for name, _ in raw) and complete:
             raw.append((b"content-length", str(len(body)).encode()))
         elif not complete:
             raw.append((b"transfer-encoding", b"chunked"))
-        exchange = SimpleNamespace(
-            method=method,
-            path=path.encode(),
-            query=query.encode(),
-            headers=raw,
-            receive=client.receive,
-            send=client.send,
-            respond=client.respond,
-        )
-        exchange.task = task = asyncio.create_task(self.app(cast("Any", exchange)))
+        exchange = FakeExchange(client, method, path.encode(), query.encode(), raw)
+        exchange.begin(self.app)
         try:
             yield client
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(exchange.ended(), 10)
         finally:
-            task.cancel()
+            if exchange.task is not None:
+                exchange.task.cancel()
 
     async def ask(self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Client:
         async with self.asking(method, target, headers, body) as client:

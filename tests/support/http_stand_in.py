@@ -9,10 +9,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -39,10 +39,10 @@ class Application:
         self.gone = 0
         self.begun = 0
 
-    async def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         self.begun += 1
         handler = getattr(self, "on_" + unquote(exchange.path.decode()).strip("/").replace("-", "_"), self.on_anything)
-        await handler(exchange)
+        return cast("Coroutine[Any, Any, None]", handler(exchange))
 
     async def on_anything(self, exchange: Exchange) -> None:
         await read(exchange)
