@@ -221,9 +221,7 @@ class Listener(SocketPort[Connection]):
 
 def tokens_of(settings: Settings, own: WorkerListener) -> Tokens:
     """A listener's own tokens, or those of the settings when it says nothing of tokens. Raises TokensError."""
-    if own.tokens is None and not own.tokens_file:
-        return Tokens(settings.tokens, settings.tokens_file)
-    return Tokens(own.tokens or (), own.tokens_file or "")
+    return Tokens(*settings.tokens_of(own))
 
 
 def same_secret(known: str, offered: str) -> bool:

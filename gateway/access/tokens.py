@@ -8,18 +8,13 @@ from urllib.parse import unquote
 
 from websockets.datastructures import Headers
 
-from gateway.sockets.files import Unreadable, WatchedFiles
+from gateway.sockets.files import WatchedFiles
+from iii_cluster.access.files import Unreadable
+from iii_cluster.access.tokens import TokensError, check_tokens, some_tokens_in
 
 log = logging.getLogger(__name__)
 
 SHORT = 16  # characters; shorter tokens can be guessed
-
-
-class TokensError(OSError):
-    """The tokens cannot be used; the text says why, in one line."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class Tokens:
@@ -28,8 +23,7 @@ class Tokens:
     def __init__(self, tokens: Iterable[str] = (), file: str = "") -> None:
         """`file` has one token a line; empty lines and those that begin with # are skipped."""
         given = list(tokens)
-        if not all(token.strip() for token in given):
-            raise TokensError("tokens: an empty token lets everybody in; remove it")
+        check_tokens(given)
         self._file = file
         self._own = _hashes(given)
         self._files: WatchedFiles | None = None
@@ -39,9 +33,7 @@ class Tokens:
                 self._files = WatchedFiles((file,))
             except Unreadable as error:
                 raise TokensError(f"tokens: {error}") from None
-            found = _lines(self._files.first[0])
-            if not found:
-                raise TokensError(f"tokens: {file} has no token in it")
+            found = some_tokens_in(self._files.first[0], file)
             self._read = _hashes(found)
             given += found
         self._known = self._own | self._read
@@ -68,10 +60,8 @@ class Tokens:
             contents = self._files.changed(now)
             if contents is None:
                 return
-            found = _lines(contents[0])
-            if not found:
-                raise Unreadable(f"{self._file} has no token in it")
-        except Unreadable as error:
+            found = some_tokens_in(contents[0], self._file)
+        except (Unreadable, TokensError) as error:
             log.error("action=tokens_reload_failed reason=%s; the tokens read before stay in use", error)
             return
         self._read = _hashes(found)
@@ -82,11 +72,6 @@ class Tokens:
 
 def _hashes(tokens: Iterable[str]) -> frozenset[bytes]:
     return frozenset(hashlib.sha256(token.strip().encode()).digest() for token in tokens)
-
-
-def _lines(content: bytes) -> list[str]:
-    lines = (line.strip() for line in content.decode(errors="replace").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _warn_of_short(tokens: Iterable[str]) -> None:

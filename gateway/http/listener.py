@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.server import ServerState
 
-from gateway.sockets.tls import TlsFiles
+from gateway.sockets.tls import tls_files
 from iii_cluster.config.settings import Settings
 from iii_cluster.modules.http.module import HttpModule
 from iii_cluster.node.asgi import asgi_config
@@ -33,8 +33,9 @@ _BACKLOG = 1024
 # Beyond the limit so many connections get an answer, 503, before they are closed.
 _REFUSED_AT_ONCE = 256
 _LINES_PER_SECOND = 10  # of the log, about connections
-# A client that has connected just now, when the port is closed, is about to ask; how long it may take, s.
-_FIRST_REQUEST = 1.0
+# How long connections without a request stay open when the port is closed, s, but half of the grace at most: their
+# clients may be asking just then, and are told with the answer that it was the last one.
+_PARTING = 2.0
 _TLS_SHUTDOWN = 2.0  # s
 
 
@@ -48,6 +49,7 @@ class HttpListener:
         self.port = 0
         self.accepting = False
         self._draining = False
+        self._parting = False
         self.loop = asyncio.get_running_loop()
         self.ids = RequestIds()
         self.date_line = b""
@@ -55,7 +57,7 @@ class HttpListener:
         self._app = app
         self._most = max(1, self.limits.concurrency_request_limit)
         tls = self.limits.tls or settings.tls
-        self._tls = TlsFiles(tls) if tls is not None else None
+        self._tls = tls_files(tls) if tls is not None else None
         self._cors = CorsPolicy(self.limits.cors)
         self._access_log = AccessLog(self.limits.access_log)
         self._quota = Quota(_LINES_PER_SECOND)
@@ -99,9 +101,9 @@ class HttpListener:
     async def stop(self, grace: float) -> None:
         """Send everybody elsewhere within `grace` seconds.
 
-        1. The port is closed; clients that had connected by then are taken. 2. Connections without a request are
-        closed, new ones a second later. 3. Requests in progress are finished, their responses say that the connection
-        ends. 4. What is left is cut.
+        1. The port is closed; clients that had connected by then are taken. Responses from now on say that the
+        connection ends. 2. A moment later connections without a request are closed. 3. Requests in progress are
+        finished. 4. What is left is cut.
         """
         self.accepting = False
         self._draining = True
@@ -111,10 +113,11 @@ class HttpListener:
             with contextlib.suppress(OSError):  # its client is gone
                 await taken
         for connection in self._connections:
-            connection.leave()
-        await self._deserted(began + min(grace, _FIRST_REQUEST))
+            connection.leaving = True
+        await self._deserted(began + min(_PARTING, grace / 2))
+        self._parting = True
         for connection in self._connections:
-            connection.leave(unused=True)
+            connection.part()
         await self._deserted(began + grace)
         for connection in self._connections:
             connection.cut()
@@ -162,6 +165,7 @@ class HttpListener:
 
     def opened(self, connection: HttpConnection) -> bool:
         connection.leaving = self._draining
+        connection.parting = self._parting
         connections = len(self._state.connections)
         if connections > self.limits.max_connections + _REFUSED_AT_ONCE:
             connection.cut()

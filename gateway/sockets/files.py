@@ -3,15 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 
+from iii_cluster.access.files import Unreadable, content_of
+
 _LOOK = 2.0  # s between looks
-MAX_FILE = 2**20  # bytes
-
-
-class Unreadable(OSError):
-    """A file cannot be read; the text says which and why, in one line."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class WatchedFiles:
@@ -41,22 +35,7 @@ class WatchedFiles:
         return None if seen == self._seen else contents
 
     def _read(self) -> list[bytes]:
-        return [_content(path) for path in self._paths]
-
-
-def unreadable(error: OSError) -> Unreadable:
-    return Unreadable(f"cannot read {error.filename}: {error.strerror}")
-
-
-def _content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise unreadable(error) from None
-    if len(content) > MAX_FILE:
-        raise Unreadable(f"{path} has more than {MAX_FILE} bytes")
-    return content
+        return [content_of(path) for path in self._paths]
 
 
 def _digests(contents: Sequence[bytes]) -> list[bytes]:

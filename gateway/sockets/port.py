@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from iii_cluster.config.settings import Settings, Tls
 
 from .pacing import Pacing
-from .tls import TlsFiles
+from .tls import tls_files
 from .websocket import WebSocket
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class SocketPort(Generic[S]):
     def __init__(self, settings: Settings, label: str, max_connections: int, tls: Tls | None = None) -> None:
         """Raises TlsError when the files of `tls` cannot be used."""
         self.settings = settings
-        self._tls = TlsFiles(tls) if tls is not None else None
+        self._tls = tls_files(tls) if tls is not None else None
         self.label = label
         self.accepting = False
         self.port = 0

@@ -12,6 +12,7 @@ from iii_cluster.config.settings import Settings
 from iii_cluster.local.ports import PortError, check_free, check_shareable
 
 from .options import EXIT_INVALID, config_option, load_config, setting_options
+from .unfit import refuse_unfit
 
 SERVICES = {
     Role.GATEWAY: "gateway.service",
@@ -37,6 +38,8 @@ def role_command(role: Role) -> click.Command:
         if not settings.redis_urls:
             click.echo("error: no Redis is given; use --redis-url or III_CLUSTER_REDIS_URL", err=True)
             raise SystemExit(EXIT_INVALID)
+        if role is Role.GATEWAY:
+            refuse_unfit(settings)
         _check_ports(role, settings)
         raise SystemExit(_run(role, settings, ready_fd, lifeline_fd))
 

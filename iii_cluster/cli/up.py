@@ -31,6 +31,7 @@ from .options import config_option, load_config, setting_options
 from .restarts import Restarts
 from .screen import Screen
 from .summary import print_summary
+from .unfit import refuse_unfit
 from .unready import why_not_ready
 
 START_TIMEOUT = 60.0  # s until every process is ready
@@ -54,6 +55,9 @@ def up(config_file: Path | None, **flags: Any) -> None:
     second one at once. Processes that die are started again.
     """
     config = load_config(config_file, flags)
+    counts = config.topology
+    if counts.gateways:
+        refuse_unfit(config.settings, counts.gateways + counts.shards + counts.coordinators)
     screen = Screen()
     try:
         raise SystemExit(asyncio.run(run_up(config, screen, config_file)))

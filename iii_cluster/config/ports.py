@@ -41,11 +41,6 @@ def ports_of_gateway(settings: Settings) -> list[Listening]:
     ]
 
 
-def admin_port(settings: Settings) -> Listening:
-    """Of every node."""
-    return Listening("admin", "admin_port", settings.admin_host, settings.admin_port)
-
-
 def clashes(ports: Sequence[Listening]) -> Iterator[tuple[Listening, Listening]]:
     """Pairs that could be reached at one address. Port 0 is any free one."""
     for one, other in combinations(ports, 2):

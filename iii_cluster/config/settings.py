@@ -121,6 +121,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             return None
         return Tls(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
 
+    def tokens_of(self, listener: WorkerListener) -> tuple[tuple[str, ...], str]:
+        """Tokens and their file: a listener's own, or these when it says nothing of tokens."""
+        if listener.tokens is None and not listener.tokens_file:
+            return self.tokens, self.tokens_file
+        return listener.tokens or (), listener.tokens_file or ""
+
     @property
     def worker_listeners(self) -> tuple[WorkerListener, ...]:
         """Every port for workers, with what it has of its own; the main one first, never empty."""

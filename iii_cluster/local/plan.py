@@ -9,6 +9,7 @@ import msgspec
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.fields import DOCUMENTS, FIELDS, TOKEN_VARIABLE
 from iii_cluster.config.load import Config, to_environment
+from iii_cluster.config.ports import ports_of_gateway
 from iii_cluster.config.settings import Settings
 
 from .child import ChildSpec
@@ -56,7 +57,8 @@ def replacement(spec: ChildSpec, settings: Settings, running: Collection[ChildSp
     """What runs next to `spec`'s process and then in its place: the same with a spare admin port. Raises PortError."""
     if not settings.admin_port:
         return spec
-    used = {admin_port_of(other) for other in running}
+    # Held ports that nobody listens on look free to others of the same user.
+    used = {admin_port_of(other) for other in running} | {one.port for one in ports_of_gateway(settings)}
     port = spare_port(settings.admin_host, settings.admin_port, used, ADMIN_PORT_FLAG)
     return msgspec.structs.replace(spec, env=spec.env | {ADMIN_PORT_VARIABLE: str(port)})
 

@@ -198,7 +198,7 @@ def test_files_that_do_not_fit_end_the_start_with_one_line(
     options = [part for name, value in certificates.options.items() for part in (f"--{name}", value)]
     node = cluster.spawn("gateway", "--worker-port", "0", *options)
     try:
-        assert node.wait() == 1
+        assert node.wait() == 2
         lines = [line for line in node.tail().splitlines() if "TLS: " in line]
         assert len(lines) == 1, node.tail()
         assert str(tmp_path) in lines[0]

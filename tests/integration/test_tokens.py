@@ -104,7 +104,7 @@ def test_a_file_without_tokens_ends_the_start(make_cluster: Callable[..., Cluste
     cluster = make_cluster(gateways=0, shards=1)
     node = cluster.spawn("gateway", "--worker-port", "0", "--tokens-file", str(tmp_path / "none"))
     try:
-        assert node.wait() == 1
+        assert node.wait() == 2
         assert "tokens: cannot read" in node.tail()
         assert "Traceback" not in node.tail()
     finally:

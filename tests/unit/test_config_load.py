@@ -158,7 +158,12 @@ TWO_LISTENERS = (
         (TWO_LISTENERS, {}, {"http_port": 49135}, "command line: worker-2 (`port` of iii-worker-manager 2) and http "),
         (TWO_LISTENERS, {"III_CLUSTER_STREAM_PORT": "49134"}, {}, "worker (worker_port) and stream (stream_port)"),
         ("", {}, {"http_port": 3112}, "http (http_port) and stream (stream_port) would both listen on port 3112"),
-        ("workers:\n  - name: iii-http\n    config: {port: 49134}\n", {}, {}, "config.yaml:3: worker (worker_port) and "),
+        (
+            "workers:\n  - name: iii-http\n    config: {port: 49134}\n",
+            {},
+            {},
+            "config.yaml:3: worker (worker_port) and ",
+        ),
         (
             TWO_LISTENERS + "  - name: iii-worker-manager\n    config: {port: 49135, host: '::1'}\n",
             {},
@@ -199,10 +204,14 @@ def test_ports_that_are_free_to_choose_moved_away_or_of_other_addresses_do_not_c
 def test_half_of_tls_is_refused(tmp_path: Path, name: str) -> None:
     found = errors_of(tmp_path, f"cluster:\n  {name}: /a.pem\n")
     assert found == [(2, f"`{name}` without `tls_cert_file`: nothing would be encrypted", "")]
-    with pytest.raises(InvalidConfig, match="environment: .*nothing would be encrypted"):
+    with pytest.raises(InvalidConfig, match=r"environment: .*nothing would be encrypted"):
         load(None, {f"III_CLUSTER_{name.upper()}": "/a.pem"}, {})
     with pytest.raises(InvalidConfig, match="nothing would be encrypted"):
-        load(None, {f"III_CLUSTER_{name.upper()}": "/a.pem", "III_CLUSTER_TLS_CERT_FILE": "/b.pem"}, {"tls_cert_file": ""})
+        load(
+            None,
+            {f"III_CLUSTER_{name.upper()}": "/a.pem", "III_CLUSTER_TLS_CERT_FILE": "/b.pem"},
+            {"tls_cert_file": ""},
+        )
 
 
 @pytest.mark.parametrize("block", ["{key_file: a}", "{cert_file: ''}"])

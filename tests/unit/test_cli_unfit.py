@@ -1,0 +1,122 @@
+"""What `up` and `gateway` refuse before they start anything."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.sockets.tls import tls_files
+from iii_cluster.access.certificates import TlsError, server_context
+from iii_cluster.cli.main import main
+from iii_cluster.config.load import Config
+from iii_cluster.config.settings import Settings, Tls, Topology
+from iii_cluster.local.plan import admin_port_of, replacement, role_specs
+from tests.support.certificates import Certificates
+
+
+@pytest.fixture(params=["up", "gateway"])
+def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    async def started(*_: object) -> int:
+        raise AssertionError("it must not come that far")
+
+    monkeypatch.setattr("iii_cluster.cli.up.run_up", started)
+    monkeypatch.setattr("iii_cluster.cli.roles._run", started)
+    return str(request.param)
+
+
+def run(command: str, *options: str, text: str = "", directory: Path | None = None) -> Result:
+    arguments = [command, "--redis-url", "redis://h", *options]
+    if directory is not None:
+        path = directory / "config.yaml"
+        path.write_text(text)
+        arguments += ["--config", str(path)]
+    return CliRunner().invoke(main, arguments, env={"III_TOKEN": "", "III_CLUSTER_CONFIG": ""})
+
+
+def refused(result: Result) -> list[str]:
+    assert result.exit_code == 2, result.output
+    return [line.removeprefix("error: ") for line in result.stderr.splitlines()]
+
+
+def test_certificates_that_are_missing_are_named_with_their_setting(command: str, tmp_path: Path) -> None:
+    missing = tmp_path / "no.pem"
+    [line] = refused(run(command, "--tls-cert-file", str(missing)))
+    assert line == f"tls_cert_file: TLS: cannot read {missing}: No such file or directory"
+
+
+def test_a_missing_key_is_told_from_a_missing_certificate(command: str, tmp_path: Path) -> None:
+    made, missing = Certificates(tmp_path), tmp_path / "no.key"
+    [line] = refused(run(command, "--tls-cert-file", str(made.cert_file), "--tls-key-file", str(missing)))
+    assert line == f"tls_cert_file: TLS: cannot read {missing}: No such file or directory"
+
+
+def test_a_certificate_without_its_key_says_what_may_be_missing(command: str, tmp_path: Path) -> None:
+    made = Certificates(tmp_path)
+    [line] = refused(run(command, "--tls-cert-file", str(made.cert_file)))
+    assert line == f"tls_cert_file: TLS: {made.cert_file} has no key in it; is tls_key_file missing?"
+
+
+def test_all_that_ports_name_is_looked_at_and_told_at_once(command: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("# none\n")
+    text = (
+        "cluster: {tokens_file: /no/tokens}\n"
+        "workers:\n"
+        "  - name: iii-worker-manager\n"
+        f"    config: {{tokens_file: {tmp_path}/empty}}\n"
+        "  - name: iii-worker-manager\n"
+        "    config: {port: 5001, tls: {cert_file: /no/a}}\n"
+        "  - name: iii-http\n"
+        "    config: {tls: {cert_file: /no/b}}\n"
+        "  - name: iii-stream\n"
+        "    config: {tls: {cert_file: /no/c}}\n"
+    )
+    assert refused(run(command, text=text, directory=tmp_path)) == [
+        "iii-worker-manager 2: TLS: cannot read /no/a: No such file or directory",
+        "iii-http: TLS: cannot read /no/b: No such file or directory",
+        "iii-stream: TLS: cannot read /no/c: No such file or directory",
+        "tokens_file: tokens: cannot read /no/tokens: No such file or directory",
+        f"iii-worker-manager 1: tokens: {tmp_path}/empty has no token in it",
+    ]
+
+
+def test_the_admin_port_is_no_other_port_of_a_gateway(command: str) -> None:
+    [line] = refused(run(command, "--admin-port", "5000", "--worker-port", "5000"))
+    assert line == "worker (worker_port) and admin (admin_port) would both listen on port 5000"
+
+
+def test_the_admin_ports_that_up_gives_its_processes_are_looked_at_too() -> None:
+    assert len(refused(run("up", "--admin-port", "5000", "--http-port", "5002"))) == 1
+
+
+def test_shards_need_no_files_of_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
+    assert run("shard", "--tls-cert-file", "/no/a", "--admin-port", "0").exit_code == 0
+
+
+def test_a_replacement_gets_no_port_of_gateways_for_its_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("plan", "ports"):
+        monkeypatch.setattr(f"iii_cluster.local.{module}.check_free", lambda *_: None)
+    settings = Settings(redis_urls=("redis://h",), admin_port=4000, http_port=4003)
+    config = Config(settings=settings, topology=Topology(gateways=1, shards=1, coordinators=1))
+    specs = role_specs(config, settings)
+    assert admin_port_of(replacement(specs[0], settings, specs)) == 4004
+
+
+def test_a_key_in_the_certificates_file_is_found(tmp_path: Path) -> None:
+    made = Certificates(tmp_path)
+    both = tmp_path / "both.pem"
+    both.write_bytes(made.key_file.read_bytes() + made.cert_file.read_bytes())
+    assert isinstance(server_context(Tls(str(both))), ssl.SSLContext)
+    with pytest.raises(TlsError, match="no usable certificate and key"):
+        server_context(Tls(str(made.key_file)))
+
+
+def test_ports_with_the_same_files_share_what_was_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = Certificates(tmp_path)
+    tls = Tls(str(made.cert_file), str(made.key_file))
+    ports = [tls_files(tls), tls_files(Tls(str(made.cert_file), str(made.key_file)))]
+    made.cert_file.write_text("broken")
+    for port in ports:
+        port.tick(10_000.0)
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["action=tls_reload_failed"]
