@@ -475,3 +475,15 @@ async def test_everything_is_called_in_the_namespace_of_the_trigger() -> None:
         cluster.handlers[namespace, "gate"] = lambda _: {"action": "continue"}
     assert (await cluster.ask("GET", "/a")).status == 200
     assert [call.namespace for call in cluster.calls] == ["shop"] * 3
+
+
+async def test_a_client_that_takes_nothing_gets_its_answer_later() -> None:
+    cluster = FakeCluster()
+    cluster.route("a", lambda _: {"body": 1})
+    async with cluster.asking("GET", "/a") as client:
+        client.reads.clear()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not client.head
+        client.reads.set()
+    assert (client.status, client.body) == (200, b"1")
