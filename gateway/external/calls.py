@@ -9,6 +9,8 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
+
 from gateway.announcer import FUNCTION
 from gateway.core import GatewayCore
 from gateway.worker import Worker
@@ -19,6 +21,7 @@ from iii_cluster.protocol.errors import EngineError
 from iii_cluster.routing.failures import stopped
 
 from .congestion import Congestion
+from .inside import for_outside
 from .outside import log_refusal
 
 if TYPE_CHECKING:
@@ -104,7 +107,8 @@ class ExternalCalls:
     async def _run(self, function: "HttpFunction", invoke: Invoke) -> tuple[bytes, bytes]:
         """Result and error."""
         try:
-            return await self._module.call(function, invoke), b""
+            told = replace(invoke, data=for_outside(invoke.data))
+            return await self._module.call(function, told), b""
         except EngineError as failed:
             return b"", failed.body()
         except Exception:
