@@ -44,6 +44,8 @@ def _json(raw: Raw) -> Raw:
 
 
 def _read(answer: bytes, kind: type[T]) -> T:
+    if not answer:
+        raise Denied("it answered nothing")
     try:
         return msgspec.json.decode(answer, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -57,7 +57,9 @@ class Registrations:
                     self._put_type(worker, message.id, message)
                 case messages.RegisterTrigger():
                     final = self._final(guarded.access, message)
-                    self._put_trigger(worker, message, final, self._why_not_by_id(guarded.access, final))
+                    self._put_trigger(
+                        worker, message, final, self._why_not_by_id(guarded.access, message.function_id, final)
+                    )
                 case messages.UnregisterFunction():
                     function = guarded.forget_function(message.id)
                     if function is not None:
@@ -152,27 +154,28 @@ class Registrations:
 
         Raises Denied for what nobody is told of.
         """
+        own = message
         self._check_trigger_type(access, message.trigger_type)
         if access.hooks.trigger:
             answer = await self._answer(access.hooks.trigger, hooks.trigger_input(access, message))
             message = hooks.trigger_as_answered(message, answer)
         final = self._final(access, message)
-        for namespace, function in _called(final):
+        for namespace, function, spoken in _called(final, own.function_id):
             if not self._decisions.for_others(namespace, function):
-                return final, not_for_others(function)
+                return final, not_for_others(spoken)
             verdict = await self._decisions.wait(access, namespace, function)
             if verdict is not Verdict.ALLOWED:
-                return final, denial(function, verdict)
+                return final, denial(spoken, verdict)
         return final, ""
 
-    def _why_not_by_id(self, access: Access, final: messages.RegisterTrigger) -> str:
-        """As above, when no metadata decides."""
-        for namespace, function in _called(final):
+    def _why_not_by_id(self, access: Access, own: str, final: messages.RegisterTrigger) -> str:
+        """As above, when no metadata decides; `own` is what the worker calls the target."""
+        for namespace, function, spoken in _called(final, own):
             if not self._decisions.for_others(namespace, function):
-                return not_for_others(function)
+                return not_for_others(spoken)
             verdict = access.verdict(namespace, function)
             if verdict is not Verdict.ALLOWED:
-                return denial(function, verdict)
+                return denial(spoken, verdict)
         return ""
 
     def _final(self, access: Access, message: messages.RegisterTrigger) -> messages.RegisterTrigger:
@@ -234,13 +237,14 @@ def _check_type(access: Access, message: messages.RegisterTriggerType) -> None:
         raise Denied("the namespace is none of its own")
 
 
-def _called(trigger: messages.RegisterTrigger) -> list[tuple[str, str]]:
-    """Every function that the trigger could have called: (namespace, id)."""
+def _called(trigger: messages.RegisterTrigger, own: str) -> list[tuple[str, str, str]]:
+    """Every function that the trigger could have called: namespace, id, and the id in the words of its worker."""
     try:
         named = named_functions(bytes(trigger.config))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Denied("its config cannot be read") from None
-    return [(trigger.namespace or "default", function) for function in (trigger.function_id, *named)]
+    namespace = trigger.namespace or "default"
+    return [(namespace, trigger.function_id, own), *((namespace, function, function) for function in named)]
 
 
 def _fitting(id: str) -> str:

@@ -37,6 +37,8 @@ _decode = Decoder(Grants).decode
 
 def read_grants(answer: bytes) -> Grants:
     """Raises BadGrants for any other shape."""
+    if not answer:
+        raise BadGrants("it answered nothing")
     try:
         grants = _decode(answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

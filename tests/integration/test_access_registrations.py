@@ -81,6 +81,17 @@ async def test_a_prefix_is_put_before_the_targets_of_triggers(free: RawWorker, t
     await eventually(lambda: bound(free, f"open::{unique}::f", 3))
 
 
+async def test_a_refused_target_is_told_by_its_own_name(guarded: Cluster, keeper: Gatekeeper, unique: str) -> None:
+    keeper.rights["hidden"] = {"function_registration_prefix": unique}
+    async with raw_worker(at(guarded.gateways[1], RULES, "hidden")) as hidden:
+        await hidden.register("f")
+        config = {"topic": unique}
+        await hidden.send("registertrigger", id=unique, trigger_type="subscribe", function_id="f", config=config)
+        error = (await hidden.expect("triggerregistrationresult"))["error"]
+        assert error["code"] == "FORBIDDEN"
+        assert error["message"] == "function 'f' not allowed (add to rbac.expose_functions)"
+
+
 async def bound(worker: RawWorker, function: str, count: int) -> bool:
     return len(await routed(worker, function)) == count
 

@@ -9,7 +9,7 @@ from msgspec import Raw
 from gateway.access import hooks
 from gateway.access.handshake import auth_input, query_parameters
 from gateway.access.hooks import Denied
-from iii_cluster.access.grants import read_grants
+from iii_cluster.access.grants import BadGrants, read_grants
 from iii_cluster.access.rules import Access, ListenerRules
 from iii_cluster.config.settings import Rbac, WorkerListener
 from iii_cluster.protocol import messages
@@ -113,3 +113,10 @@ def test_an_id_may_not_become_longer_than_ids_are() -> None:
     answer = json.dumps({"function_id": "x" * (messages.MAX_ID + 1)}).encode()
     with pytest.raises(Denied):
         hooks.function_as_answered(messages.RegisterFunction("f"), answer)
+
+
+def test_a_hook_that_answers_nothing_is_said_to_have_done_so() -> None:
+    with pytest.raises(Denied, match=r"^it answered nothing$"):
+        hooks.function_as_answered(messages.RegisterFunction("f", ""), b"")
+    with pytest.raises(BadGrants, match=r"^it answered nothing$"):
+        read_grants(b"")
