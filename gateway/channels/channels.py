@@ -40,6 +40,8 @@ _TAKEN = "taken"
 _UNKNOWN = "unknown"
 _OVER = "over"
 
+_OVER_REASON = "the channel is over"
+
 
 class _Create(Struct):
     buffer_size: Annotated[int, Meta(ge=0)] | None = None
@@ -95,10 +97,12 @@ class Channels:
             return
         home = maker_of(asked.id, self._core.map)
         if not home or home == self._core.node or self._core.map.nodes[home].role is not Role.GATEWAY:
-            if self._makers.made(asked.id):
-                _too_late(connection, asked.write, "the channel is over")
-            else:
+            if not self._makers.made(asked.id):
                 _not_found(connection)
+            elif home == self._core.node:
+                _too_late(connection, asked.write)
+            else:
+                _turn_away(connection, BROKEN, "the channel's gateway is gone")
             return
         task = self._loop.create_task(self._admit_there(connection, home, asked, asked.write, patience))
         self._tasks.add(task)
@@ -111,7 +115,7 @@ class Channels:
             if channel.take(write=write):
                 _attach(connection, channel.pipe, write)
             else:
-                _turn_away(connection)
+                connection.close(_END_TAKEN, "this end is taken")
 
     async def _admit_there(
         self, connection: Connection, home: str, asked: Wanted, write: bool, patience: float
@@ -123,16 +127,16 @@ class Channels:
         except (AskError, TimeoutError) as error:
             self._hops.withdraw(hop, "it was not connected in time")
             log.warning("action=channel_unavailable channel=%s home=%s reason=%r", asked.id, home, error)
-            _too_late(connection, write, "the channel's gateway does not answer")
+            _turn_away(connection, BROKEN, "the channel's gateway does not answer")
             return
         if answer != _GIVEN:
             self._hops.drop(hop)
             if answer == _UNKNOWN:
                 _not_found(connection)
             elif answer == _OVER:
-                _too_late(connection, write, "the channel is over")
-            elif connection.enter():
-                _turn_away(connection)
+                _too_late(connection, write)
+            else:
+                _turn_away(connection, _END_TAKEN, "this end is taken")
         elif connection.enter():
             pipe.capacity = window.messages
             self._hops.opened(hop, window)
@@ -218,17 +222,17 @@ def _not_found(connection: Connection) -> None:
     connection.reject(HTTPStatus.NOT_FOUND, "Channel not found\n")
 
 
-def _too_late(connection: Connection, write: bool, reason: str) -> None:
-    """A writer may finish what nobody reads, a reader is told."""
-    if not connection.enter():
-        return
-    if write:
+def _too_late(connection: Connection, write: bool) -> None:
+    """The channel has ended: a writer may finish what nobody reads, a reader is told."""
+    if not write:
+        _turn_away(connection, BROKEN, _OVER_REASON)
+    elif connection.enter():
         pipe = Pipe(1)
-        pipe.attach_sink(Nobody(pipe, reason))
+        pipe.attach_sink(Nobody(pipe, _OVER_REASON))
         _attach(connection, pipe, write=True)
-    else:
-        connection.close(BROKEN, reason)
 
 
-def _turn_away(connection: Connection) -> None:
-    connection.close(_END_TAKEN, "this end is taken")
+def _turn_away(connection: Connection, code: int, reason: str) -> None:
+    """It is let in to be told: some clients end their whole process when a socket is refused."""
+    if connection.enter():
+        connection.close(code, reason)

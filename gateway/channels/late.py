@@ -1,4 +1,4 @@
-"""What comes for a channel that is over is let in: some clients end their whole process when a socket is refused."""
+"""Writers of channels that are over: some clients end their whole process when a socket of theirs is refused."""
 
 from .pipe import BROKEN, Pipe
 

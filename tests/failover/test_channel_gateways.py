@@ -112,7 +112,7 @@ async def test_a_gateway_taken_for_dead_still_has_its_channels(own_cluster: Clus
                 async with end(other.url, reader) as late:
                     code, reason = await closed(late)
                 assert code == 1011
-                return reason == "the channel is over"
+                return reason == "the channel's gateway is gone"
 
             await eventually(gone)
             home.resume()
