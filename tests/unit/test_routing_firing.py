@@ -20,7 +20,7 @@ from iii_cluster.routing.caller import MAX_REFUSALS, PATIENCE
 from iii_cluster.routing.firing import Firing
 
 ME = "coordinator-1"
-SHARD = "shard-1"
+SHARD = "shard-00000001"
 TYPE = "engine::workers-available"
 KEY = "function:default/on::event"
 OWNERS = [Owner(f"gateway-{letter}", conn, f"worker-{letter}{conn}") for letter in "ab" for conn in (1, 2)]
