@@ -60,9 +60,9 @@ class HttpConnection(Outgoing):
         "_stage",
         "_upgrading",
         "leaving",
+        "parting",
         "port",
         "running",
-        "used",
     )
 
     cycle: Exchange | None  # type: ignore[assignment]  # whose body is being read
@@ -73,7 +73,7 @@ class HttpConnection(Outgoing):
         self.port = port
         self.running: Exchange | None = None
         self.leaving = False  # the next response is the last one
-        self.used = False
+        self.parting = False  # without a request it is closed
         self._stage = _BETWEEN
         self._deaf = False  # what the client says is ignored
         self._eof = False  # the client says nothing more, but it may be waiting for answers
@@ -271,7 +271,6 @@ class HttpConnection(Outgoing):
 
     def _begin(self, exchange: Exchange) -> None:
         self.running = exchange
-        self.used = True
         self.port.begin(exchange)
 
     def await_body(self, exchange: Exchange) -> None:
@@ -313,7 +312,7 @@ class HttpConnection(Outgoing):
 
     def _rest(self) -> None:
         """Nothing is asked: keep what the connection needs, and no more."""
-        if self.leaving or self._eof:
+        if self.parting or self._eof:
             self._close()
         elif not self._deaf:
             self.deadline = self.loop.time() + self.port.limits.keep_alive_timeout
@@ -330,10 +329,10 @@ class HttpConnection(Outgoing):
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def leave(self, *, unused: bool = False) -> None:
-        """Serve what is under way, then close; without a request so far only when `unused`."""
-        self.leaving = True
-        if (self.used or unused) and self.running is None and not self.pipeline and self._stage == _BETWEEN:
+    def part(self) -> None:
+        """Serve what is under way, then close."""
+        self.leaving = self.parting = True
+        if self.running is None and not self.pipeline and self._stage == _BETWEEN:
             self._close()
 
     def cut(self) -> None:
