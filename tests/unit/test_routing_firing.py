@@ -19,15 +19,15 @@ from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.routing.caller import MAX_REFUSALS, PATIENCE
 from iii_cluster.routing.firing import Firing
 
-ME = "coordinator-1"
-SHARD = "shard-00000001"
+ME = "coordinator-00000001"
+SHARD = "shard-1"
 TYPE = "engine::workers-available"
 KEY = "function:default/on::event"
 OWNERS = [Owner(f"gateway-{letter}", conn, f"worker-{letter}{conn}") for letter in "ab" for conn in (1, 2)]
 
 
 class FakeBus:
-    node_id = "coordinator-1"
+    node_id = "coordinator-00000001"
 
     def __init__(self) -> None:
         self.handlers: dict[type[Envelope], Callable[[str, Any], None]] = {}
@@ -61,7 +61,7 @@ def cluster_map(epoch: int, *coordinators: str) -> ClusterMap:
 class FakeMembership:
     def __init__(self) -> None:
         nodes = {name: NodeInfo(id=name, role=Role.GATEWAY) for name in ("gateway-a", "gateway-b")}
-        nodes["coordinator-1"] = NodeInfo(id="coordinator-1", role=Role.COORDINATOR)
+        nodes["coordinator-00000001"] = NodeInfo(id="coordinator-1", role=Role.COORDINATOR)
         self.map = ClusterMap(term=1, epoch=1, nodes=nodes, slots=(SlotOwner(SHARD, 1),) * SLOTS)
         self.subscriber: Callable[[ClusterMap, ClusterMap], None] | None = None
 
