@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.sync.client import ClientConnection, connect
 
 from iii_cluster.config.fields import TOKEN_VARIABLE
-from iii_cluster.protocol.credentials import token_headers, token_of
+from iii_cluster.protocol.credentials import token_headers, token_variable
 
 from .gateway import Gateway, Unreachable, untrusted
 
@@ -104,8 +104,8 @@ def connected(gateway: Gateway) -> Iterator[Client]:
 def _refused(gateway: Gateway, error: InvalidStatus) -> str:
     response = error.response
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        if token_of(os.environ):
-            return f"the gateway does not accept the token in {TOKEN_VARIABLE}"
+        if name := token_variable(os.environ):
+            return f"the gateway does not accept the token in {name}"
         return f"the gateway wants a token; set {TOKEN_VARIABLE}"
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
         why = (response.body or b"").decode(errors="replace").strip()

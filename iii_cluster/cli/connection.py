@@ -59,8 +59,8 @@ _OPTIONS = (
 
 
 def connection_options(command: F) -> F:
-    """--address, --port and TLS of a gateway, as the argument `gateway`. The token comes from III_TOKEN alone: other
-    users of the machine could read an option."""
+    """--address, --port and TLS of a gateway, as the argument `gateway`. The token comes from the environment alone:
+    other users of the machine could read an option."""
 
     @functools.wraps(command)
     def wrapper(

@@ -35,7 +35,7 @@ def invoke(
     timeout_ms: int,
     gateway: Gateway,
 ) -> None:
-    """Call FUNCTION and print its result as JSON; an error goes to stderr as JSON.
+    """Call FUNCTION and print its result as JSON, nothing for null; an error goes to stderr as JSON.
 
     The argument is {} unless given. A VALUE is taken as JSON where it is JSON, as text otherwise.
     """

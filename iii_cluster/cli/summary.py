@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+from msgspec import convert
+
+from iii_cluster.config.modules import HTTP, STREAM
 from iii_cluster.config.redact import redact_urls
-from iii_cluster.config.settings import ADMIN_PORT, WORKER_PORT, Settings
+from iii_cluster.config.settings import ADMIN_PORT, WORKER_PORT, Settings, Tls
 from iii_cluster.local.child import Ready
 
 from .admin import ask_admin, slot_count
@@ -37,21 +40,51 @@ def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embe
     }
     ports = [node.ports["worker"] for node in nodes if "worker" in node.ports]
     if ports:
-        tls = "s" if settings.tls is not None else ""
-        url = f"ws{tls}://{reachable(settings.host)}:{ports[0]}"
-        port = "" if ports[0] == WORKER_PORT else f" --port {ports[0]}"
+        main = settings.worker_listeners[0]
+        tls = main.tls or settings.tls
+        url = f"ws{_s(tls)}://{reachable(settings.host)}:{ports[0]}"
+        host = reachable(settings.host).strip("[]")
+        where = "" if host == "127.0.0.1" else f" --address {host}"
+        where += "" if ports[0] == WORKER_PORT else f" --port {ports[0]}"
         facts["workers"] = f"connect to {url}"
         http = next((node.ports["http"] for node in nodes if "http" in node.ports), None)
         if http is not None:
-            facts["http"] = f"routes at http{tls}://{reachable(settings.host)}:{http}"
+            facts["http"] = f"routes at http{_s(_tls_of(settings, HTTP))}://{_host_of(settings, HTTP)}:{http}"
         streams = next((node.ports["stream"] for node in nodes if "stream" in node.ports), None)
         if streams is not None:
-            facts["streams"] = f"clients connect to ws{tls}://{reachable(settings.host)}:{streams}"
-        facts["try"] = f"III_URL={url} python my_worker.py"
-        facts[""] = f"iii-cluster invoke my::function --data '{{}}'{port}"
+            address = f"ws{_s(_tls_of(settings, STREAM))}://{_host_of(settings, STREAM)}:{streams}"
+            facts["streams"] = f"clients connect to {address}"
+        token = "III_TOKEN=... " if any(settings.tokens_of(main)) else ""
+        trust = "SSL_CERT_FILE=FILE " if tls is not None else ""
+        facts["try"] = f"{token}{trust}III_URL={url} python my_worker.py"
+        facts[""] = f"{token}iii-cluster invoke my::function --data '{{}}'{where}{_tls_options(tls)}"
     option = "" if admin == f"http://127.0.0.1:{ADMIN_PORT}" else f" --admin {admin}"
     facts["status"] = f"iii-cluster status{option}"
     return facts
+
+
+def _s(tls: Tls | None) -> str:
+    return "s" if tls is not None else ""
+
+
+def _config_of(settings: Settings, module: str) -> dict[str, Any]:
+    return next((entry.config for entry in settings.modules if entry.name == module), {})
+
+
+def _tls_of(settings: Settings, module: str) -> Tls | None:
+    own = _config_of(settings, module).get("tls")
+    return convert(own, Tls) if own else settings.tls
+
+
+def _host_of(settings: Settings, module: str) -> str:
+    return reachable(_config_of(settings, module).get("host") or settings.host)
+
+
+def _tls_options(tls: Tls | None) -> str:
+    """FILE is for the reader to fill in: who signed the certificate is not in the settings."""
+    if tls is None:
+        return ""
+    return " --tls --ca-file FILE" + (" --client-cert FILE --client-key FILE" if tls.client_ca_file else "")
 
 
 def _cluster(admin: str) -> dict[str, Any]:

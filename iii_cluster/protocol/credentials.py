@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping
 
-from iii_cluster.config.fields import TOKEN_VARIABLE
+from iii_cluster.config.fields import FIELDS, TOKEN_VARIABLE
+
+# The second is what gateways are given; who starts both from one environment need not say it twice.
+VARIABLES = (TOKEN_VARIABLE, FIELDS["tokens"].variable)
 
 
 def token_of(environ: Mapping[str, str]) -> str:
-    """Gateways may be given several at once in this variable; clients show the first. "" for none."""
-    return environ.get(TOKEN_VARIABLE, "").partition(",")[0].strip()
+    """Gateways may be given several at once; clients show the first. "" for none."""
+    name = token_variable(environ)
+    return environ[name].strip(" ,").partition(",")[0].strip() if name else ""
+
+
+def token_variable(environ: Mapping[str, str]) -> str:
+    """Where the token comes from; "" for none."""
+    return next((name for name in VARIABLES if environ.get(name, "").strip(" ,")), "")
 
 
 def token_headers(environ: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from iii_cluster.cli.client import RemoteError, connected
 from iii_cluster.cli.gateway import Gateway, Unreachable
 from iii_cluster.cli.main import main
+from iii_cluster.protocol.credentials import token_headers, token_of
 from tests.support.ports import release_port, reserve_port
 
 Reply = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -195,3 +196,18 @@ def test_a_list_the_engine_refuses_is_one_line(engine: Engine) -> None:
     engine.replies["engine::workers::list"] = engine.replies["fails"]
     result = run(engine, "workers")
     assert (result.exit_code, result.stderr) == (1, "error: boom: it failed\n")
+
+
+@pytest.mark.parametrize(
+    ("environ", "token"),
+    [
+        ({}, ""),
+        ({"III_TOKEN": "one, two"}, "one"),
+        ({"III_CLUSTER_TOKENS": "three,four"}, "three"),
+        ({"III_TOKEN": "", "III_CLUSTER_TOKENS": "three"}, "three"),
+        ({"III_TOKEN": "one", "III_CLUSTER_TOKENS": "three"}, "one"),
+    ],
+)
+def test_commands_show_the_first_token_of_the_environment(environ: dict[str, str], token: str) -> None:
+    assert token_of(environ) == token
+    assert token_headers(environ) == ({"Authorization": f"Bearer {token}"} if token else {})

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from iii_cluster.cli.main import main
 from iii_cluster.cli.screen import Screen
 from iii_cluster.cli.summary import print_summary
-from iii_cluster.config.settings import Settings
+from iii_cluster.config.settings import ModuleEntry, Settings, Tls, WorkerListener
 from iii_cluster.local.child import Ready
 from tests.support.admin_ports import Pages, admin_ports, cluster, node
 from tests.support.ports import release_port, reserve_port
@@ -201,6 +201,56 @@ async def test_the_summary_says_who_runs_where_and_how_to_connect(
         "            iii-cluster invoke my::function --data '{}'",
         f"status      iii-cluster status --admin http://127.0.0.1:{port}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        (
+            Settings(tokens=("s3cret",), tls_cert_file="/c", tls_client_ca_file="/a"),
+            [
+                "workers     connect to wss://127.0.0.1:49134",
+                "http        routes at https://127.0.0.1:3111",
+                "try         III_TOKEN=... SSL_CERT_FILE=FILE III_URL=wss://127.0.0.1:49134 python my_worker.py",
+                "            III_TOKEN=... iii-cluster invoke my::function --data '{}'"
+                " --tls --ca-file FILE --client-cert FILE --client-key FILE",
+            ],
+        ),
+        (
+            Settings(
+                host="::1",
+                tokens=("s3cret",),
+                listeners=(WorkerListener(tls=Tls("/c"), tokens=()),),
+                modules=(ModuleEntry("iii-http", {"host": "10.0.0.1"}),),
+            ),
+            [
+                "workers     connect to wss://[::1]:49134",
+                "http        routes at http://10.0.0.1:3111",
+                "try         SSL_CERT_FILE=FILE III_URL=wss://[::1]:49134 python my_worker.py",
+                "            iii-cluster invoke my::function --data '{}' --address ::1 --tls --ca-file FILE",
+            ],
+        ),
+        (
+            Settings(modules=(ModuleEntry("iii-http", {"tls": {"cert_file": "/c"}}),), tokens_file="/t"),
+            [
+                "workers     connect to ws://127.0.0.1:49134",
+                "http        routes at https://127.0.0.1:3111",
+                "try         III_TOKEN=... III_URL=ws://127.0.0.1:49134 python my_worker.py",
+                "            III_TOKEN=... iii-cluster invoke my::function --data '{}'",
+            ],
+        ),
+    ],
+)
+async def test_the_summary_says_what_tls_and_tokens_take(
+    settings: Settings, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = reserve_port()
+    ports = {"worker": 49134, "http": 3111, "admin": port}
+    await print_summary(Screen(), settings, [Ready("g", "gateway", 1, ports)], embedded=False)
+    release_port(port)
+    said = capsys.readouterr().out
+    assert said.splitlines()[3:-1] == shown
+    assert "s3cret" not in said
 
 
 async def test_the_summary_does_without_an_answer_of_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
