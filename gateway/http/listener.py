@@ -107,13 +107,13 @@ class HttpListener:
         """
         self.accepting = False
         self._draining = True
+        for connection in self._connections:
+            connection.leaving = True
         late = self._stop_listening()
         began = self.loop.time()
         for taken in asyncio.as_completed(late):
             with contextlib.suppress(OSError):  # its client is gone
                 await taken
-        for connection in self._connections:
-            connection.leaving = True
         await self._deserted(began + min(_PARTING, grace / 2))
         self._parting = True
         for connection in self._connections:

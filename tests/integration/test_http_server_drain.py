@@ -22,6 +22,15 @@ async def in_progress(server: HttpServer, count: int) -> bool:
     return bool((await server.ask("/describe"))["in_progress"] == count)
 
 
+async def closed(port: int) -> bool:
+    """Whether nobody listens there any more."""
+    try:
+        async with http_peer(port):
+            return False
+    except ConnectionError:  # reset, if it was closed just then
+        return True
+
+
 async def test_requests_in_progress_are_finished_and_idle_connections_closed(tmp_path: Path) -> None:
     with http_server(tmp_path / "log") as server:
         async with http_peer(server.port) as busy, http_peer(server.port) as idle, http_peer(server.port) as late:
@@ -39,6 +48,36 @@ async def test_requests_in_progress_are_finished_and_idle_connections_closed(tmp
             assert (answer.value, answer.headers["connection"]) == ({"waited": True}, "close")
             assert await busy.ended() == await late.ended() == b""
         assert server.wait() == 0
+
+
+async def test_an_idle_connection_may_still_be_asked_on_for_a_moment(tmp_path: Path) -> None:
+    with http_server(tmp_path / "log", drain_timeout=600.0) as server:
+        async with http_peer(server.port) as asking, http_peer(server.port) as streaming:
+            assert "connection" not in (await asking.ask("GET", "/")).headers
+            await streaming.send(request("GET", "/stream"))
+            assert "connection" not in (await streaming.head()).headers  # what it was told goes on to hold
+            server.terminate()
+            await eventually(lambda: closed(server.port))
+            answer = await asking.ask("GET", "/release")
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await asking.ended() == b""
+            assert await streaming.reader.readuntil(b"0\r\n\r\n") == b"5\r\nfirst\r\n4\r\nlast\r\n0\r\n\r\n"
+            answer = await streaming.ask("GET", "/")
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await streaming.ended() == b""
+        assert server.wait() == 0
+
+
+async def test_nobody_who_is_gone_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http.listener._PARTING", 3600.0)
+    listener = HttpListener(HttpModule(HttpConfig()), Settings(host="127.0.0.1", http_port=0), Application())
+    await listener.start()
+    async with http_peer(listener.port) as peer:
+        assert (await peer.ask("GET", "/")).status == 200
+        stopping = asyncio.create_task(listener.stop(7200))
+        await eventually(lambda: closed(listener.port))
+        assert not stopping.done()
+    await asyncio.wait_for(stopping, 10)
 
 
 async def test_what_takes_longer_than_the_grace_is_cut(tmp_path: Path) -> None:
