@@ -22,7 +22,7 @@ from iii_cluster.config.settings import Duplicates
 from iii_cluster.modules.module import Rival, TriggerType
 from shard.core import ShardCore
 
-ME = "shard-me"
+ME = "shard-0000000e"
 OTHER = "shard-other"
 LEADER = "coordinator-1"
 GATEWAYS = ("gateway-a", "gateway-b")
