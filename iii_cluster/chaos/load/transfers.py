@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
@@ -27,6 +27,9 @@ NAPS = 0.02  # share of the messages after which a reader rests
 NAP = 0.1  # s
 OPEN_TIMEOUT = 5.0  # s
 LONGEST = 2 * CALL  # s, then it is given up
+
+# Reason of the Close for an end that could not be had: the channel may live, and the other end wait for it.
+NOT_GIVEN = "the channel's gateway"
 
 Ref = dict[str, str]
 
@@ -120,10 +123,18 @@ class Ends:
             writer.transport.abort()
             return
         try:
-            await asyncio.gather(self._write(writer), self._read(reader))
+            await asyncio.gather(self._one(writer, reader, self._write), self._one(reader, writer, self._read))
         finally:
             writer.transport.abort()
             reader.transport.abort()
+
+    async def _one(
+        self, socket: ClientConnection, other: ClientConnection, use: Callable[[ClientConnection], Awaitable[None]]
+    ) -> None:
+        await use(socket)
+        if (socket.close_reason or "").startswith(NOT_GIVEN):
+            self._transfer.trouble = "turned away"
+            other.transport.abort()
 
     async def _write(self, socket: ClientConnection) -> None:
         transfer, rng = self._transfer, self._rng
