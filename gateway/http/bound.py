@@ -63,10 +63,10 @@ class Bound:
         self.order = 0  # among the triggers of one route, the highest serves
         self.leaf = Leaf(self)  # its place among the routes
         self.streams = False  # its function has written to a response channel
-        self.quiet = False  # it has returned nothing without writing to one
+        self.quiet = 0  # times it has returned nothing without writing to one
 
     def parameters(self, segments: list[str]) -> dict[str, str]:
-        """Of a path that matches, as they are in the URL. Of two with one name the later counts."""
+        """Of a path that matches, as they are in the URL."""
         parameters = {name: segments[at] for name, at in self.places}
         if self.wildcard:
             name, at = self.places[-1]

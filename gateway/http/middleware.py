@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from .response import JSON, Response, headers_of, status_of
+from .response import JSON, Response, headers_of, status_of, texts
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def _response(asked: Any, owned: Collection[bytes]) -> Response:
     if not isinstance(asked, dict):
         asked = {}
     named = asked.get("headers")
-    usable = isinstance(named, dict) and all(isinstance(value, str) for value in named.values())
+    usable = isinstance(named, dict) and all(texts(name, value) for name, value in named.items())
     headers = headers_of(named, owned) if usable else []
     if not any(name == b"content-type" for name, _ in headers):
         headers.append(JSON)

@@ -33,7 +33,7 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,256}")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 MAX_HEADERS = 200
 MAX_HEADER_BYTES = 64 * 2**10  # names and values of one response
-MAX_WARNED = 1000  # names of headers that there is a log line of
+MAX_WARNED = 1000  # headers, and functions, that there is a log line of
 
 
 class Response(NamedTuple):
@@ -63,16 +63,23 @@ _decode_any = msgspec.json.Decoder().decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 
-def from_result(result: bytes, owned: Collection[bytes] = ()) -> Response:
-    """The response a function asks for with what it returned, JSON. `owned` headers of it are left out."""
+def from_result(result: bytes, owned: Collection[bytes] = (), function: str = "") -> Response:
+    """The response a `function` asks for with what it returned, JSON. `owned` headers of it are left out."""
     try:
         said = _decode_returned(result)
     except msgspec.MsgspecError:
+        _warn(function, "answer", "it is no object")
         return NOTHING
     status_code = said.typed_status if said.status_code is _NONE else said.status_code
-    status = 200 if status_code is _NONE else status_of(bytes(status_code))
+    status = 200
+    if status_code is not _NONE and (raw := bytes(status_code)) != b"null":
+        status = status_of(raw)
+        if raw != b"%d" % status:
+            _warn(function, "answer", "its status is no number from 200 to 599")
     body = bytes(said.body) or b"{}"
     if said.headers is _NONE:
+        if status_code is _NONE and said.body is _NONE and result != b"{}":
+            _warn(function, "answer", "it has no status_code, headers or body")
         return Response(status, (JSON,), body)
     headers = headers_of(_decoded(said.headers), owned)
     if not any(name == b"content-type" for name, _ in headers):
@@ -99,12 +106,16 @@ def status_of(raw: bytes) -> int:
 
 
 def headers_of(said: Any, owned: Collection[bytes] = ()) -> list[Header]:
-    """Of an object, or a list of "Name: value"; what is neither, or would break the response, is left out."""
+    """Of an object of texts, or lists of them, or of a list of "Name: value". What is neither, or would break the
+    response, is left out."""
     headers: list[Header] = []
     size = 0
     for name, value in _pairs(said):
         header = clean(name, value)
-        if header is None or header[0] in owned:
+        if header is None:
+            continue
+        if header[0] in owned:
+            _warn(name, "header", "the gateway sets it")
             continue
         size += len(header[0]) + len(header[1])
         if len(headers) == MAX_HEADERS or size > MAX_HEADER_BYTES:
@@ -116,9 +127,27 @@ def headers_of(said: Any, owned: Collection[bytes] = ()) -> list[Header]:
 
 def _pairs(said: Any) -> Iterable[tuple[str, str]]:
     if isinstance(said, dict):
-        return [(name, value) for name, value in said.items() if isinstance(value, str)]
-    lines = [line.partition(":") for line in said if isinstance(line, str)] if isinstance(said, list) else []
-    return [(name, value) for name, colon, value in lines if colon]
+        for name, value in said.items():
+            for text in texts(name, value):
+                yield name, text
+    elif isinstance(said, list):
+        for line in said:
+            name, colon, text = line.partition(":") if isinstance(line, str) else ("", "", "")
+            if colon:
+                yield name, text
+            else:
+                _warn("", "header", "it is no 'Name: value'")
+    elif said is not None:
+        _warn("", "header", "headers are an object or a list")
+
+
+def texts(name: str, value: Any) -> list[str]:
+    """The values of a header: one text or a list of them, else none."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in values):
+        _warn(name, "header", "its value is no text")
+        return []
+    return values
 
 
 def clean(name: str, value: str) -> Header | None:
@@ -126,17 +155,20 @@ def clean(name: str, value: str) -> Header | None:
     key = name.strip(" \t").lower().encode(errors="replace")
     text = value.strip(" \t").encode(errors="replace")
     if _NAME.fullmatch(key) is None or _VALUE.fullmatch(text) is None:
-        _warn(name)
+        _warn(name, "header", "it cannot be sent")
         return None
-    return None if key in _OURS else (key, text)
+    if key in _OURS:
+        _warn(name, "header", "the gateway sets it")
+        return None
+    return key, text
 
 
-_warned: set[str] = set()
+_warned: set[tuple[str, str]] = set()
 
 
-def _warn(name: str) -> None:
-    """Once for each name: functions repeat themselves."""
-    name = name[:40]
-    if name not in _warned and len(_warned) < MAX_WARNED:
-        _warned.add(name)
-        log.warning("action=http_header_skipped name=%r reason=it cannot be sent", name)
+def _warn(name: str, kind: str, reason: str) -> None:
+    """Once for each header or function: functions repeat themselves."""
+    name = name[:128]
+    if (name, kind) not in _warned and len(_warned) < MAX_WARNED:
+        _warned.add((name, kind))
+        log.warning("action=http_%s_unfit name=%r reason=%s", kind, name, reason)

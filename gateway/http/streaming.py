@@ -10,7 +10,7 @@ from gateway.channels.pipe import BROKEN, OK
 
 from . import errors
 from .edge import Edge
-from .response import Header, Response, headers_of
+from .response import Header, Response, headers_of, texts
 
 # How long a stream goes on after its function has failed, seconds: its channel should end by itself.
 AFTER_FAILURE = 1.0
@@ -30,7 +30,7 @@ class Head:
 
     def __init__(self) -> None:
         self.status = 200
-        self.headers: dict[str, str] = {}
+        self.headers: dict[str, list[str]] = {}
 
     def control(self, message: bytes) -> None:
         """Text of the channel before the first binary message; what is not understood is ignored."""
@@ -44,8 +44,9 @@ class Head:
             if type(status) is int and 100 <= status <= 599:
                 self.status = status
         elif kind == "set_headers" and isinstance(said.get("headers"), dict):
-            texts = {name.lower(): value for name, value in said["headers"].items() if isinstance(value, str)}
-            self.headers |= texts
+            self.headers |= {
+                name.lower(): found for name, value in said["headers"].items() if (found := texts(name, value))
+            }
 
     def response(self, owned: frozenset[bytes], body: bytes = b"") -> Response:
         """An interim status is no answer: 200 then."""

@@ -1,10 +1,12 @@
 """Requests as functions get them, responses as functions ask for them."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from gateway.http import response
 from gateway.http.request import MAX_BAGGAGE, BadQuery, headers_of, is_json, json_body, query_of, trace_of
 from gateway.http.response import MAX_HEADERS, NOTHING, from_result
 from gateway.http.response import headers_of as response_headers
@@ -175,9 +177,62 @@ def test_with_a_content_type_text_is_sent_raw_and_null_as_nothing(body: Any, sen
     assert returned({"headers": headers, "body": body}) == (200, [(b"content-type", b"text/xml")], sent)
 
 
-def test_headers_are_an_object_of_texts() -> None:
-    said = {"X-A": "1", "x-number": 3, "x-list": ["a"], "x-null": None, "x-b": " é "}
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What has been logged; nothing has been before."""
+    monkeypatch.setattr(response, "_warned", set())
+    return lambda: caplog.messages
+
+
+def test_headers_are_an_object_of_texts_or_lists_of_them() -> None:
+    said = {"X-A": "1", "x-number": 3, "x-list": ["a", 3], "x-none": [], "x-null": None, "x-b": " é "}
     assert response_headers(said) == [(b"x-a", b"1"), (b"x-b", "é".encode())]
+    cookies = {"Set-Cookie": ["a=1; HttpOnly", "b=2", "c=3\r\nd: 4"], "x": "1"}
+    assert response_headers(cookies) == [(b"set-cookie", b"a=1; HttpOnly"), (b"set-cookie", b"b=2"), (b"x", b"1")]
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"x-number": 3}, "name='x-number' reason=its value is no text"),
+        ({"x-list": ["a", None]}, "name='x-list' reason=its value is no text"),
+        ({"Content-Length": "3"}, "name='Content-Length' reason=the gateway sets it"),
+        ({"X-Ours": "3"}, "name='x-ours' reason=the gateway sets it"),
+        ({"x y": "3"}, "name='x y' reason=it cannot be sent"),
+        (["secret"], "name='' reason=it is no 'Name: value'"),
+        ([3], "name='' reason=it is no 'Name: value'"),
+        ("x: y", "name='' reason=headers are an object or a list"),
+    ],
+)
+def test_headers_that_are_left_out_are_logged_once(said: Any, line: str, lines: Callable[[], list[str]]) -> None:
+    for _ in range(2):
+        assert response_headers(said, {b"x-ours"}) == []
+    assert [each.lower() for each in lines()] == [f"action=http_header_unfit {line}".lower()]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"hello": "no status"}, "it has no status_code, headers or body"),
+        ("text", "it is no object"),
+        ([], "it is no object"),
+        ({"status_code": 99}, "its status is no number from 200 to 599"),
+        ({"status_code": "201"}, "its status is no number from 200 to 599"),
+        ({"statusCode": 600, "body": 1}, "its status is no number from 200 to 599"),
+    ],
+)
+def test_an_answer_that_is_none_is_logged_once_for_its_function(
+    value: Any, reason: str, lines: Callable[[], list[str]]
+) -> None:
+    for _ in range(2):
+        assert from_result(json.dumps(value).encode(), (), "orders::get").status == 200
+    assert lines() == [f"action=http_answer_unfit name='orders::get' reason={reason}"]
+
+
+@pytest.mark.parametrize("value", [{}, {"body": None}, {"status_code": 599}, {"status_code": None}, {"headers": {}}])
+def test_an_answer_that_says_something_of_itself_is_not_logged(value: Any, lines: Callable[[], list[str]]) -> None:
+    from_result(json.dumps(value).encode(), (), "orders::get")
+    assert lines() == []
 
 
 def test_headers_are_a_list_of_lines_and_only_there_twice_of_a_name() -> None:

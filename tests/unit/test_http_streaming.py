@@ -371,11 +371,29 @@ async def test_who_has_streamed_before_has_more_time(monkeypatch: pytest.MonkeyP
 
 
 async def test_who_has_returned_nothing_before_has_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handling, "GRACE", 0.0)
+    monkeypatch.setattr(handling, "GRACE_QUIET", 0.0)
     cluster = FakeCluster()
     cluster.route("a", lambda _: None)
-    assert (await cluster.ask("GET", "/a")).json == {}
+    for _ in range(30):
+        assert (await cluster.ask("GET", "/a")).json == {}
     monkeypatch.setattr(handling, "GRACE", 3600.0)
     assert (await cluster.ask("GET", "/a")).json == {}
+
+
+async def test_an_empty_object_is_an_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for grace in ("GRACE", "GRACE_QUIET", "GRACE_STREAMS"):
+        monkeypatch.setattr(handling, grace, 3600.0)
+    cluster = FakeCluster()
+    cluster.route("a", lambda _: {})
+    assert (await cluster.ask("GET", "/a")).json == {}
+
+
+async def test_several_cookies_can_be_set_by_a_stream() -> None:
+    cookies = control(type="set_headers", headers={"Set-Cookie": ["a=1", "b=2"], "x-bad": ["a", 3]})
+    client = await written((cookies, True), (BODY, False))
+    assert [value for name, value in client.headers if name == "set-cookie"] == ["a=1", "b=2"]
+    assert client.header("x-bad") is None
 
 
 async def test_who_reads_the_body_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
