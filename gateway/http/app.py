@@ -102,7 +102,7 @@ class App:
         method = exchange.method
         path = exchange.path.decode(errors="replace").removeprefix("/")
         if method == "OPTIONS" and "access-control-request-method" in headers:
-            return self._edge.cors.preflight()
+            return self._edge.cors.preflight(headers.get("access-control-request-headers", ""))
         match = self._routes.match(method, path)
         if match is None and method == "HEAD":
             match = self._routes.match("GET", path)

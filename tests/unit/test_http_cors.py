@@ -23,6 +23,18 @@ def test_no_origins_or_a_star_mean_any(origins: tuple[str, ...]) -> None:
     assert policy.preflight().headers[0] == (METHODS, b"GET, POST")
 
 
+@pytest.mark.parametrize("asked", ["authorization", "Authorization,x-mine", "content-type , \tx_y"])
+def test_headers_that_a_preflight_asks_for_are_allowed_by_their_names(asked: str) -> None:
+    for policy in (CorsPolicy(None), CorsPolicy(Cors(allowed_origins=("https://a",)))):
+        assert (b"access-control-allow-headers", asked.encode()) in policy.preflight(asked).headers
+        assert len(policy.preflight(asked).headers) == len(policy.preflight().headers)
+
+
+@pytest.mark.parametrize("asked", ["", ",", "a b", "a,", "a\r\nb: c", "a\n", "é", "a" * 5000])
+def test_what_is_no_list_of_headers_is_not_repeated(asked: str) -> None:
+    assert (b"access-control-allow-headers", b"*") in CorsPolicy(None).preflight(asked).headers
+
+
 def test_listed_origins_are_echoed_and_no_others() -> None:
     policy = CorsPolicy(Cors(allowed_origins=("https://a", "https://b")))
     assert policy.headers("https://b") == ((ORIGIN, b"https://b"), VARY)
