@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from iii_cluster.access.triggers import under_rules
 from iii_cluster.bus.envelopes import Trigger
-from iii_cluster.modules.http.paths import METHODS, read_route
+from iii_cluster.modules.http.paths import METHODS, literal, read_route
 from iii_cluster.protocol.errors import EngineError
 
 from .bound import Bound, Leaf
@@ -83,8 +83,13 @@ class _Method:
         exact = self.exact.get(path)
         if exact is not None:
             return Match(exact.serving, {})
-        segments = path.split("/")
-        leaf = self.root.find(segments, 0)
+        literals = segments = path.split("/")
+        if "%" in path or not path.isascii():
+            literals = [literal(segment) for segment in segments]
+            exact = self.exact.get("/".join(literals))
+            if exact is not None:
+                return Match(exact.serving, {})
+        leaf = self.root.find(literals, 0)
         return None if leaf is None else Match(leaf.serving, leaf.serving.parameters(segments))
 
     def bind(self, bound: Bound) -> None:

@@ -87,6 +87,8 @@ def test_paths_are_taken_apart(path: str, segments: tuple[str, ...], names: tupl
         ("a/*.png", "neither a parameter"),
         ("a?b=c", "'?' or '#'"),
         ("a#b", "'?' or '#'"),
+        ("x/:a/:a", "two parameters with the name 'a'"),
+        ("x/:a/*a", "two parameters with the name 'a'"),
         ("a" * (MAX_PATH + 1), "characters"),
         ("a/" * MAX_SEGMENTS, "segments"),
     ],
@@ -105,7 +107,7 @@ def test_methods_are_in_any_case_and_get_by_default(method: str | None) -> None:
 def test_an_unsupported_method_is_only_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         check(route("a", "brew"))
-    assert "action=http_method_unsupported trigger=t method='BREW'" in caplog.text
+    assert "action=http_method_unsupported trigger=t function='f' path='a' method='BREW'" in caplog.text
 
 
 def test_middleware_is_a_list_of_ids() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
@@ -14,12 +15,14 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 MAX_PATH = 2048  # characters
 MAX_SEGMENTS = 64
 
+# What stays as it is in a literal segment, besides letters and digits: all of visible ASCII but "%" and "/".
+_SAFE = "!\"#$&'()*+,-.:;<=>?@[\\]^_`{|}~"
 _WILDCARD = re.compile(r"\*([A-Za-z0-9_-]*)|\{\*([A-Za-z0-9_-]+)\}")
 _decode = msgspec.json.Decoder().decode
 
 
 class Path(NamedTuple):
-    """A template, taken apart. A literal segment stays as it is, a parameter is ":", a wildcard "*"."""
+    """A template, taken apart. Literal segments are as `literal` makes them, a parameter is ":", a wildcard "*"."""
 
     text: str  # as the worker wrote it
     segments: tuple[str, ...]
@@ -59,6 +62,8 @@ def parse_path(text: str) -> Path:
         if kind == "*" and number < len(parts):
             raise _refused(f"the wildcard '{part}' of api_path '{text}' must be its last segment")
         segments.append(kind)
+        if name in names:
+            raise _refused(f"api_path '{text}' has two parameters with the name '{name}'")
         if name:
             names.append(name)
     return Path(text, tuple(segments), tuple(names))
@@ -71,11 +76,17 @@ def _segment(part: str) -> tuple[str, str]:
             raise _refused("a parameter of api_path needs a name after its ':'")
         return ":", part[1:]
     if not part.startswith(("*", "{")):
-        return part, ""
+        return literal(part), ""
     wildcard = _WILDCARD.fullmatch(part)
     if wildcard is None:
         raise _refused(f"the segment '{part}' of api_path is neither a parameter (':name') nor a wildcard ('*name')")
     return "*", wildcard[1] or wildcard[2] or "*"
+
+
+def literal(segment: str) -> str:
+    """A segment as literals are compared: percent-encoded where it must be, and nowhere else."""
+    same = quote(unquote_to_bytes(segment), _SAFE)
+    return quote(same, "") if same in (":", "*") else same
 
 
 def read_route(trigger: Trigger) -> Route:

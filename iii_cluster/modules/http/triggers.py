@@ -22,7 +22,8 @@ def check(trigger: Trigger) -> None:
     route = read_route(trigger)
     middleware_of(trigger)
     if route.method not in METHODS:
-        logger.warning("action=http_method_unsupported trigger=%s method=%.20r", trigger.id, route.method)
+        line = "action=http_method_unsupported trigger=%s function=%r path=%r method=%.20r"
+        logger.warning(line, trigger.id, trigger.function, route.path.text, route.method)
 
 
 def middleware_of(trigger: Trigger) -> tuple[str, ...]:
