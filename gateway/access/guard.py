@@ -203,9 +203,6 @@ class Guard:
         if wanted and not self._core.may_call(worker):
             self._core.refuse_more(worker, wanted, message)
             return
-        if wanted and not self._core.may_call(worker):
-            self._core.refuse_more(worker, wanted, message)
-            return
         call = Call(worker, wanted, namespace, message.function_id, b"", trace)
         reply = self._core.invocations.answering(call)
         data = middleware_input(_access(worker), message, namespace)
