@@ -84,6 +84,27 @@ async def test_a_request_is_answered_although_its_gateway_drains_and_its_worker_
     assert draining.wait() == 0
 
 
+async def test_a_gateway_that_drains_serves_requests_of_idle_connections_whose_workers_have_left(
+    own_cluster: Cluster,
+) -> None:
+    draining, other = own_cluster.gateways
+    async with reconnecting(draining.url, other.url) as worker:
+        await serve(worker, "/quick", answered)
+        await eventually(partial(routed, draining.ports["http"], "/quick"))
+        async with http_peer(draining.ports["http"]) as first, http_peer(draining.ports["http"]) as second:
+            for peer in (first, second):
+                assert "connection" not in (await peer.ask("GET", "/quick")).headers
+            draining.terminate()
+            await eventually(lambda: not worker.connected or len(worker.identities) > 1)
+            answer = await first.ask("GET", "/quick")  # while the worker is on its way
+            assert (answer.status, answer.value, answer.headers["connection"]) == (200, {"ok": True}, "close")
+            assert len(worker.identities) > 1
+            answer = await second.ask("GET", "/quick")
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await first.ended() == await second.ended() == b""
+    assert draining.wait() == 0
+
+
 async def test_a_gateway_that_was_declared_dead_goes_on_with_the_clients_it_has(own_cluster: Cluster) -> None:
     lost, other = own_cluster.gateways
     async with reconnecting(other.url) as worker:
