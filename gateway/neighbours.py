@@ -6,22 +6,23 @@ import socket
 
 from iii_cluster.cluster.map import ClusterMap, Role
 from iii_cluster.cluster.membership import Membership
+from iii_cluster.config.ports import Listening
 
 # How long a listening neighbour may take to show in the map, seconds.
 _PATIENCE = 3.0
 _STEP = 0.1
 
 
-async def check_port(host: str, port: int, name: str, me: str, membership: Membership) -> None:
-    """Raise OSError when somebody outside this cluster listens on the port called `name`: "worker", "stream"."""
-    if port == 0 or not await _listening(host, port):
+async def check_port(own: Listening, me: str, membership: Membership) -> None:
+    """Raise OSError when somebody outside this cluster listens on the port that shall be `own`."""
+    if own.port == 0 or not await _listening(own.host, own.port):
         return
     waited = 0.0
-    while not _neighbour(port, name, me, membership.map):
+    while not _neighbour(own, me, membership.map):
         if waited >= _PATIENCE:
             raise OSError(
                 errno.EADDRINUSE,
-                f"port {port} is used by somebody outside this cluster; choose another one with --{name}-port",
+                f"port {own.port} is used by somebody outside this cluster; choose another one with {own.option}",
             )
         await asyncio.sleep(_STEP)
         waited += _STEP
@@ -36,9 +37,9 @@ async def _listening(host: str, port: int) -> bool:
     return True
 
 
-def _neighbour(port: int, name: str, me: str, current: ClusterMap) -> bool:
+def _neighbour(own: Listening, me: str, current: ClusterMap) -> bool:
     here = socket.gethostname()
     return any(
-        node.role is Role.GATEWAY and node.id != me and node.host == here and node.ports.get(name) == port
+        node.role is Role.GATEWAY and node.id != me and node.host == here and node.ports.get(own.name) == own.port
         for node in current.nodes.values()
     )

@@ -8,6 +8,7 @@ from typing import Any
 from iii_cluster.bus import envelopes
 from iii_cluster.bus.envelopes import Envelope
 from iii_cluster.cluster.map import ClusterMap
+from iii_cluster.config.ports import ports_of_gateway
 from iii_cluster.config.settings import WorkerListener
 from iii_cluster.modules.host import ModuleHost
 from iii_cluster.modules.http.module import HTTP, HttpModule
@@ -149,10 +150,8 @@ class GatewayService:
     async def start(self) -> None:
         """Begin the modules, open the ports; the node is in the map by now."""
         node, settings = self._node, self._node.settings
-        for listener, own in zip(self._listeners, settings.worker_listeners, strict=True):
-            await check_port(listener.host, own.port, listener.name, node.info.id, node.membership)
-        await check_port(self._streams.host, settings.stream_port, "stream", node.info.id, node.membership)
-        await check_port(self._http.host, settings.http_port, "http", node.info.id, node.membership)
+        for own in ports_of_gateway(settings):
+            await check_port(own, node.info.id, node.membership)
         self._tick()
         await self._host.initialize(self._engine)
         await self._streams.start()

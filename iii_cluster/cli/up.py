@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from iii_cluster.config.fields import FLAGS
 from iii_cluster.config.load import Config
-from iii_cluster.config.modules import HTTP, STREAM
+from iii_cluster.config.ports import Listening, ports_of_gateway
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings, Topology
 from iii_cluster.local.child import Ready
@@ -172,19 +172,19 @@ def _with_shared_ports(config: Config, held: ExitStack) -> Settings:
     if not config.topology.gateways:
         return settings
 
-    def share(host: str | None, port: int, flag: str) -> int:
-        shared = SharedPort(host or settings.host, port, flag)
+    def share(own: Listening) -> int:
+        shared = SharedPort(own.host, own.port, own.option)
         held.callback(shared.close)
         return shared.port
 
-    hosts = {entry.name: entry.config.get("host") for entry in settings.modules}
+    ports = {own.name: share(own) for own in ports_of_gateway(settings)}
     main, *others = settings.worker_listeners
     return replace(
         settings,
-        worker_port=share(None, settings.worker_port, "--worker-port"),
-        http_port=share(hosts.get(HTTP), settings.http_port, "--http-port"),
-        stream_port=share(hosts.get(STREAM), settings.stream_port, "--stream-port"),
-        listeners=(main, *(replace(one, port=share(one.host, one.port, "its `port`")) for one in others)),
+        worker_port=ports["worker"],
+        http_port=ports["http"],
+        stream_port=ports["stream"],
+        listeners=(main, *(replace(one, port=ports[f"worker-{number}"]) for number, one in enumerate(others, 2))),
     )
 
 

@@ -25,6 +25,11 @@ class Listening(Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.name} ({self.setting})"
 
+    @property
+    def option(self) -> str:
+        """What gives it another number: a command's flag, or the entry of the file where there is none."""
+        return f"--{self.setting.replace('_', '-')}" if self.setting.isidentifier() else self.setting
+
 
 def ports_of_gateway(settings: Settings) -> list[Listening]:
     """Of everything a gateway listens on but its admin port."""
