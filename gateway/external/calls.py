@@ -15,6 +15,7 @@ from gateway.announcer import FUNCTION
 from gateway.core import GatewayCore
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Invoke
+from iii_cluster.modules.http_functions.failures import REQUEST_FAILED
 from iii_cluster.modules.module import Module
 from iii_cluster.protocol import errors, messages
 from iii_cluster.protocol.errors import EngineError
@@ -96,7 +97,7 @@ class ExternalCalls:
             return False
         size = len(invoke.data)
         if not self._congestion.add(worker, origin, feeder, size):
-            error = errors.error_body("http_request_failed", "too many calls of HTTP functions wait at this gateway")
+            error = errors.error_body(REQUEST_FAILED, "too many calls of HTTP functions wait at this gateway")
             self._end(origin, invoke.id, b"", error)
             return True
         task = asyncio.create_task(self._run(known.outside, invoke))
