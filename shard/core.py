@@ -121,7 +121,7 @@ class ShardCore:
         ended = {*changed.ended, *changed.gained, *self._unowned()}
         for slot in ended:
             self._end_slot(slot)
-        self.functions.reserved.end_slots(ended)
+        self.functions.reservations.end_slots(ended)
         self.watching.end_slots(ended, self.slots.accepts)
         self._release_nodes(self._vanished(), expect=True)
         self._fill(changed.filled)
@@ -139,13 +139,13 @@ class ShardCore:
 
     def deadline(self) -> float | None:
         """When to call `tick`, None when there is nothing to wait for."""
-        lost = (self.functions.reserved, self.watching.expected, self.triggers.lingering, self.bindings.lingering)
+        lost = (self.functions.reservations, self.watching.expected, self.triggers.lingering, self.bindings.lingering)
         return min((due for part in (self.slots, *lost) if (due := part.deadline()) is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Fill the slots whose barrier ended, and wait for nobody longer than is due."""
         self._now = now
-        self.functions.reserved.tick(now)
+        self.functions.reservations.tick(now)
         self.triggers.tick(now)
         self.bindings.tick(now)
         self._fill(self.slots.tick(now))

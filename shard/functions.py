@@ -11,7 +11,7 @@ from iii_cluster.config.settings import Duplicates
 from .effects import Effects
 from .metadata import metadata_of
 from .ownership import Ownership, Record
-from .reserved import Reserved
+from .reservations import Reservations
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +71,7 @@ class Functions:
         window: float,
     ) -> None:
         self.index: Ownership[Registration] = Ownership()
-        self.reserved = Reserved(window)
+        self.reservations = Reservations(window)
         self._effects = effects
         self._policy = policy
         self._changed = changed
@@ -182,11 +182,11 @@ class Functions:
     def _lose(self, registration: Registration, now: float, back: bool) -> None:
         if back:
             function = registration.function
-            self.reserved.reserve(function.namespace, function.id, registration.realm, now)
+            self.reservations.reserve(function.namespace, function.id, registration.realm, now)
         self.remove(registration)
 
     def _refused(self, function: Function | None, put: PutFunction, now: float) -> bool:
-        if self.reserved.keeps_out(put.namespace, put.id, put.realm, now):
+        if self.reservations.keeps_out(put.namespace, put.id, put.realm, now):
             self._reject(put.owner, put.stamp, put.namespace, put.id)
             return True
         if function is None:

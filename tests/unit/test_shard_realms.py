@@ -140,7 +140,7 @@ def test_when_the_window_is_over_the_function_is_free() -> None:
     assert lab.core.deadline() == WINDOW
     lab.now = WINDOW
     lab.core.tick(WINDOW)
-    assert len(lab.core.functions.reserved) == 0
+    assert len(lab.core.functions.reservations) == 0
     lab.put(GUEST, "f", realm="guests")
     assert serving(lab) == [GUEST]
 
@@ -167,12 +167,12 @@ def test_a_lost_replica_is_waited_for_even_when_the_last_one_leaves_for_good() -
 
 def test_a_window_of_a_free_worker_is_not_cut_short_by_a_loss_of_others() -> None:
     lab = filled()
-    reserved = lab.core.functions.reserved
-    reserved.reserve("default", "f", "", 0.0)
-    reserved.reserve("default", "f", "guests", 1.0)
-    assert reserved.keeps_out("default", "f", "guests", 4.0)
-    reserved.reserve("default", "f", "guests", 20.0)
-    assert not reserved.keeps_out("default", "f", "guests", 21.0)
+    reservations = lab.core.functions.reservations
+    reservations.reserve("default", "f", "", 0.0)
+    reservations.reserve("default", "f", "guests", 1.0)
+    assert reservations.keeps_out("default", "f", "guests", 4.0)
+    reservations.reserve("default", "f", "guests", 20.0)
+    assert not reservations.keeps_out("default", "f", "guests", 21.0)
 
 
 def test_the_announcements_of_a_moved_slot_end_the_same_in_every_order() -> None:

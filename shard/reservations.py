@@ -14,7 +14,7 @@ class _Reservation(NamedTuple):
     until: float
 
 
-class Reserved:
+class Reservations:
     """Each for `window` seconds from its last loss; 0: none ever is. The empty realm is never kept out."""
 
     def __init__(self, window: float) -> None:
