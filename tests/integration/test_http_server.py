@@ -26,11 +26,6 @@ def lines(server: HttpServer, path: str) -> list[str]:
     return re.findall(rf"action=http_request method=\S+ path={re.escape(path)} .*", server.log.read_text())
 
 
-async def in_progress(server: HttpServer, count: int) -> bool:
-    """Whether so many requests are, the question among them."""
-    return bool((await server.ask("/describe"))["in_progress"] == count)
-
-
 # -- framing and order -----------------------------------------------------------------------------
 
 
@@ -162,7 +157,7 @@ async def test_what_follows_a_request_to_close_is_ignored(server: HttpServer) ->
 async def test_garbage_after_requests_is_refused_after_their_answers(server: HttpServer) -> None:
     async with http_peer(server.port) as peer:
         await peer.send(request("GET", "/wait"), request("GET", "/big?5"), b"garbage\r\n\r\n", request("GET", "/"))
-        await eventually(lambda: in_progress(server, 2))
+        await eventually(lambda: server.has_in_progress(2))
         await server.ask("/release")
         assert (await peer.answer()).value == {"waited": True}
         assert (await peer.answer()).body == b"xxxxx"
@@ -227,7 +222,7 @@ async def test_a_client_that_closes_only_its_side_gets_its_answers(server: HttpS
     async with http_peer(server.port) as peer:
         await peer.send(request("GET", "/wait"), request("GET", "/big?3"))
         peer.half_close()
-        await eventually(lambda: in_progress(server, 2))
+        await eventually(lambda: server.has_in_progress(2))
         await server.ask("/release")
         assert (await peer.answer()).value == {"waited": True}
         assert (await peer.answer()).body == b"xxx"
@@ -255,7 +250,7 @@ async def test_the_application_learns_that_the_client_is_gone(server: HttpServer
 async def test_a_request_whose_client_is_gone_is_in_progress_until_its_work_is_done(server: HttpServer) -> None:
     async with http_peer(server.port) as peer:
         await peer.send(b"POST /early-wait HTTP/1.1\r\ncontent-length: 9\r\n\r\n")
-        await eventually(lambda: in_progress(server, 2))
+        await eventually(lambda: server.has_in_progress(2))
         connections = (await server.ask("/describe"))["connections"]
         peer.reset()
 
@@ -263,9 +258,9 @@ async def test_a_request_whose_client_is_gone_is_in_progress_until_its_work_is_d
             return bool((await server.ask("/describe"))["connections"] < connections)
 
         await eventually(closed)
-        assert await in_progress(server, 2)
+        assert await server.has_in_progress(2)
         await server.ask("/release")
-        await eventually(lambda: in_progress(server, 1))
+        await eventually(lambda: server.has_in_progress(1))
     assert any(" status=499 " in line for line in lines(server, "/early-wait"))
 
 

@@ -17,11 +17,6 @@ from tests.support.http_stand_in import Application, HttpServer, http_server
 from tests.support.ports import release_port, reserve_port
 
 
-async def in_progress(server: HttpServer, count: int) -> bool:
-    """Whether so many requests are, the question among them."""
-    return bool((await server.ask("/describe"))["in_progress"] == count)
-
-
 async def closed(port: int) -> bool:
     """Whether nobody listens there any more."""
     try:
@@ -36,7 +31,7 @@ async def test_requests_in_progress_are_finished_and_idle_connections_closed(tmp
         async with http_peer(server.port) as busy, http_peer(server.port) as idle, http_peer(server.port) as late:
             assert (await idle.ask("GET", "/")).status == (await late.ask("GET", "/")).status == 200
             await busy.send(request("GET", "/wait"))
-            await eventually(lambda: in_progress(server, 2))
+            await eventually(lambda: server.has_in_progress(2))
             await late.send(b"GET /release HTTP/1.1\r\n")
             await server.ask("/")  # it has been read
             server.terminate()
@@ -86,7 +81,7 @@ async def test_what_takes_longer_than_the_grace_is_cut(tmp_path: Path) -> None:
             await streaming.send(request("GET", "/stream"))
             assert (await streaming.head()).status == 200
             await waiting.send(request("GET", "/wait"))
-            await eventually(lambda: in_progress(server, 3))
+            await eventually(lambda: server.has_in_progress(3))
             server.terminate()
             assert await waiting.ended() == b""
             assert await streaming.ended() == b"5\r\nfirst\r\n"

@@ -259,7 +259,7 @@ async def test_a_half_closed_connection_is_waited_for_a_while_and_its_response_h
         async with http_peer(server.port) as waiting, http_peer(server.port) as streaming:
             await waiting.send(request("GET", "/never"))
             await streaming.send(request("GET", "/late-stream"))
-            await eventually(lambda: _in_progress(server, 3))
+            await eventually(lambda: server.has_in_progress(3))
             waiting.half_close()
             streaming.half_close()
             await server.ask("/release")
@@ -267,10 +267,6 @@ async def test_a_half_closed_connection_is_waited_for_a_while_and_its_response_h
             assert await waiting.ended() == b""
             await server.ask("/release")
             assert (await streaming.ended()).endswith(b"4\r\nlast\r\n0\r\n\r\n")
-
-
-async def _in_progress(server: HttpServer, count: int) -> bool:
-    return bool((await server.ask("/describe"))["in_progress"] == count)
 
 
 async def test_a_client_that_does_not_read_is_cut_off(hasty: HttpServer) -> None:

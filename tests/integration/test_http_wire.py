@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.support import admin
+from tests.support.channels import Ref, end
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.http_peer import Answer, HttpPeer, http_peer, request
@@ -49,14 +50,9 @@ async def allowed(client: HttpPeer, path: str) -> list[str]:
     return (await client.ask("OPTIONS", path)).headers.get("allow", "").split(", ")
 
 
-def end_url(cluster: Cluster, ref: dict[str, str], gateway: int = 0) -> str:
-    query = f"key={ref['access_key']}&dir={ref['direction']}"
-    return f"{cluster.gateways[gateway].url}/ws/channels/{ref['channel_id']}?{query}"
-
-
-def end_of(cluster: Cluster, ref: dict[str, str]) -> connect:
+def end_of(cluster: Cluster, ref: Ref) -> AbstractAsyncContextManager[ClientConnection]:
     """A socket for one end of a channel, at the worker's gateway."""
-    return connect(end_url(cluster, ref), compression=None, ping_interval=None)
+    return end(cluster.gateways[0].url, ref)
 
 
 async def read_all(socket: ClientConnection) -> bytes:

@@ -177,6 +177,10 @@ class HttpServer(Process):
         async with http_peer(self.port) as peer:
             return (await peer.ask("GET", path)).value
 
+    async def has_in_progress(self, count: int) -> bool:
+        """Whether it has so many requests, this question among them."""
+        return bool((await self.ask("/describe"))["in_progress"] == count)
+
 
 @contextmanager
 def http_server(log: Path, port: int = 0, config: Any = None, **settings: Any) -> Iterator[HttpServer]:
