@@ -274,6 +274,7 @@ async def test_the_log_has_a_line_per_request_without_its_query(server: HttpServ
         await peer.ask(
             "GET", path, x_request_id="log-1", traceparent=f"00-{trace}-b7ad6b7169203331-01", cookie="secret"
         )
+        await eventually(lambda: bool(lines(server, "/logged%20here")))  # it is written after the answer
         [line] = lines(server, "/logged%20here")
         assert " status=200 bytes=12 " in line
         assert line.endswith(f"request=log-1 trace={trace}")
