@@ -1,7 +1,6 @@
 """A port for workers: tells the core who comes and goes, and drains. Several gateways may share the port."""
 
 import asyncio
-import hmac
 import logging
 import secrets
 from http import HTTPStatus
@@ -222,8 +221,3 @@ class Listener(SocketPort[Connection]):
 def tokens_of(settings: Settings, own: WorkerListener) -> Tokens:
     """A listener's own tokens, or those of the settings when it says nothing of tokens. Raises TokensError."""
     return Tokens(*settings.tokens_of(own))
-
-
-def same_secret(known: str, offered: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(known.encode(), offered.encode())

@@ -8,6 +8,7 @@ The old connection may be on another gateway, and closed by now. That gateway is
 """
 
 import asyncio
+import hmac
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping
@@ -18,7 +19,6 @@ from iii_cluster.routing.caller import MOVED
 from iii_cluster.routing.ids import maker_of
 
 from .core import GatewayCore
-from .listener import same_secret
 from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -129,3 +129,8 @@ class Reattach:
         except (AskError, TimeoutError):  # not a gateway, of an earlier release, or slow
             return ids
         return in_flight
+
+
+def same_secret(known: str, offered: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(known.encode(), offered.encode())

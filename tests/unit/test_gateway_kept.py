@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import kept
-from gateway.listener import same_secret
+from gateway.reattach import same_secret
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import Deliver, FunctionOwners, Invoke, Owner, Result
 from tests.support.gateway import FakeGateway, FakeOutlet, cluster_map
