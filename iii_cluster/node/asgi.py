@@ -6,7 +6,10 @@ import uvicorn
 
 
 def asgi_config(app: Any, **settings: Any) -> uvicorn.Config:
-    """For an ASGI 3 application; `settings` are uvicorn's own."""
+    """`app` is an ASGI 3 application, unless its protocol calls it otherwise, as that of the HTTP port does.
+
+    `settings` are uvicorn's own.
+    """
     config = uvicorn.Config(
         app,
         http="httptools",
