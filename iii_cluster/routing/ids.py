@@ -20,7 +20,7 @@ class Ids:
     """Ids of the node called `node` (its role, "-" and eight hex digits)."""
 
     def __init__(self, node: str) -> None:
-        self._template = f"{tag_of(node)}-0000-4000-8000-{0:012}".encode()
+        self._template = f"{tag_of(node):0<8.8}-0000-4000-8000-{0:012}".encode()
         self._pool = ""
         self._next = 0
 
