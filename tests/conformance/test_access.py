@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.conformance.conftest import Fleet, Launch
 from tests.conformance.known import known, payload
 from tests.conformance.web import ask, routed
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.eventually import eventually
 from tests.support.raw import CallFailed, raw_worker
 from tests.support.sdk_worker import FAST_RECONNECTION, SdkError, SdkWorker
@@ -62,13 +61,8 @@ every_client = pytest.mark.parametrize("generation", GENERATIONS, ids=str)
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    directory: Path = tmp_path_factory.mktemp("access")
-    (directory / "config.yaml").write_text(CONFIG)
-    cluster = Cluster(directory, options={"config": str(directory / "config.yaml")})
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
+    with running_cluster(tmp_path_factory.mktemp("access"), CONFIG) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from tests.conformance.conftest import Fleet
 from tests.conformance.known import known, unknown
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.eventually import eventually
 from tests.support.sdk_worker import SdkError, SdkWorker
 from tests.support.sdks import GENERATIONS, NODE_22, PYTHON_9, PYTHON_25, Generation
@@ -72,14 +71,9 @@ async def site() -> AsyncIterator[Site]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    directory: Path = tmp_path_factory.mktemp("http-functions")
-    (directory / "config.yaml").write_text(CONFIG)
     env = {"TEST_SECRET": SECRET}
-    cluster = Cluster(directory, options={"config": str(directory / "config.yaml")}, env=env)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
+    with running_cluster(tmp_path_factory.mktemp("http-functions"), CONFIG, env=env) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,10 @@
 """Functions of modules over the wire, on either gateway, and what modules do with the engine they run in."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.eventually import eventually
 from tests.support.gateway_module import ENVIRONMENT, EVENT
 from tests.support.raw import CallFailed, RawWorker, known, raw_worker
@@ -16,12 +15,8 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two gateways and two shards with the probe module."""
-    directory: Path = tmp_path_factory.mktemp("modules")
-    cluster = Cluster(directory, env=ENVIRONMENT)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
+    with running_cluster(tmp_path_factory.mktemp("modules"), env=ENVIRONMENT) as cluster:
+        yield cluster
 
 
 @pytest.fixture(params=[0, 1], ids=["first-gateway", "second-gateway"])

@@ -6,12 +6,11 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, running_cluster
 from tests.support.eventually import eventually
 from tests.support.http_target import Answer, Asked, Reply, Silence, http_target
 from tests.support.raw import CallFailed, RawWorker, known, raw_worker
@@ -32,12 +31,8 @@ def environment(**config: Any) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two gateways and two shards with the module, which may call this machine."""
-    directory: Path = tmp_path_factory.mktemp("http-functions")
-    cluster = Cluster(directory, env=environment())
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
+    with running_cluster(tmp_path_factory.mktemp("http-functions"), env=environment()) as cluster:
+        yield cluster
 
 
 @pytest.fixture(params=[0, 1], ids=["same-gateway", "other-gateway"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.cluster import Cluster, ClusterNode
+from tests.support.cluster import Cluster, ClusterNode, running_cluster
 from tests.support.raw import TIMEOUT, Frame, Handler, RawWorker, known, raw_worker
 
 EXPOSED = [
@@ -43,14 +43,10 @@ LISTENERS: list[Mapping[str, Any]] = [
 @contextmanager
 def guarded_cluster(directory: Path, **arguments: Any) -> Iterator[Cluster]:
     """Every gateway has these listeners at ports of its own; see `at`."""
-    config = directory / "config.yaml"
     entries = [{"name": "iii-worker-manager", "config": {"port": 0, **listener}} for listener in LISTENERS]
-    config.write_text(yaml.safe_dump({"workers": [{"name": "iii-worker-manager"}, *entries]}))
-    cluster = Cluster(directory, options={"config": str(config), **arguments.pop("options", {})}, **arguments)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
+    config = yaml.safe_dump({"workers": [{"name": "iii-worker-manager"}, *entries]})
+    with running_cluster(directory, config, **arguments) as cluster:
+        yield cluster
 
 
 def at(gateway: ClusterNode, listener: int = RULES, who: str = "", path: str = "/") -> str:

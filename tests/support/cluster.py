@@ -3,7 +3,8 @@
 import os
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,18 @@ def _unclean_end(node: ClusterNode) -> str:
     except AssertionError as error:
         return str(error)
     return "" if status == 0 else f"{node.name} ended with status {status}\n{node.tail()}"
+
+
+@contextmanager
+def running_cluster(directory: Path, config: str = "", **arguments: Any) -> Iterator[Cluster]:
+    """A cluster from start to stop, with what a configuration file says; `arguments` are those of `Cluster`."""
+    options = dict(arguments.pop("options", {}))
+    if config:
+        file = directory / "config.yaml"
+        file.write_text(config)
+        options["config"] = str(file)
+    cluster = Cluster(directory, options=options, **arguments)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
