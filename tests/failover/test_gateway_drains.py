@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -139,8 +139,8 @@ async def refuses(url: str) -> bool:
     try:
         async with raw_worker(url):
             return False
-    except ConnectionClosed:
-        return False  # let in a moment before, and sent away
+    except (ConnectionClosed, InvalidHandshake):
+        return False  # let in a moment before, and sent away or cut
     except OSError:
         return True
 
