@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from websockets.http11 import Request
 
 from iii_cluster.access.rules import Access
+from iii_cluster.access.tokens import Tokens
 from iii_cluster.config.settings import Settings, WorkerListener
 from iii_cluster.protocol import errors, frames
 
 from .access.failures import Failures
 from .access.gate import Gate, Unauthorized
-from .access.tokens import Tokens
 from .channels.channels import Channels
 from .connection import Connection
 from .core import GatewayCore

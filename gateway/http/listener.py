@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.server import ServerState
 
-from gateway.sockets.tls import tls_files
+from iii_cluster.access.tls import tls_files
 from iii_cluster.config.settings import Settings
 from iii_cluster.modules.http.module import HttpModule
 from iii_cluster.node.asgi import asgi_config

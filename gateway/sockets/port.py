@@ -6,10 +6,10 @@ import socket
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from iii_cluster.access.tls import tls_files
 from iii_cluster.config.settings import Settings, Tls
 
 from .pacing import Pacing
-from .tls import tls_files
 from .websocket import WebSocket
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.sockets.tls import tls_files
 from iii_cluster.access.certificates import TlsError, server_context
+from iii_cluster.access.tls import tls_files
 from iii_cluster.cli.main import main
 from iii_cluster.config.load import Config
 from iii_cluster.config.settings import Settings, Tls, Topology

@@ -7,9 +7,8 @@ import pytest
 from websockets.datastructures import Headers
 
 from gateway.access.failures import Failures
-from gateway.access.tokens import Tokens
 from gateway.listener import tokens_of
-from iii_cluster.access.tokens import TokensError
+from iii_cluster.access.tokens import Tokens, TokensError
 from iii_cluster.config.settings import Settings, WorkerListener
 
 LONG = "correct-horse-battery"

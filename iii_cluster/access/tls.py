@@ -8,11 +8,10 @@ import logging
 import ssl
 from weakref import WeakValueDictionary
 
-from iii_cluster.access.certificates import TlsError, server_context
-from iii_cluster.access.files import Unreadable
 from iii_cluster.config.settings import Tls
 
-from .files import WatchedFiles
+from .certificates import TlsError, server_context
+from .files import Unreadable, WatchedFiles
 
 log = logging.getLogger(__name__)
 
