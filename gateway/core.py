@@ -22,6 +22,7 @@ from iii_cluster.config.settings import Duplicates
 from iii_cluster.modules.module import TriggerType
 from iii_cluster.protocol import errors, frames, messages
 from iii_cluster.protocol.payload import BadPayload, check_text, why_unreadable, with_caller
+from iii_cluster.protocol.unreadable import about
 from iii_cluster.routing.ids import Ids
 from iii_cluster.routing.table import RouteTable
 
@@ -206,21 +207,37 @@ class GatewayCore:
             message = messages.decode(text)
         except (msgspec.MsgspecError, RecursionError, BadPayload) as error:
             if text.strip():
-                worker.drop("any", why_unreadable(text, error))
+                self._unreadable(worker, text, why_unreadable(text, error))
             return
         if not worker.known:
             worker.known = True
             self.membership.up(worker)
+        self._handle(worker, message)
+
+    def _handle(self, worker: Worker, message: messages.Message) -> None:
         try:
             worker.handlers[type(message)](worker, message)
         except Exception:
             log.exception("action=frame_failed worker=%s frame=%s", worker.id, type(message).__name__)
 
+    def _unreadable(self, worker: Worker, text: bytes, reason: str) -> None:
+        """Who would wait for the end of a call for ever, because this was its result, or the call, is told."""
+        worker.drop("any", reason)
+        said = about(text)
+        if said.type == "invocationresult":
+            error = errors.error_body(errors.SERIALIZATION_ERROR, f"the result cannot be read: {reason}")
+            self._handle(
+                worker, messages.InvocationResult(said.invocation_id, said.function_id, error=msgspec.Raw(error))
+            )
+        elif said.type == "invokefunction" and len(said.invocation_id) == messages.UUID:
+            error = errors.error_body(errors.DESERIALIZATION_ERROR, f"the call cannot be read: {reason}")
+            Call(worker, frames.text(said.invocation_id), "", said.function_id, b"").finish(b"", error)
+
     def on_invoke(self, worker: Worker, message: messages.InvokeFunction) -> None:
         raw_id = bytes(message.invocation_id)
         if raw_id == b"null":
             raw_id = b""
-        elif raw_id and (len(raw_id) != 38 or raw_id[0] != 0x22):
+        elif raw_id and (len(raw_id) != messages.UUID + 2 or raw_id[0] != 0x22):
             worker.drop("invokefunction", "invocation_id is not a UUID")
             return
         action = message.action

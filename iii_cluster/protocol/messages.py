@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 ABSENT = Raw(b"")
 
+UUID = 36  # characters of an invocation's id
 # Longest id or namespace of what is registered, characters: they are kept, announced and logged.
 MAX_ID = 1024
 Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
