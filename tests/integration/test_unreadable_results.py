@@ -7,7 +7,7 @@ from tests.support.eventually import eventually
 from tests.support.http_peer import http_peer
 from tests.support.raw import CallFailed, raw_worker
 
-DEEP = f'{"[" * 129}{"]" * 129}'
+DEEP = f"{'[' * 129}{']' * 129}"
 
 
 @pytest.mark.parametrize(
