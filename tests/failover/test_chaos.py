@@ -109,7 +109,7 @@ def test_an_interrupted_run_is_judged_so_far_and_leaves_nothing_behind(chaos: Ca
     assert next(row for row in report["load"] if row["kind"] == "all")["ok"] > 0
     assert (run.output / "history.jsonl").stat().st_size
     assert "interrupted after" in (run.output / "timeline.svg").read_text()
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
     namespaces = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
     assert not [name for name in namespaces if name.startswith(f"{PREFIX}{run.pid}-")]

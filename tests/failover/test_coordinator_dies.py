@@ -14,7 +14,7 @@ from tests.support.raw import RawWorker, echo, known, raw_worker, workers_listed
 
 
 def _map(node: ClusterNode) -> Any:
-    with urllib.request.urlopen(f"{node.admin_url}/cluster", timeout=5) as answer:
+    with urllib.request.urlopen(f"{node.admin_url}/cluster", timeout=30) as answer:
         return json.load(answer)
 
 
@@ -68,7 +68,11 @@ async def test_a_worker_that_leaves_while_nobody_leads_is_cleaned_up(make_cluste
             return not {"brief::f", "briefer::f"} & await _functions(observer)
 
         await eventually(gone)
-        assert not {leaving.worker_id, unrecorded.worker_id} & await workers_listed(observer)
+
+        async def unlisted() -> bool:  # last of all
+            return not {leaving.worker_id, unrecorded.worker_id} & await workers_listed(observer)
+
+        await eventually(unlisted)
 
 
 async def test_a_gateway_and_the_leader_killed_together_leave_nothing(make_cluster: Any) -> None:

@@ -73,7 +73,7 @@ async def test_a_prefix_is_put_before_the_targets_of_triggers(free: RawWorker, t
     await tenant.send("registertrigger", id=unique, trigger_type="subscribe", function_id="f", config=config)
     await eventually(lambda: routed(free, f"open::{unique}::f"))
     await known(free, f"open::{unique}::f")
-    await free.call("publish", {"topic": unique, "data": 3})
+    await eventually(lambda: told(free, unique, tenant))
     assert (await tenant.expect("invokefunction"))["function_id"] == "f"
     await tenant.send("registertrigger", id=f"{unique}-2", trigger_type="nobodys", function_id="f", config={})
     durable = {"trigger_type": "subscribe", "function_id": "f", "config": {"topic": f"{unique}-2"}}
@@ -90,6 +90,13 @@ async def test_a_refused_target_is_told_by_its_own_name(guarded: Cluster, keeper
         error = (await hidden.expect("triggerregistrationresult"))["error"]
         assert error["code"] == "FORBIDDEN"
         assert error["message"] == "function 'f' not allowed (add to rbac.expose_functions)"
+
+
+async def told(publisher: RawWorker, topic: str, listener: RawWorker) -> bool:
+    """Publishes: gateways learn of triggers a moment after they are listed."""
+    await publisher.call("publish", {"topic": topic, "data": 3})
+    await listener.flush()
+    return any(frame["type"] == "invokefunction" for frame in listener.frames)
 
 
 async def bound(worker: RawWorker, function: str, count: int) -> bool:
@@ -272,9 +279,10 @@ async def test_durable_triggers_are_asked_about_and_the_answer_is_told(
 async def test_a_hook_without_a_worker_denies(
     guarded: Cluster, free: RawWorker, keeper: Gatekeeper, unique: str
 ) -> None:
-    async with raw_worker(at(guarded.gateways[1], HOOKS, "hooked")) as hooked:
+    gateway = guarded.gateways[1]
+    async with raw_worker(at(gateway, HOOKS, "hooked")) as hooked, raw_worker(gateway.url) as elsewhere:
         await keeper.worker.send("unregisterfunction", id="gate::function")
-        await eventually(lambda: unserved(free, "gate::function"))
+        await eventually(lambda: unserved(elsewhere, "gate::function"))
         await hooked.register(f"open::{unique}")
         await silence(hooked, "registrationrejected")
         assert await functions(free, unique) == []

@@ -17,7 +17,7 @@ async def test_a_crowd_of_newcomers_is_let_in_bit_by_bit(make_cluster: Callable[
 
 
 async def test_who_waits_too_long_is_cut_off(make_cluster: Callable[..., Cluster]) -> None:
-    options = {"handshake-rate": "1", "handshake-timeout": "1"}
+    options = {"handshake-rate": "2", "handshake-timeout": "1"}  # the last one waits for half of what it may
     cluster = make_cluster(gateways=1, shards=1, options=options)
     port = cluster.gateways[0].ports["worker"]
     request = (

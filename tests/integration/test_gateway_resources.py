@@ -20,7 +20,7 @@ AT_ONCE = 50
 
 
 def _service(gateway: ClusterNode) -> Any:
-    with urllib.request.urlopen(f"{gateway.admin_url}/status", timeout=5) as answer:
+    with urllib.request.urlopen(f"{gateway.admin_url}/status", timeout=30) as answer:
         return json.load(answer)["service"]
 
 

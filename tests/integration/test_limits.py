@@ -19,7 +19,7 @@ MakeCluster = Callable[..., Cluster]
 
 
 def limits(gateway: ClusterNode) -> Any:
-    with urllib.request.urlopen(f"{gateway.admin_url}/status", timeout=5) as answer:
+    with urllib.request.urlopen(f"{gateway.admin_url}/status", timeout=30) as answer:
         return json.load(answer)["service"]["limits"]
 
 

@@ -37,7 +37,7 @@ def shown(token: str) -> dict[str, object]:
 
 
 def status(gateway: ClusterNode) -> str:
-    with urllib.request.urlopen(f"{gateway.admin_url}/status", timeout=5) as answer:
+    with urllib.request.urlopen(f"{gateway.admin_url}/status", timeout=30) as answer:
         return str(answer.read().decode())
 
 

@@ -35,7 +35,7 @@ LISTENERS: list[Mapping[str, Any]] = [
     },
     {"middleware_function_id": "gate::all"},
     {"rbac": {"expose_functions": EXPOSED}, "middleware_function_id": "gate::all"},
-    {"rbac": {"auth_function_id": "gate::late"}, "handshake_timeout_ms": 300},
+    {"rbac": {"auth_function_id": "gate::late"}, "handshake_timeout_ms": 1000},
     {"rbac": {"auth_function_id": "gate::missing"}},
 ]
 

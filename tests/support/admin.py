@@ -21,7 +21,7 @@ def post(url: str, body: object, **headers: str) -> tuple[int, Any]:
 
 def _exchange(request: urllib.request.Request) -> tuple[int, Any]:
     try:
-        with _DIRECT.open(request, timeout=10) as answer:
+        with _DIRECT.open(request, timeout=30) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

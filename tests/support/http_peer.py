@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-TIMEOUT = 15.0  # seconds an answer may take
+TIMEOUT = 25.0  # seconds an answer may take
 
 
 class Answer(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-START_TIMEOUT = 30.0  # seconds until a process must be ready
+START_TIMEOUT = 80.0  # seconds until a process must be ready: a broker needs 35 where everything else runs, too
 STOP_TIMEOUT = 20.0  # seconds a process may take for a graceful stop
 LOG_TAIL = 8_000  # characters of a log shown when a test fails
 

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support.eventually import eventually
 
-TIMEOUT = 10.0  # seconds a frame may take
+TIMEOUT = 20.0  # seconds a frame, or a handshake, may take
 MAX_FRAME = 16 * 2**20  # bytes
 
 Frame = dict[str, Any]
@@ -170,7 +170,8 @@ async def raw_worker(
 ) -> AsyncIterator[RawWorker]:
     """An open connection, announced under `name` unless that is None; `options` are those of `connect`."""
     # Some clients refuse single frames above this size, and the keepalive would hide a gateway that does not answer.
-    given = {"max_size": (None, MAX_FRAME), "ping_interval": None, "compression": None, **(options or {})}
+    given: dict[str, Any] = {"max_size": (None, MAX_FRAME), "ping_interval": None, "compression": None}
+    given |= {"open_timeout": TIMEOUT, **(options or {})}
     async with connect(url, **given) as socket:
         worker = RawWorker(socket)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-TIMEOUT = 10.0  # seconds a message may take
+TIMEOUT = 20.0  # seconds a message, or a handshake, may take
 
 Message = dict[str, Any]
 
@@ -96,7 +96,7 @@ async def stream_client(port: int, path: str = "/", **options: Any) -> AsyncIter
     scheme = "wss" if "ssl" in options else "ws"
     url = f"{scheme}://127.0.0.1:{port}{path}"
     options.setdefault("compression", None)
-    async with connect(url, max_size=None, ping_interval=None, **options) as socket:
+    async with connect(url, max_size=None, ping_interval=None, open_timeout=TIMEOUT, **options) as socket:
         client = StreamClient(socket)
         try:
             yield client

@@ -124,7 +124,7 @@ async def readiness(node: ClusterNode) -> tuple[int, Any]:
 
 def _get(url: str) -> tuple[int, Any]:
     try:
-        with _direct.open(url, timeout=5) as answer:
+        with _direct.open(url, timeout=30) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
