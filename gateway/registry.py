@@ -1,6 +1,5 @@
 """Registrations of this gateway's workers: taken from frames, kept per connection, announced to shards. Pure."""
 
-import time
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from .backpressure import Backpressure
 from .external.outside import NotConfigured, Outside
 from .limits import Limits
 from .module_types import ModuleTypes
+from .stamps import Stamps
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Registry:
         self._outbox = outbox
         self._max = max_registrations  # per connection; 0: unlimited
         self._limits = limits or Limits()
+        self.stamps = Stamps()
         self.outside: Outside = NotConfigured()
 
     # -- functions ---------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ class Registry:
         body: bytes | Trigger,
         outside: "HttpFunction | None" = None,
     ) -> bool:
-        stamp = time.time_ns() // 1_000_000
+        stamp = self.stamps.next()
         registration = Registration(kind, worker.owner, namespace, name, stamp, body, worker.realm, outside)
         known = registration.key in worker.registrations
         if not known and (reason := self._no_room(worker)):

@@ -29,11 +29,11 @@ def wanted_namespaces(trigger: Trigger) -> tuple[str, ...]:
 class Provider(Record):
     """One connection's registration of a trigger type."""
 
-    stamp: int  # unix ms
+    stamp: int  # unix time in microseconds
     definition: bytes
     at: "Providers"
     realm: str = ""
-    since: int = 0  # unix ms, of its first registration
+    since: int = 0  # stamp of its first registration
 
 
 @dataclass(slots=True, eq=False)

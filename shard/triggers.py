@@ -14,7 +14,7 @@ from .ownership import Ownership, Record
 
 @dataclass(slots=True, eq=False)
 class StoredTrigger(Record):
-    stamp: int  # unix ms
+    stamp: int  # unix time in microseconds
     trigger: Trigger
 
 

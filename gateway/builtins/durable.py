@@ -1,6 +1,5 @@
 """engine::register_trigger and ::unregister_trigger: triggers that outlive the connection that asked for them."""
 
-import time
 from uuid import uuid4
 
 import msgspec
@@ -9,6 +8,7 @@ from gateway.access.hooks import Denied
 from gateway.access.registrations import Registrations
 from gateway.module_types import ModuleTypes
 from gateway.registry import MAX_DEFINITION
+from gateway.stamps import Stamps
 from gateway.worker import Worker
 from iii_cluster.access.rules import Access
 from iii_cluster.access.triggers import scoped, unscoped
@@ -41,6 +41,7 @@ class DurableRegistrations:
         survey: Survey,
         types: ModuleTypes,
         guarded: Registrations,
+        stamps: Stamps,
     ) -> None:
         """`guarded` decides about those of workers under rules."""
         self._stored = stored
@@ -49,6 +50,7 @@ class DurableRegistrations:
         self._survey = survey
         self._types = types
         self._guarded = guarded
+        self._stamps = stamps
 
     async def register(self, worker: Worker | None, data: bytes) -> bytes:
         asked = parse(REGISTER, data, arguments.RegisterTriggerInput)
@@ -73,7 +75,7 @@ class DurableRegistrations:
             self._types.check(trigger)
         except EngineError as refusal:
             raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, str(refusal)) from None
-        epoch, stamp = self._survey.map.epoch, time.time_ns() // 1_000_000
+        epoch, stamp = self._survey.map.epoch, self._stamps.next()
         bind = BindTrigger(epoch, DURABLE, stamp, trigger)
         if not await self._stored.add(bind):
             raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, "there are too many durable triggers")

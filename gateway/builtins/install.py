@@ -36,7 +36,10 @@ class Builtins:
         self._running: set[asyncio.Task[None]] = set()
         self._survey = survey = Survey(node.asker, node.membership)
         stored = DurableTriggers(node.redis, node.keys)
-        kept = durable.DurableRegistrations(stored, node.bus, node.asker, survey, core.types, guard.registrations)
+        stamps = core.registry.stamps
+        kept = durable.DurableRegistrations(
+            stored, node.bus, node.asker, survey, core.types, guard.registrations, stamps
+        )
         names = core.builtins
         offered = Offered(host, names)
         names[workers.REGISTER] = self._register_worker

@@ -21,9 +21,9 @@ class Owner(Struct, array_like=True, frozen=True):
 class PutFunction(Envelope, tag=10):
     """`definition` is a JSON object: description, request_format, response_format, metadata.
 
-    `epoch` is the sender's map epoch, `stamp` (unix ms) orders registrations of the same id. `realm` is empty for
-    workers that may do anything, else it names the listener whose rules they are under: no function has owners of two
-    realms, and those of the empty one come first.
+    `epoch` is the sender's map epoch, `stamp` (unix time in microseconds) tells which registration was first. `realm`
+    is empty for workers that may do anything, else it names the listener whose rules they are under: no function has
+    owners of two realms, and those of the empty one come first.
     """
 
     epoch: int
