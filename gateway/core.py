@@ -273,7 +273,7 @@ class GatewayCore:
 
     def _no_more(self) -> bool:
         """The cluster has all the calls it may have."""
-        return self.invocations.in_flight >= self.limits.calls
+        return self.invocations.waiting.count >= self.limits.calls
 
     def may_call(self, worker: Worker) -> bool:
         """Whether one more call of its may wait for an answer."""

@@ -21,6 +21,7 @@ from iii_cluster.routing.table import RouteTable
 from .call import CHANNEL_CLOSED, Call, fitting
 from .deliveries import Deliveries
 from .kept import Kept, LostConnections
+from .limits import Waiting
 from .worker import Worker
 
 
@@ -46,6 +47,7 @@ class Handover:
         self._lost = lost
         self._deliveries = deliveries
         self._routes = routes
+        self.waiting = Waiting()
         self._end = end
 
     def adopt(self, worker_id: str, node: str, conn: int) -> dict[str, str]:
@@ -91,6 +93,7 @@ class Handover:
             if raw_id in heir.calling:  # used again already
                 call.finish(b"", CHANNEL_CLOSED)
                 call.caller = None
+                self.waiting.count -= 1
             else:
                 heir.calling[raw_id] = invocation_id
         old.calling.clear()

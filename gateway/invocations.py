@@ -61,6 +61,7 @@ class Invocations:
         self.handover = Handover(
             node, self._pending, self._serving, workers, self._lost, self.deliveries, routes, self._complete
         )
+        self.waiting = self.handover.waiting
         self.losses = Losses(self._pending, self._serving, self._lost, self.handover, self.served, window)
         self.adopt = self.handover.adopt
         self.deliver = self.handover.deliver
@@ -109,6 +110,7 @@ class Invocations:
         caller = call.caller
         if caller is not None and call.raw_id:
             earlier = caller.calling.get(call.raw_id)
+            self.waiting.count += earlier is None
             if earlier is not None:
                 self._abandon(earlier, CHANNEL_CLOSED)
             caller.calling[call.raw_id] = invocation_id
@@ -316,6 +318,7 @@ class Invocations:
         caller = call.caller
         if caller is not None and call.raw_id and caller.calling.get(call.raw_id) == invocation_id:
             del caller.calling[call.raw_id]
+            self.waiting.count -= 1
         self.completed += 1
         return call
 

@@ -12,7 +12,16 @@ class Counts(NamedTuple):
 
     connections: int = 0
     registrations: int = 0  # a trigger is registered twice: under its id and under its type
-    in_flight: int = 0  # calls
+    in_flight: int = 0  # calls of workers that wait for the answer
+
+
+class Waiting:
+    """Calls of this gateway's workers whose callers wait for the answer: what all `Worker.calling` hold together."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class Limits:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _DRAIN_STEP = 0.02
 
 _POLICY_VIOLATION = 1008  # close code: not let in
+_TRY_AGAIN_LATER = 1013  # close code: there is no room
 _MAX_DELAYED = 1000  # refusals that wait: their sockets count as connections
 _NO_TOKEN = "This listener wants a token: Authorization: Bearer ...\n"
 _RETRY_AFTER = ("Retry-After", "5")
@@ -139,8 +140,8 @@ class Listener(SocketPort[Connection]):
             self._channels.admit(connection, connection.asked, self.settings.handshake_timeout / 2)
             return
         request = connection.request
-        if len(self._core.workers) >= self._core.limits.connections and not connection.telemetry:
-            self._refuse_more(connection)
+        if not self._room(connection):
+            connection.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The cluster has all its workers\n", _RETRY_AFTER)
             return
         if request is None or not connection.accept():
             return
@@ -158,8 +159,11 @@ class Listener(SocketPort[Connection]):
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    def _refuse_more(self, connection: Connection) -> None:
+    def _room(self, connection: Connection) -> bool:
+        """Whether the cluster takes one more worker; a refusal is counted."""
         limits = self._core.limits
+        if len(self._core.workers) < limits.connections or connection.telemetry:
+            return True
         limits.refused_connections += 1
         if limits.refused_connections.bit_count() == 1:
             log.warning(
@@ -167,7 +171,7 @@ class Listener(SocketPort[Connection]):
                 limits.refused_connections,
                 limits.cluster.connections,
             )
-        connection.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The cluster has all its workers\n", _RETRY_AFTER)
+        return False
 
     def _rate(self, connection: Connection) -> MessageRate:
         rate = self.settings.max_messages_per_second
@@ -183,7 +187,10 @@ class Listener(SocketPort[Connection]):
             log.exception("action=auth_failed address=%s", connection.address)
             self._turn_away(connection, "authentication failed")
         else:
-            if connection.open:
+            if connection.open and not self._room(connection):  # others came while it was asked about
+                connection.early = None
+                connection.close(_TRY_AGAIN_LATER, "the cluster has all its workers")
+            elif connection.open:
                 self._connect(connection, access)
         connection.let_in()  # of one that was turned away nothing is taken any more
 

@@ -83,6 +83,7 @@ class Losses:
     def _forget_call(self, worker: Worker, raw_id: bytes) -> None:
         """Nobody wants the answer; a call that was not sent yet never is."""
         invocation_id = worker.calling.pop(raw_id)
+        self._handover.waiting.count -= 1
         call = self._pending[invocation_id]
         call.caller = None
         if call.target is None:

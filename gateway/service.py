@@ -89,7 +89,7 @@ class GatewayService:
         core = self.core
 
         def own() -> Counts:
-            return Counts(len(core.workers), core.announcer.count, core.invocations.in_flight)
+            return Counts(len(core.workers), core.announcer.count, core.invocations.waiting.count)
 
         return Census(core.limits, self._engine.commands, self._node.keys.census, own)
 

@@ -417,6 +417,7 @@ class World:
         calling = {(worker.id, raw_id): id for worker in self.workers(gateway) for raw_id, id in worker.calling.items()}
         pending = [(call, id) for id, call in calls._pending.items() if call.caller is not None and call.raw_id]
         assert calling == {(call.caller.id, call.raw_id): id for call, id in pending if call.caller is not None}
+        assert calls.waiting.count == len(calling)
 
     def check_empty(self, gateway: Gateway) -> None:
         calls = gateway.core.invocations
