@@ -81,8 +81,10 @@ class Hooks:
         try:
             verdict = _decode_authorized(answer)
         except msgspec.MsgspecError:  # no object, or no answer
+            if self._refuse_on_error:
+                raise Unauthorized from None
             return b"null"
-        if verdict.authorized is False:
+        if verdict.authorized is False or (self._refuse_on_error and verdict.authorized not in (None, True)):
             raise Unauthorized
         return bytes(verdict.context)
 

@@ -44,7 +44,7 @@ class StreamConfig(Struct, frozen=True, forbid_unknown_fields=True):
     port: Port | None = None  # of the clients' listener; None: as in the settings
     host: str | None = None  # where it binds; None: as in the settings
     auth_function: str | None = None  # asked once per client
-    refuse_on_auth_error: bool = False  # true: who cannot be asked about is refused, not let in without a context
+    refuse_on_auth_error: bool = False  # true: without a clear answer a client is refused, not let in
     max_connections: Limit = 20_000  # of one gateway
     max_subscriptions: Limit = 1000  # of one connection
     max_message_bytes: Annotated[int, Meta(ge=1024)] = 64 * 2**10  # of what a client sends
