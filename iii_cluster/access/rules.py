@@ -21,8 +21,11 @@ INFRASTRUCTURE = frozenset(
         *(f"engine::baggage::{name}" for name in ("get", "set", "get_all")),
     }
 )
-# Their events tell of what everybody in the cluster does, so a list of allowed types has to name them.
-TELLING_TYPES = frozenset({"engine::functions-available", "engine::workers-available", "log", "trace"})
+# Their events tell of what everybody in the cluster does, and of stream clients what the auth function said of them,
+# so a list of allowed types has to name them.
+TELLING_TYPES = frozenset(
+    {"engine::functions-available", "engine::workers-available", "log", "trace", "stream:join", "stream:leave"}
+)
 
 # Decisions a connection remembers; beyond that it forgets them all.
 MAX_REMEMBERED = 10_000
