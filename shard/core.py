@@ -29,6 +29,7 @@ from .ended import Ended
 from .functions import Functions
 from .holds import Holds, Lookup
 from .losses import Losses
+from .recent import RecentSlots
 from .services import Services
 from .slots import SlotTable
 from .triggers import Triggers
@@ -55,11 +56,12 @@ class ShardCore:
         self._me = me
         self._effects = effects
         self.slots = SlotTable(me, barrier)
+        self.recent = RecentSlots(reattach_window)
         self.functions = Functions(
             effects,
             duplicates,
             lambda *key: self.watching.function_changed(*key),
-            self.slots.ready,
+            self._decides,
             reattach_window,
         )
         self.services = Services()
@@ -94,7 +96,7 @@ class ShardCore:
             envelopes.ProviderAnswer: lambda _, answer: self.bindings.answer(answer),
             envelopes.PutService: self._put_service,
             envelopes.Offered: self._offered,
-            envelopes.Announced: lambda src, announced: self._fill(self.slots.announced(src, announced.epoch)),
+            envelopes.Announced: self._announced,
             envelopes.Watch: self._watch,
             envelopes.Unwatch: self._unwatch,
             envelopes.Cleanup: self._cleanup,
@@ -120,8 +122,12 @@ class ShardCore:
         changed = self.slots.apply(new, now)
         ended = {*changed.ended, *changed.gained, *self._unowned()}
         for slot in ended:
-            self._end_slot(slot)
+            self._losses.end_slot(slot, self.slots.accepts)
         self.functions.reservations.end_slots(ended)
+        self.recent.end(ended)
+        for slot in changed.gained:
+            self.recent.gain(slot, self.slots.since(slot))
+        self.recent.hear(self.slots.heard_of, now)
         self.watching.end_slots(ended, self.slots.accepts)
         self._release_nodes(self._vanished(), expect=True)
         self._fill(changed.filled)
@@ -139,8 +145,9 @@ class ShardCore:
 
     def deadline(self) -> float | None:
         """When to call `tick`, None when there is nothing to wait for."""
+        slots = (self.slots, self.recent)
         lost = (self.functions.reservations, self.watching.expected, self.triggers.lingering, self.bindings.lingering)
-        return min((due for part in (self.slots, *lost) if (due := part.deadline()) is not None), default=None)
+        return min((due for part in (*slots, *lost) if (due := part.deadline()) is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Fill the slots whose barrier ended, and wait for nobody longer than is due."""
@@ -149,6 +156,7 @@ class ShardCore:
         self.triggers.tick(now)
         self.bindings.tick(now)
         self._fill(self.slots.tick(now))
+        self._decide(self.recent.tick(now))
         self.watching.tick(now)
         self._flush()
 
@@ -308,12 +316,28 @@ class ShardCore:
 
     # -- slots
 
+    def _announced(self, src: str, announced: envelopes.Announced) -> None:
+        filled = self.slots.announced(src, announced.epoch)
+        self.recent.hear(self.slots.heard_of, self._now)
+        self._fill(filled)
+
+    def _decides(self, slot: int) -> bool:
+        return self.slots.ready(slot) and slot not in self.recent
+
+    def _decide(self, slots: Collection[int]) -> None:
+        """Of these every claim may be known now."""
+        for slot in slots:
+            if self._decides(slot):
+                self.functions.decide(slot)
+        self._flush()
+        for slot in self.holds.slots().intersection(slots):
+            self._wake(slot)
+
     def _fill(self, slots: Iterable[int]) -> None:
         filled = list(slots)
         for slot in filled:
-            self.functions.fill(slot)
             self.bindings.fill(slot)
-        self._flush()
+        self._decide(filled)
         for slot in filled:
             self._wake(slot)
 
@@ -327,32 +351,13 @@ class ShardCore:
 
     def _unowned(self) -> set[int]:
         """Slots of others that hold something: it came early, or is of the past by now."""
-        holding = {slot for index in self._losses.indexes() for slot in index.slots()}
-        return {slot for slot in holding if not self.slots.owns(slot)}
-
-    def _end_slot(self, slot: int) -> None:
-        """Drop what the map does not cover; a peer that is ahead of us has announced for its own map already."""
-
-        def keep(epoch: int) -> bool:
-            return self.slots.accepts(slot, epoch)
-
-        for registration in self.functions.index.in_slot(slot):
-            if not keep(registration.epoch):
-                self.functions.remove(registration)
-        for service in self.services.index.in_slot(slot):
-            if not keep(service.epoch):
-                self.services.remove(service)
-        for stored in self.triggers.index.in_slot(slot):
-            if not keep(stored.epoch):
-                self.triggers.remove(stored)
-        self.bindings.end_slot(slot, keep)
+        return {slot for slot in self._losses.slots() if not self.slots.owns(slot)}
 
     # -- nodes and connections
 
     def _vanished(self) -> list[str]:
         """Nodes that hold something here and are neither in the map nor, as far as we heard, in a later one."""
-        nodes = {node for index in self._losses.indexes() for node in index.nodes()}
-        nodes |= {*self.watching.nodes(), *self._seen}
+        nodes = {*self._losses.nodes(), *self.watching.nodes(), *self._seen}
         known = self.map.nodes
         return sorted(node for node in nodes if node not in known and self._seen.get(node, 0) <= self.map.epoch)
 
@@ -380,11 +385,11 @@ class ShardCore:
     def invariants(self) -> None:
         """What must hold between any two events; raises AssertionError."""
         registries = (self.functions, self.services, self.triggers, self.bindings)
-        for part in (self.slots, *registries, self.watching):
+        for part in (self.slots, self.recent, *registries, self.watching):
             part.invariants()
         assert not self._vanished()
         for index in self._losses.indexes():
             for slot in index.slots():
                 assert all(self.slots.accepts(slot, record.epoch) for record in index.in_slot(slot))
         for slot in self.holds.slots():
-            assert not self.slots.settled(slot)
+            assert not self.slots.settled(slot) or slot in self.recent

@@ -32,7 +32,7 @@ class Function:
     namespace: str
     id: str
     registrations: dict[Owner, Registration] = field(default_factory=dict)  # in order of arrival
-    contested: bool = False  # by several realms: decided when the slot is filled
+    contested: bool = False  # by several realms, and undecided
     described: int = 0  # registrations that have metadata
 
     def realm(self) -> str:
@@ -56,10 +56,11 @@ class Functions:
     All owners of a function are of one realm. Those of the empty realm take it from any other; of two others the one
     that was there first keeps it. Whoever loses is rejected, as under the policy `reject`: its gateway forgets the
     registration, and its worker may register again. So is who comes within `window` seconds of the loss of an owner of
-    another realm that may come back: calls are held for that one. Whoever gains a slot knows of no such loss.
+    another realm that may come back: calls are held for that one.
 
-    In a slot that is being filled (`ready` says no) two realms that are not empty may claim a function at once; only
-    the one that was there first serves, and the others are rejected when the slot is filled.
+    Whoever gains a slot knows neither of such losses nor of all claims. Until it does (`decides` says so) functions
+    without an owner of the empty realm are undecided: several realms may claim one at once, and nobody who asks is told
+    of them. Then the one that was there first serves, and the others are rejected.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Functions:
         effects: Effects,
         policy: Duplicates,
         changed: Callable[[str, str], None],
-        ready: Callable[[int], bool],
+        decides: Callable[[int], bool],
         window: float,
     ) -> None:
         self.index: Ownership[Registration] = Ownership()
@@ -75,7 +76,7 @@ class Functions:
         self._effects = effects
         self._policy = policy
         self._changed = changed
-        self._ready = ready
+        self._decides = decides
         self._contested: dict[Function, None] = {}
         self._ids: dict[str, dict[str, Function]] = {}  # id -> namespace -> function
         self._counts = [0] * SLOTS
@@ -100,6 +101,11 @@ class Functions:
             # Of equal stamps the latest to arrive.
             return [max(reversed(list(registrations)), key=lambda registration: registration.stamp)]
         return list(registrations)
+
+    def undecided(self, namespace: str, id: str) -> bool:
+        """Whether its owners may yet lose it to a free worker that was lost before its slot came here."""
+        function = self.find(namespace, id)
+        return function is not None and not self._decides(slot_of(id)) and function.realm() != ""
 
     def owners(self, namespace: str, id: str) -> list[Owner]:
         function = self.find(namespace, id)
@@ -169,8 +175,8 @@ class Functions:
         for registration in self.index.of_owner(owner):
             self._lose(registration, now, back)
 
-    def fill(self, slot: int) -> None:
-        """The slot is filled: every claim is known."""
+    def decide(self, slot: int) -> None:
+        """Every claim is known, and whoever was lost had the time to come back."""
         for function in [function for function in self._contested if slot_of(function.id) == slot]:
             self._uncontest(function)
             realm = function.realm()
@@ -199,7 +205,7 @@ class Functions:
         if not function.contested and next(iter(function.registrations.values())).realm == put.realm:
             return False
         first = min(function.registrations.values(), key=_precedence)
-        if first.realm and put.realm and not self._ready(first.slot) and self._policy is not Duplicates.REJECT:
+        if first.realm and put.realm and not self._decides(first.slot) and self._policy is not Duplicates.REJECT:
             function.contested = True
             self._contested[function] = None
             return False
@@ -269,7 +275,7 @@ class Functions:
             assert all(r.function is function and r.owner == o for o, r in function.registrations.items())
             assert function.described == sum(bool(r.metadata) for r in function.registrations.values())
             assert function.contested == (function in self._contested)
-            assert not (function.contested and self._ready(slot_of(function.id)))
+            assert not (function.contested and self._decides(slot_of(function.id)))
             realms = {registration.realm for registration in function.registrations.values()}
             assert len(realms) == 1 or (function.contested and "" not in realms)
         assert all(self.find(function.namespace, function.id) is function for function in self._contested)

@@ -1,6 +1,6 @@
-"""Releasing what connections and nodes that are gone had registered."""
+"""Releasing what connections and nodes that are gone had registered, and what is in slots that are another's."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from iii_cluster.bus.envelopes import Owner
@@ -28,6 +28,31 @@ class Losses:
     def indexes(self) -> list[Ownership[Any]]:
         registries = (self._functions.index, self._services.index, self._triggers.index)
         return [*registries, self._bindings.index, self._bindings.providers]
+
+    def slots(self) -> set[int]:
+        """Those that hold anything."""
+        return {slot for index in self.indexes() for slot in index.slots()}
+
+    def nodes(self) -> set[str]:
+        """Those that registered anything."""
+        return {node for index in self.indexes() for node in index.nodes()}
+
+    def end_slot(self, slot: int, accepts: Callable[[int, int], bool]) -> None:
+        """Drop what `accepts(slot, epoch)` refuses; a peer ahead of us has announced for its own map already."""
+
+        def keep(epoch: int) -> bool:
+            return accepts(slot, epoch)
+
+        for registration in self._functions.index.in_slot(slot):
+            if not keep(registration.epoch):
+                self._functions.remove(registration)
+        for service in self._services.index.in_slot(slot):
+            if not keep(service.epoch):
+                self._services.remove(service)
+        for stored in self._triggers.index.in_slot(slot):
+            if not keep(stored.epoch):
+                self._triggers.remove(stored)
+        self._bindings.end_slot(slot, keep)
 
     def release_nodes(self, nodes: Collection[str], now: float, expect: bool) -> None:
         """Their workers may come back; with `expect` calls and triggers wait for that."""

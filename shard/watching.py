@@ -36,6 +36,7 @@ class Watching:
         self._functions = functions
         self._bindings = bindings
         self._pushes = Pushes(effects, self.watches, self._postpone, self._served)
+        self._stirred: set[int] = set()  # slots with functions that have changed
 
     # -- watches
 
@@ -44,7 +45,9 @@ class Watching:
         if slot is None:
             return
         if self._slots.ready(slot):
-            if not self._is_expected(key, node, epoch):
+            if self._is_undecided(key):
+                self._holds.watch(slot, node, key, epoch)
+            elif not self._is_expected(key, node, epoch):
                 self._pushes.answer(self._functions, self._bindings, slot, node, key, epoch)
         elif self._slots.owns(slot) or epoch > self._slots.map.epoch:
             self._holds.watch(slot, node, key, epoch)
@@ -60,8 +63,7 @@ class Watching:
 
     def wake(self, slot: int) -> None:
         """Look again at the watches that are held of a slot, and at what could not be told of it."""
-        for node, key, epoch in self._holds.take_watches(slot):
-            self.watch(node, key, epoch)
+        self._look_again(slot)
         for key in self.watches.in_slot(slot):
             if key.startswith(SERVED):
                 self._pushes.service_changed(*parse_served_key(key))
@@ -87,13 +89,17 @@ class Watching:
 
     def function_changed(self, namespace: str, id: str) -> None:
         self._pushes.function_changed(namespace, id)
+        self._stirred.add(slot_of(id))
 
     def trigger_changed(self, binding: Binding, bound: bool) -> None:
         self._pushes.trigger_changed(binding, bound)
 
     def flush(self) -> None:
-        """Push what has changed; once per event."""
+        """Push what has changed; once per event. Functions that were undecided may not be any more."""
         self._pushes.flush(self._functions)
+        stirred, self._stirred = self._stirred, set()
+        for slot in stirred:
+            self._look_again(slot)
 
     # -- functions whose worker is expected back
 
@@ -113,6 +119,13 @@ class Watching:
         for (namespace, id), asking in self.expected.tick(now):
             self._answer(namespace, id, asking)
             self._pushes.service_changed(namespace, id)
+
+    def _look_again(self, slot: int) -> None:
+        for node, key, epoch in self._holds.take_watches(slot):
+            self.watch(node, key, epoch)
+
+    def _is_undecided(self, key: str) -> bool:
+        return key.startswith(FUNCTION) and self._functions.undecided(*parse_function_key(key))
 
     def _answer(self, namespace: str, id: str, asking: Mapping[str, int]) -> None:
         for node, epoch in asking.items():
@@ -140,11 +153,13 @@ class Watching:
         self.watches.invariants()
         self.expected.invariants()
         assert not self._pushes.pending
+        assert not self._stirred
         for key in self.watches.keys():  # noqa: SIM118 - not a mapping
             watched = self.watches.get(key)
             assert watched is not None
             assert self._slots.owns(watched.slot)
             if key.startswith(FUNCTION):
+                assert not (self._slots.ready(watched.slot) and self._is_undecided(key))
                 assert watched.owners == self._functions.owners(*parse_function_key(key)) != []
                 assert watched.metadata == self._functions.metadata(*parse_function_key(key))
             elif key.startswith(SERVED):

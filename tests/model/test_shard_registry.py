@@ -102,7 +102,6 @@ class Registry(RuleBasedStateMachine):
         nodes[LEADER] = NodeInfo(id=LEADER, role=Role.COORDINATOR)
         new = ClusterMap(term=self.term, epoch=old.epoch + 1, leader=LEADER, nodes=nodes, slots=owners or old.slots)
         self.maps.append(new)
-        self.free = {key: at for key, at in self.free.items() if old.slot(key[1]) == new.slot(key[1])}
 
     def deliver(self, src: str, to: str) -> None:
         envelope = self.links[src, to].popleft()
@@ -141,6 +140,10 @@ class Registry(RuleBasedStateMachine):
         """Out of a settled state one shard loses everything to the other; everybody knows, the mail is on its way."""
         self.watch(data, key)
         self.everything_settles()
+        self.hand_over_from(shard)
+
+    def hand_over_from(self, shard: str) -> None:
+        """Everybody knows."""
         epoch = self.maps[-1].epoch + 1
         (heir,) = set(SHARDS) - {shard}
         self.new_map(tuple(SlotOwner(heir, epoch) if o.node == shard else o for o in self.maps[-1].slots))
@@ -293,10 +296,17 @@ class Registry(RuleBasedStateMachine):
         gateway, conn = self.pick(data)
         gateway.put_function((conn, namespace, id), next(self.stamps))
 
-    @rule(data=st.data(), namespace=st.sampled_from(NAMESPACES), id=st.sampled_from(FUNCTIONS), late=st.integers(0, 4))
+    @rule(
+        data=st.data(),
+        namespace=st.sampled_from(NAMESPACES),
+        id=st.sampled_from(FUNCTIONS),
+        late=st.integers(0, 4),
+        moves=st.booleans(),
+    )
     def a_guest_registers_what_a_free_worker_has_just_lost(
-        self, data: st.DataObject, namespace: str, id: str, late: int
+        self, data: st.DataObject, namespace: str, id: str, late: int, moves: bool
     ) -> None:
+        """`moves`: the function's slot moves right after the loss."""
         gateway = self.gateways[data.draw(st.sampled_from(sorted(self.gateways)))]
         free, guest = next(gateway.worker_numbers), next(gateway.worker_numbers)
         gateway.put_function((free, namespace, id), next(self.stamps))
@@ -307,6 +317,8 @@ class Registry(RuleBasedStateMachine):
         while late and (links := self.busy()):
             late -= 1
             self.deliver(*data.draw(st.sampled_from(links)))
+        if moves:
+            self.hand_over_from(self.maps[-1].owner(id))
         gateway.realms[guest] = REALMS[-1]
         gateway.put_function((guest, namespace, id), next(self.stamps))
         key = f"function:{namespace}/{id}"

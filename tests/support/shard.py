@@ -93,6 +93,7 @@ class Lab:
         routes: TriggerType = ROUTES,
     ) -> None:
         self.now = 0.0
+        self.window = window
         self.effects = Recorder()
         self.core = ShardCore(
             ME,
@@ -119,6 +120,11 @@ class Lab:
             self.core.handle(src, envelope, self.now)
             self._after()
 
+    def tick(self, now: float) -> None:
+        self.now = now
+        self.core.tick(now)
+        self._after()
+
     def reset(self, node: str) -> None:
         self.core.link_reset(node, 0.0)
         self._after()
@@ -129,9 +135,10 @@ class Lab:
             self.load()
 
     def filled(self) -> "Lab":
-        """Owner of every slot since epoch 1, with two gateways that have announced."""
-        self.adopt(cluster_map(1, gateways=()))
+        """Owner of every slot since epoch 1, long ago, with two gateways that have announced."""
+        self.adopt(cluster_map(1, gateways=()), now=-self.window)
         self.adopt(cluster_map(2))
+        self.tick(self.now)
         return self
 
     # -- what gateways send; stamps grow

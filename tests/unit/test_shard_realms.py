@@ -54,6 +54,12 @@ def fill(lab: Lab) -> None:
         lab.get(node, Announced(2))
 
 
+def decide(lab: Lab) -> None:
+    """Fill it, and wait until nobody is expected back."""
+    fill(lab)
+    lab.tick(lab.now + WINDOW)
+
+
 @EVERY_POLICY
 def test_a_worker_under_rules_does_not_take_part_in_what_a_free_one_serves(policy: Duplicates) -> None:
     lab = filled(policy)
@@ -181,7 +187,7 @@ def test_the_announcements_of_a_moved_slot_end_the_same_in_every_order() -> None
         lab = moved()
         for who, stamp, realm in order:
             lab.put(who, "f", stamp=stamp, realm=realm)
-        fill(lab)
+        decide(lab)
         assert set(serving(lab)) == {GUEST, GUEST2}
         assert rejected(lab) == [13, 14]
 
@@ -192,9 +198,105 @@ def test_a_free_worker_wins_a_moved_slot_in_every_order(policy: Duplicates) -> N
         lab = moved(policy)
         for who, stamp, realm in order:
             lab.put(who, "f", stamp=stamp, realm=realm)
-        fill(lab)
+        decide(lab)
         assert serving(lab) == [FREE]
         assert rejected(lab) == [11, 13]
+
+
+@EVERY_POLICY
+def test_a_function_may_have_lost_its_free_worker_before_its_slot_moved(policy: Duplicates) -> None:
+    lab = moved(policy)
+    lab.get(B, Watch(2, ["function:default/f"]))
+    lab.put(GUEST, "f", realm="guests")
+    fill(lab)
+    assert watched(lab) == []
+    lab.put(FREE2, "f")
+    assert watched(lab) == [[FREE2]]
+    assert serving(lab) == [FREE2]
+    assert rejected(lab) == [11]
+
+
+@EVERY_POLICY
+def test_a_worker_under_rules_serves_in_a_moved_slot_when_nobody_came_back(policy: Duplicates) -> None:
+    lab = moved(policy)
+    lab.put(GUEST, "f", realm="guests")
+    lab.now = 1.0
+    fill(lab)
+    lab.get(B, Watch(2, ["function:default/f"]))
+    assert lab.core.deadline() == 1.0 + WINDOW
+    assert watched(lab) == []
+    lab.tick(1.0 + WINDOW)
+    assert watched(lab) == [[GUEST]]
+    assert rejected(lab) == []
+    assert len(lab.core.holds) == 0
+
+
+def test_functions_of_free_workers_do_not_wait_in_a_moved_slot() -> None:
+    lab = moved()
+    lab.put(FREE, "f")
+    fill(lab)
+    lab.get(B, Watch(2, ["function:default/f", "function:default/g"]))
+    assert watched(lab) == [[FREE], []]
+
+
+def test_a_claim_that_ends_undecided_leaves_nobody_waiting() -> None:
+    lab = moved()
+    lab.put(GUEST, "f", realm="guests")
+    fill(lab)
+    lab.get(B, Watch(2, ["function:default/f"]))
+    lab.get(A, DropFunction(GUEST, "default", "f"))
+    assert watched(lab) == [[]]
+
+
+def test_a_gateway_that_announces_late_may_have_lost_a_worker_meanwhile() -> None:
+    lab = moved()
+    lab.put(GUEST, "f", realm="guests")
+    lab.get(B, Announced(2), Watch(2, ["function:default/f"]))
+    lab.tick(BARRIER)
+    lab.tick(WINDOW)
+    assert watched(lab) == []
+    lab.get(A, Announced(2))
+    lab.tick(WINDOW + WINDOW / 2)
+    assert watched(lab) == []
+    lab.tick(2 * WINDOW)
+    assert watched(lab) == [[GUEST]]
+
+
+def test_the_workers_of_a_gateway_that_died_unheard_have_the_window_to_come_back() -> None:
+    lab = moved()
+    lab.put(GUEST2, "f", realm="guests")
+    lab.get(B, Announced(2), Watch(2, ["function:default/f"]))
+    lab.adopt(cluster_map(3, {ME: 2}, gateways=(B,)), now=3.0)
+    lab.tick(WINDOW)
+    assert watched(lab) == []
+    lab.tick(3.0 + WINDOW)
+    assert watched(lab) == [[GUEST2]]
+
+
+def test_a_slot_that_moves_on_undecided_is_decided_where_it_is() -> None:
+    lab = moved()
+    lab.put(GUEST, "f", realm="guests")
+    fill(lab)
+    lab.get(B, Watch(2, ["function:default/f"]))
+    lab.adopt(cluster_map(3, {OTHER: 3}))
+    assert lab.core.deadline() is None
+    assert watched(lab) == []
+    lab.adopt(cluster_map(4, {ME: 4}), now=7.0)
+    lab.put(GUEST, "f", realm="guests", epoch=4)
+    lab.now = 7.0
+    for node in GATEWAYS:
+        lab.get(node, Announced(4))
+    assert lab.core.deadline() == 7.0 + WINDOW
+
+
+def test_without_a_window_a_moved_slot_is_decided_when_it_is_filled() -> None:
+    lab = Lab()
+    lab.adopt(cluster_map(1, {OTHER: 1}))
+    lab.adopt(cluster_map(2, {ME: 2}))
+    lab.put(GUEST, "f", realm="guests")
+    fill(lab)
+    lab.get(B, Watch(2, ["function:default/f"]))
+    assert watched(lab) == [[GUEST]]
 
 
 def test_what_two_realms_claim_while_a_link_is_reset_is_decided_when_it_is_filled() -> None:
