@@ -1,4 +1,4 @@
-"""Whether a gateway can use the files its ports need, looked at before anything is started."""
+"""Whether a process can use the files its ports need, looked at before anything is started."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,23 @@ from .certificates import TlsError, server_context
 from .tokens import TokensError, check_token_file, check_tokens
 
 
-def unusable_files(settings: Settings) -> list[str]:
-    """One line for each that is missing or unfit, with the setting or the port that names it."""
+def unusable_files(settings: Settings, *, gateway: bool = True) -> list[str]:
+    """One line for each that is missing or unfit, with the setting or the port that names it.
+
+    Who is no gateway has an admin port only.
+    """
     found = []
-    for where, tls in _certificates(settings):
+    certificates = [("admin_tls_cert_file", settings.admin_tls)] if settings.admin_tls is not None else []
+    tokens_of_ports = [("tokens_file", settings.admin_tokens)]
+    if gateway:
+        certificates += _certificates(settings)
+        tokens_of_ports = list(_tokens(settings))
+    for where, tls in certificates:
         try:
             server_context(tls)
         except TlsError as error:
             found.append(f"{where}: {error}")
-    for where, (tokens, file) in _tokens(settings):
+    for where, (tokens, file) in tokens_of_ports:
         try:
             check_tokens(tokens)
             if file:

@@ -1,119 +1,103 @@
-"""Asking the admin port of a node, and finding one to ask."""
+"""Asking admin ports."""
 
+import http.client
 import json
-import socket
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from typing import Any, TypeVar
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
 
-import click
+from msgspec import Struct
 
-from iii_cluster.config.settings import ADMIN_PORT
+from iii_cluster.access.trust import Secured, Trust, untrusted
 
-from .gateway import Unreachable
+from .gateway import Unreachable, secured
 
 TIMEOUT = 3.0  # seconds
-LOCAL_PORTS = range(ADMIN_PORT, ADMIN_PORT + 16)  # the process that had the first one may have been drained
-
-# Admin ports are on this machine or next to it: no proxy.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-F = TypeVar("F", bound=Callable[..., Any])
+MAX_ANSWER = 64 * 2**20  # bytes
+# Of those who want a token: nobody else is shown one, whatever listens where a node was looked for.
+CHALLENGE = 'Bearer realm="admin"'
 
 
-class Joining(Unreachable):
-    """A node answers that is not in a cluster yet."""
+class Refused(Unreachable):
+    """Somebody listens, but not to us: for want of TLS, of a certificate, of a token."""
 
 
-def admin_option(command: F) -> F:
-    return click.option(
-        "--admin",
-        envvar="III_CLUSTER_ADMIN",
-        show_envvar=True,
-        help=f"Admin port of any node: port, host:port or URL.  [default: the first here from {ADMIN_PORT} on]",
-    )(command)
+class Way(Struct, frozen=True):
+    """How admin ports are asked."""
+
+    secured: Secured | None = None  # with https; None: as the system does it
+    token: str = ""  # shown where one is wanted
+
+
+DIRECT = Way()
 
 
 def ask_admin(
-    base_url: str, path: str, post: dict[str, Any] | None = None, timeout: float = TIMEOUT
+    base_url: str, path: str, post: dict[str, Any] | None = None, timeout: float = TIMEOUT, way: Way = DIRECT
 ) -> tuple[int, Any]:
     """HTTP status and JSON body of GET `path`, or of POST with a body; raises Unreachable."""
-    request = urllib.request.Request(base_url.rstrip("/") + path)
+    status, challenge, body = _exchange(base_url, path, post, timeout, way, {})
+    if status == http.client.UNAUTHORIZED and challenge == CHALLENGE and way.token:
+        shown = {"Authorization": f"Bearer {way.token}"}
+        status, _, body = _exchange(base_url, path, post, timeout, way, shown)
+    return status, body
+
+
+def _exchange(
+    base_url: str, path: str, post: dict[str, Any] | None, timeout: float, way: Way, headers: dict[str, str]
+) -> tuple[int, str, Any]:
+    """Status, how one is asked for a token, body."""
+    try:
+        parts = urlsplit(base_url)
+        connection = _connection(parts.scheme, parts.hostname or "", parts.port, timeout, way)
+    except ValueError as error:
+        raise Unreachable(f"no admin port answers at {base_url}: {error}") from None
+    method, body = "GET", None
     if post is not None:
-        request.data = json.dumps(post).encode()
-        request.add_header("content-type", "application/json")
+        method, body = "POST", json.dumps(post)
+        headers = {**headers, "Content-Type": "application/json"}
     try:
-        with _opener.open(request, timeout=timeout) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _json_of(error)
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise Unreachable(f"no admin port answers at {base_url}: {reason}") from None
+        connection.request(method, parts.path.rstrip("/") + path, body, headers)
+        with connection.getresponse() as answer:
+            return answer.status, answer.headers.get("WWW-Authenticate", ""), _json(answer)
+    except ssl.SSLError as error:
+        raise Refused(untrusted(base_url, error)) from None
+    except (http.client.BadStatusLine, ConnectionResetError):
+        wanted = "a certificate (--client-cert)" if parts.scheme == "https" else "TLS (--tls)"
+        raise Refused(f"what listens at {base_url} is no admin port, or wants {wanted}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unreachable(f"no admin port answers at {base_url}: {error}") from None
+    finally:
+        connection.close()
 
 
-def find_cluster(admin: str | None) -> tuple[str, dict[str, Any]]:
-    """URL of a node and the cluster it sees; without `admin` a node on this machine is looked for.
-
-    Raises Unreachable.
-    """
-    if admin is not None:
-        url = _url(admin)
-        return url, ask_cluster(url)
-    failure = Unreachable(f"no node answers on 127.0.0.1:{LOCAL_PORTS[0]}-{LOCAL_PORTS[-1]}; is the cluster running?")
-    for port in LOCAL_PORTS:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            return url, ask_cluster(url)
-        except Joining as error:
-            failure = error
-        except Unreachable:
-            continue
-    raise failure
+def _connection(scheme: str, host: str, port: int | None, timeout: float, way: Way) -> http.client.HTTPConnection:
+    """No proxy: admin ports are on this machine or next to it. Raises ValueError, Unreachable."""
+    if scheme not in ("http", "https") or not host:
+        raise ValueError("expected an address such as http://127.0.0.1:49140")
+    if scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    return _Https(host, port, timeout, way.secured or secured(Trust()))
 
 
-def _url(admin: str) -> str:
-    """Of what --admin may be: a URL, host:port, or a port of this machine."""
-    if admin.isdecimal():
-        return f"http://127.0.0.1:{admin}"
-    return admin if "://" in admin else f"http://{admin}"
+class _Https(http.client.HTTPSConnection):
+    """The certificate may have to be for another name than the host's."""
+
+    def __init__(self, host: str, port: int | None, timeout: float, secured: Secured) -> None:
+        super().__init__(host, port, timeout=timeout, context=secured.context)
+        self._secured = secured
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        name = self._secured.name or self.host
+        self.sock = self._secured.context.wrap_socket(self.sock, server_hostname=name)
 
 
-def ask_cluster(url: str) -> dict[str, Any]:
-    """The cluster map as this node sees it; it has nodes. Raises Unreachable."""
-    code, cluster = ask_admin(url, "/cluster")
-    if code != 200 or not isinstance(cluster, dict) or "nodes" not in cluster:
-        raise Unreachable(f"what answers at {url} is not a node of a cluster")
-    if not cluster["nodes"]:
-        _, readiness = ask_admin(url, "/readyz")
-        reasons = readiness.get("reasons", []) if isinstance(readiness, dict) else []
-        raise Joining(f"the node at {url} has not joined a cluster: {'; '.join(reasons)}")
-    return cluster
-
-
-def admin_of(node: dict[str, Any]) -> str | None:
-    """URL of a node's admin port; None when it cannot be asked from here."""
-    port = node.get("ports", {}).get("admin")
-    return f"http://127.0.0.1:{port}" if port and node.get("host") == socket.gethostname() else None
-
-
-def who_answers(url: str) -> str:
-    """Id of the node whose admin port this is now; "" when nobody answers, or not as a node does."""
+def _json(answer: http.client.HTTPResponse) -> Any:
+    """Raises ValueError for what is no JSON, unless it is an error's."""
     try:
-        _, body = ask_admin(url, "/readyz")
-    except Unreachable:
-        return ""
-    return str(body.get("node", "")) if isinstance(body, dict) else ""
-
-
-def slot_count(cluster: dict[str, Any], node: str) -> int:
-    return sum(last - first + 1 for first, last in cluster.get("slots", {}).get(node, []))
-
-
-def _json_of(response: urllib.error.HTTPError) -> Any:
-    try:
-        return json.load(response)
+        return json.loads(answer.read(MAX_ANSWER))
     except ValueError:
+        if answer.status < http.client.BAD_REQUEST:
+            raise
         return {}

@@ -13,10 +13,11 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from iii_cluster.access.trust import untrusted
 from iii_cluster.config.fields import TOKEN_VARIABLE
 from iii_cluster.protocol.credentials import token_headers, token_variable
 
-from .gateway import Gateway, Unreachable, untrusted
+from .gateway import Gateway, Unreachable
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -72,12 +73,14 @@ class Client:
 @contextmanager
 def connected(gateway: Gateway) -> Iterator[Client]:
     """A client of the gateway there; raises Unreachable."""
+    secured = gateway.secured()
     with ExitStack() as stack:
         try:
             socket = stack.enter_context(
                 connect(
                     gateway.url,
-                    ssl=gateway.context(),
+                    ssl=secured.context if secured else None,
+                    server_hostname=(secured.name or None) if secured else None,
                     additional_headers=token_headers(os.environ),
                     open_timeout=CONNECT_TIMEOUT,
                     close_timeout=CLOSE_TIMEOUT,
@@ -89,7 +92,7 @@ def connected(gateway: Gateway) -> Iterator[Client]:
         except InvalidStatus as error:
             raise Unreachable(_refused(gateway, error)) from None
         except (InvalidHandshake, InvalidMessage, ConnectionClosed):
-            wanted = "a certificate of its clients (--client-cert)" if gateway.encrypted else "TLS (--tls)"
+            wanted = "a certificate of its clients (--client-cert)" if secured else "TLS (--tls)"
             raise Unreachable(f"what listens on {gateway} is not a gateway, or wants {wanted}") from None
         except ConnectionRefusedError:
             raise Unreachable(f"nobody listens on {gateway}; is the cluster running?") from None

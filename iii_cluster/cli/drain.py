@@ -8,9 +8,9 @@ import click
 
 from iii_cluster.cluster.map import Role
 
-from .admin import admin_of, admin_option, ask_admin, ask_cluster, find_cluster, who_answers
 from .connection import one_line_errors
 from .gateway import Unreachable
+from .nodes import Admins, admin_options
 
 REQUEST_TIMEOUT = 15.0  # s, as the request may have to be passed on
 MARGIN = 20.0  # s beyond its timeout a node may take to leave
@@ -32,26 +32,27 @@ WITHOUT = {  # what is missing without any node of a role
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Return when the node has left the cluster.")
 @click.option("--force", is_flag=True, help="Drain it even if it is the last of its role.")
-@admin_option
 @one_line_errors
-def drain(node: str, timeout: float | None, wait: bool, force: bool, admin: str | None) -> None:
+@admin_options
+def drain(node: str, timeout: float | None, wait: bool, force: bool, admins: Admins) -> None:
     """Have NODE hand over what it does and end, without losing a call.
 
     NODE is an id as `iii-cluster status` shows it, or the beginning of a single one that goes beyond its role:
     gateway-3f, but not gateway.
     """
-    url, cluster = find_cluster(admin)
+    url, cluster = admins.find()
     target = _pick(cluster["nodes"], node)
     if not force and _is_last(target, cluster):
         role = target["role"]
         raise Unreachable(
             f"{target['id']} is the last {role}: {WITHOUT[role]}; --force drains it all the same",
         )
-    own = who_answers(url) == target["id"]
-    grace = _request(url, target["id"], timeout)
+    own = admins.who_answers(url) == target["id"]
+    grace = _request(admins, url, target["id"], timeout)
     click.echo(f"{target['id']}: draining", err=True)
     if wait:
-        click.echo(_wait(Waiting.of(url, cluster, target, own), DEFAULT_WAIT if grace is None else grace + MARGIN))
+        waiting = Waiting.of(admins, url, cluster, target, own)
+        click.echo(_wait(waiting, DEFAULT_WAIT if grace is None else grace + MARGIN))
 
 
 def _is_last(target: dict[str, Any], cluster: dict[str, Any]) -> bool:
@@ -79,10 +80,10 @@ def _pick(nodes: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     raise Unreachable(f"{what}; choose one of: {', '.join(sorted(node['id'] for node in begun or nodes))}")
 
 
-def _request(url: str, node: str, timeout: float | None) -> float | None:
+def _request(admins: Admins, url: str, node: str, timeout: float | None) -> float | None:
     """Seconds the node takes for calls in flight, None when it did not say."""
     request = {"node": node} if timeout is None else {"node": node, "timeout": timeout}
-    code, body = ask_admin(url, "/drain", post=request, timeout=REQUEST_TIMEOUT)
+    code, body = admins.ask(url, "/drain", post=request, timeout=REQUEST_TIMEOUT)
     answer = body if isinstance(body, dict) else {}
     if code != 202:
         raise Unreachable(f"{node} is not drained: {answer.get('error') or f'HTTP status {code}'}")
@@ -93,19 +94,29 @@ def _request(url: str, node: str, timeout: float | None) -> float | None:
 class Waiting:
     """How the end of a drain is seen."""
 
+    admins: Admins
     node: str
     admin: str | None  # the node's own admin port, if it is on this machine
     urls: list[str]  # who is asked for the map, the node itself last
     unwritten: bool  # nobody is left who takes the node out of the map
 
     @classmethod
-    def of(cls, url: str, cluster: dict[str, Any], target: dict[str, Any], own: bool) -> "Waiting":
+    def of(cls, admins: Admins, url: str, cluster: dict[str, Any], target: dict[str, Any], own: bool) -> "Waiting":
         """`own`: `url` is the admin port of the node that leaves."""
-        admin = admin_of(target) or (url if own else None)
-        others = [other for node in cluster["nodes"] if node["id"] != target["id"] and (other := admin_of(node))]
+        admin = admins.of(target) or (url if own else None)
+        others = [other for node in cluster["nodes"] if node["id"] != target["id"] and (other := admins.of(node))]
         urls = list(dict.fromkeys([*others, url]))
         last_writer = target["role"] == Role.COORDINATOR and _is_last(target, cluster)
-        return cls(target["id"], admin, urls, last_writer or (own and not others))
+        return cls(admins, target["id"], admin, urls, last_writer or (own and not others))
+
+    def first_answer(self) -> dict[str, Any] | None:
+        """The map as one of them sees it."""
+        for url in self.urls:
+            try:
+                return self.admins.cluster(url)
+            except Unreachable:
+                continue
+        return None
 
 
 def _wait(waiting: Waiting, within: float) -> str:
@@ -116,18 +127,9 @@ def _wait(waiting: Waiting, within: float) -> str:
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         if waiting.unwritten and waiting.admin is not None:
-            if who_answers(waiting.admin) != node:
+            if waiting.admins.who_answers(waiting.admin) != node:
                 return f"{node} has ended"
-        elif (seen := _first_answer(waiting.urls)) is not None and all(one["id"] != node for one in seen["nodes"]):
+        elif (seen := waiting.first_answer()) is not None and all(one["id"] != node for one in seen["nodes"]):
             return f"{node} has left the cluster"
         time.sleep(INTERVAL)
     raise Unreachable(f"{node} did not leave the cluster within {within:g} s; it goes on draining")
-
-
-def _first_answer(urls: list[str]) -> dict[str, Any] | None:
-    for url in urls:
-        try:
-            return ask_cluster(url)
-        except Unreachable:
-            continue
-    return None

@@ -1,6 +1,7 @@
 """`iii-cluster gateway|shard|coordinator`: one process of a cluster in the foreground."""
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.fields import FLAGS
+from iii_cluster.config.ports import admin_port, ports_of_gateway
 from iii_cluster.config.settings import Settings
 from iii_cluster.local.ports import PortError, check_free, check_shareable
 
@@ -38,8 +40,7 @@ def role_command(role: Role) -> click.Command:
         if not settings.redis_urls:
             click.echo("error: no Redis is given; use --redis-url or III_CLUSTER_REDIS_URL", err=True)
             raise SystemExit(EXIT_INVALID)
-        if role is Role.GATEWAY:
-            refuse_unfit(settings)
+        refuse_unfit(settings, gateway=role is Role.GATEWAY)
         _check_ports(role, settings)
         raise SystemExit(_run(role, settings, ready_fd, lifeline_fd))
 
@@ -47,14 +48,21 @@ def role_command(role: Role) -> click.Command:
 
 
 def _check_ports(role: Role, settings: Settings) -> None:
-    """One clear line beats the log of a failed start: several roles on one machine start from the same defaults."""
-    try:
-        check_free(settings.admin_host, settings.admin_port, "--admin-port")
-        if role is Role.GATEWAY:
-            check_shareable(settings.host, settings.worker_port, "--worker-port")
-    except PortError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+    """A clear line for each beats the log of a failed start: several roles on one machine start from the same
+    defaults."""
+    admin = admin_port(settings)
+    looks = [partial(check_free, admin.host, admin.port, admin.option)]
+    if role is Role.GATEWAY:
+        looks += [partial(check_shareable, own.host, own.port, own.option) for own in ports_of_gateway(settings)]
+    failed = False
+    for look in looks:
+        try:
+            look()
+        except PortError as error:
+            click.echo(f"error: {error}", err=True)
+            failed = True
+    if failed:
+        raise SystemExit(1)
 
 
 def _run(role: Role, settings: Settings, ready_fd: int | None, lifeline_fd: int | None) -> int:

@@ -6,9 +6,9 @@ import click
 
 from iii_cluster.cluster.slots import SLOTS
 
-from .admin import admin_of, admin_option, ask_admin, find_cluster, slot_count
 from .connection import one_line_errors
 from .gateway import Unreachable
+from .nodes import Admins, admin_options, slot_count
 from .rows import json_lines, json_option, print_rows
 
 EXIT_UNWELL = 1
@@ -17,17 +17,17 @@ COLUMNS = ("role", "id", "host", "pid", "ports", "slots", "ready")
 
 
 @click.command()
-@admin_option
 @json_option
 @one_line_errors
-def status(admin: str | None, as_json: bool) -> None:
+@admin_options
+def status(admins: Admins, as_json: bool) -> None:
     """Show the nodes of the cluster, its leader, who owns how many slots, and who is ready, or why not.
 
     Nodes on other machines serve their admin port to themselves: their readiness shows as "?". Exits with 1 when a node
     is not ready, slots have no owner, or no coordinator leads.
     """
-    _, cluster = find_cluster(admin)
-    nodes = [_with_readiness(node, cluster) for node in cluster["nodes"]]
+    _, cluster = admins.find()
+    nodes = [_with_readiness(node, cluster, admins) for node in cluster["nodes"]]
     nodes.sort(key=lambda node: (node["role"], node["id"]))
     missing = _missing(cluster, nodes)
     if as_json:
@@ -69,22 +69,22 @@ def _missing(cluster: dict[str, Any], nodes: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _with_readiness(node: dict[str, Any], cluster: dict[str, Any]) -> dict[str, Any]:
+def _with_readiness(node: dict[str, Any], cluster: dict[str, Any], admins: Admins) -> dict[str, Any]:
     """The node with its number of slots, `ready` (None when it cannot be asked from here) and `reasons`."""
     ready: bool | None = None
     reasons: list[str] = []
-    url = admin_of(node)
+    url = admins.of(node)
     if url is not None:
-        ready, reasons = _readiness(url, node["id"])
+        ready, reasons = _readiness(admins, url, node["id"])
     elif node.get("draining"):
         ready, reasons = False, ["draining"]
     return {**node, "slots": slot_count(cluster, node["id"]), "ready": ready, "reasons": reasons}
 
 
-def _readiness(url: str, node: str) -> tuple[bool, list[str]]:
+def _readiness(admins: Admins, url: str, node: str) -> tuple[bool, list[str]]:
     """Whether this node is ready, or why not; the port of one that is dead may have gone to another one."""
     try:
-        code, body = ask_admin(url, "/readyz")
+        code, body = admins.ask(url, "/readyz")
     except Unreachable as error:
         return False, [f"{SILENT}: {error}"]
     answer = body if isinstance(body, dict) else {}

@@ -3,24 +3,21 @@
 import asyncio
 from typing import Any
 
-from msgspec import convert
-
-from iii_cluster.config.modules import HTTP, STREAM
+from iii_cluster.config.ports import ports_of_gateway
 from iii_cluster.config.redact import redact_urls
 from iii_cluster.config.settings import ADMIN_PORT, WORKER_PORT, Settings, Tls
 from iii_cluster.local.child import Ready
 
-from .admin import ask_admin, slot_count
 from .gateway import Unreachable
+from .nodes import slot_count
+from .own import ask_own, own_url, reachable
 from .screen import Screen
-
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 
 
 async def print_summary(screen: Screen, settings: Settings, nodes: list[Ready], embedded: bool) -> None:
     """Who runs where, who leads, and how to connect. `nodes` are what was started here."""
-    admin = _admin_url(settings, nodes[0])
-    cluster = await asyncio.to_thread(_cluster, admin)
+    admin = nodes[0].ports.get("admin", 0)
+    cluster = await asyncio.to_thread(_cluster, settings, admin)
     leader = cluster.get("leader", "")
     rows = []
     for node in nodes:
@@ -30,7 +27,7 @@ async def print_summary(screen: Screen, settings: Settings, nodes: list[Ready], 
         ports = " ".join(f"{name}:{port}" for name, port in sorted(node.ports.items()))
         rows.append((node.role, node.id, f"pid {node.pid}", ports, ", ".join(remarks)))
     screen.table(("role", "node", "process", "ports", ""), rows)
-    screen.facts(_facts(settings, nodes, leader, admin, embedded))
+    screen.facts(_facts(settings, nodes, leader, own_url(settings, admin), embedded))
 
 
 def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embedded: bool) -> dict[str, str]:
@@ -41,7 +38,8 @@ def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embe
     ports = [node.ports["worker"] for node in nodes if "worker" in node.ports]
     if ports:
         main = settings.worker_listeners[0]
-        tls = main.tls or settings.tls
+        own = {one.name: one for one in ports_of_gateway(settings)}
+        tls = own["worker"].tls
         url = f"ws{_s(tls)}://{reachable(settings.host)}:{ports[0]}"
         host = reachable(settings.host).strip("[]")
         where = "" if host == "127.0.0.1" else f" --address {host}"
@@ -49,35 +47,23 @@ def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embe
         facts["workers"] = f"connect to {url}"
         http = next((node.ports["http"] for node in nodes if "http" in node.ports), None)
         if http is not None:
-            facts["http"] = f"routes at http{_s(_tls_of(settings, HTTP))}://{_host_of(settings, HTTP)}:{http}"
+            facts["http"] = f"routes at http{_s(own['http'].tls)}://{reachable(own['http'].host)}:{http}"
         streams = next((node.ports["stream"] for node in nodes if "stream" in node.ports), None)
         if streams is not None:
-            address = f"ws{_s(_tls_of(settings, STREAM))}://{_host_of(settings, STREAM)}:{streams}"
+            address = f"ws{_s(own['stream'].tls)}://{reachable(own['stream'].host)}:{streams}"
             facts["streams"] = f"clients connect to {address}"
         token = "III_TOKEN=... " if any(settings.tokens_of(main)) else ""
         trust = "SSL_CERT_FILE=FILE " if tls is not None else ""
         facts["try"] = f"{token}{trust}III_URL={url} python my_worker.py"
         facts[""] = f"{token}iii-cluster invoke my::function --data '{{}}'{where}{_tls_options(tls)}"
     option = "" if admin == f"http://127.0.0.1:{ADMIN_PORT}" else f" --admin {admin}"
-    facts["status"] = f"iii-cluster status{option}"
+    token = "III_TOKEN=... " if any(settings.admin_tokens) else ""
+    facts["status"] = f"{token}iii-cluster status{option}{_tls_options(settings.admin_tls)}"
     return facts
 
 
 def _s(tls: Tls | None) -> str:
     return "s" if tls is not None else ""
-
-
-def _config_of(settings: Settings, module: str) -> dict[str, Any]:
-    return next((entry.config for entry in settings.modules if entry.name == module), {})
-
-
-def _tls_of(settings: Settings, module: str) -> Tls | None:
-    own = _config_of(settings, module).get("tls")
-    return convert(own, Tls) if own else settings.tls
-
-
-def _host_of(settings: Settings, module: str) -> str:
-    return reachable(_config_of(settings, module).get("host") or settings.host)
 
 
 def _tls_options(tls: Tls | None) -> str:
@@ -87,19 +73,9 @@ def _tls_options(tls: Tls | None) -> str:
     return " --tls --ca-file FILE" + (" --client-cert FILE --client-key FILE" if tls.client_ca_file else "")
 
 
-def _cluster(admin: str) -> dict[str, Any]:
+def _cluster(settings: Settings, port: int) -> dict[str, Any]:
     try:
-        _, body = ask_admin(admin, "/cluster")
+        _, body = ask_own(settings, port, "/cluster")
     except Unreachable:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _admin_url(settings: Settings, node: Ready) -> str:
-    return f"http://{reachable(settings.admin_host)}:{node.ports.get('admin', 0)}"
-
-
-def reachable(host: str) -> str:
-    """A host to connect to for one that is listened on, as it stands in a URL."""
-    host = WILDCARDS.get(host, host)
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,17 +1,20 @@
-"""What a gateway of this machine could not work with, told before anything is started."""
+"""What processes of this machine could not work with, told before anything is started."""
 
 import click
+from msgspec.structs import replace
 
 from iii_cluster.access.check import unusable_files
-from iii_cluster.config.ports import Listening, clash_text, clashes, ports_of_gateway
+from iii_cluster.config.ports import admin_port, clash_text, clashes, ports_of_gateway
 from iii_cluster.config.settings import Settings
 
 from .options import EXIT_INVALID
 
 
-def refuse_unfit(settings: Settings, nodes: int = 1) -> None:
-    """Ends the process after a line for each finding. `nodes` have admin ports that follow each other."""
-    findings = [*_admin_clashes(settings, nodes), *unusable_files(settings)]
+def refuse_unfit(settings: Settings, *, gateway: bool, nodes: int = 1) -> None:
+    """Ends the process after a line for each finding. `nodes` have admin ports that follow each other; a `gateway` is
+    among them."""
+    findings = _admin_clashes(settings, nodes) if gateway else []
+    findings += unusable_files(settings, gateway=gateway)
     for text in findings:
         click.echo(f"error: {text}", err=True)
     if findings:
@@ -21,5 +24,5 @@ def refuse_unfit(settings: Settings, nodes: int = 1) -> None:
 def _admin_clashes(settings: Settings, nodes: int) -> list[str]:
     ports = ports_of_gateway(settings)
     numbers = range(settings.admin_port, settings.admin_port + nodes) if settings.admin_port else ()
-    admins = [Listening("admin", "admin_port", settings.admin_host, number) for number in numbers]
+    admins = [replace(admin_port(settings), port=number) for number in numbers]
     return [clash_text(one, admin) for admin in admins for one in ports if list(clashes((one, admin)))]

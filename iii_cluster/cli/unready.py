@@ -6,9 +6,8 @@ from iii_cluster.config.settings import Settings
 from iii_cluster.local.child import ChildSpec
 from iii_cluster.local.plan import admin_port_of
 
-from .admin import ask_admin
 from .gateway import Unreachable
-from .summary import reachable
+from .own import ask_own
 
 # What a reason means when it has lasted as long as a start may take.
 HINTS = {"not in the cluster map": "not in the cluster map: no coordinator leads"}
@@ -20,7 +19,7 @@ async def why_not_ready(spec: ChildSpec, settings: Settings) -> str:
     if not port:
         return ""
     try:
-        _, body = await asyncio.to_thread(ask_admin, f"http://{reachable(settings.admin_host)}:{port}", "/readyz")
+        _, body = await asyncio.to_thread(ask_own, settings, port, "/readyz")
     except Unreachable:
         return ""
     reasons = body.get("reasons", []) if isinstance(body, dict) else []

@@ -56,8 +56,8 @@ def up(config_file: Path | None, **flags: Any) -> None:
     """
     config = load_config(config_file, flags)
     counts = config.topology
-    if counts.gateways:
-        refuse_unfit(config.settings, counts.gateways + counts.shards + counts.coordinators)
+    nodes = counts.gateways + counts.shards + counts.coordinators
+    refuse_unfit(config.settings, gateway=counts.gateways > 0, nodes=nodes)
     screen = Screen()
     try:
         raise SystemExit(asyncio.run(run_up(config, screen, config_file)))

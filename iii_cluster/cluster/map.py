@@ -24,6 +24,7 @@ class NodeInfo(Struct, frozen=True, kw_only=True):
     started_ms: int = 0
     version: str = ""
     ports: dict[str, int] = field(default_factory=dict)
+    tls: tuple[str, ...] = ()  # those of the ports that speak TLS only
     draining: bool = False  # it is about to leave: it gets no slots and no new work
 
 

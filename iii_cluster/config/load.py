@@ -147,11 +147,11 @@ def _contradictions(settings: Settings, sources: Mapping[str, Source]) -> list[C
 
 def _plain_text(settings: Settings, sources: Mapping[str, Source]) -> list[ConfigError]:
     """Half of what TLS takes would be none at all."""
-    if settings.tls_cert_file:
-        return []
     return [
-        ConfigError(*sources[name], f"`{name}` without `tls_cert_file`: nothing would be encrypted")
-        for name in ("tls_key_file", "tls_client_ca_file")
+        ConfigError(*sources[name], f"`{name}` without `{prefix}tls_cert_file`: nothing would be encrypted")
+        for prefix in ("", "admin_")
+        if not getattr(settings, f"{prefix}tls_cert_file")
+        for name in (f"{prefix}tls_key_file", f"{prefix}tls_client_ca_file")
         if getattr(settings, name)
     ]
 

@@ -4,23 +4,24 @@ Gateways share their ports (SO_REUSEPORT): of two listeners on one port the kern
 meant for the one with rules could come to the one without.
 """
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
+from .hosts import address_of
 from .modules import HTTP, STREAM
-from .settings import Settings
+from .settings import Settings, Tls
 
 
 class Listening(Struct, frozen=True):
-    """`name` is the port's in logs and listings, `setting` what says its number."""
+    """`name` is the port's in logs and listings, `setting` what says its number, `tls` None for none."""
 
     name: str
     setting: str
     host: str
     port: int
+    tls: Tls | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.setting})"
@@ -33,17 +34,34 @@ class Listening(Struct, frozen=True):
 
 def ports_of_gateway(settings: Settings) -> list[Listening]:
     """Of everything a gateway listens on but its admin port."""
-    hosts = {entry.name: entry.config.get("host") for entry in settings.modules}
     main, *others = settings.worker_listeners
     return [
-        Listening("worker", "worker_port", settings.host, main.port),
+        Listening("worker", "worker_port", settings.host, main.port, main.tls or settings.tls),
         *(
-            Listening(f"worker-{number}", f"`port` of iii-worker-manager {number}", one.host or settings.host, one.port)
+            Listening(
+                f"worker-{number}",
+                f"`port` of iii-worker-manager {number}",
+                one.host or settings.host,
+                one.port,
+                one.tls or settings.tls,
+            )
             for number, one in enumerate(others, 2)
         ),
-        Listening("http", "http_port", hosts.get(HTTP) or settings.host, settings.http_port),
-        Listening("stream", "stream_port", hosts.get(STREAM) or settings.host, settings.stream_port),
+        _of_module(settings, HTTP, "http", settings.http_port),
+        _of_module(settings, STREAM, "stream", settings.stream_port),
     ]
+
+
+def _of_module(settings: Settings, module: str, name: str, port: int) -> Listening:
+    config = next((entry.config for entry in settings.modules if entry.name == module), {})
+    own = config.get("tls")
+    tls = convert(own, Tls) if own else settings.tls
+    return Listening(name, f"{name}_port", config.get("host") or settings.host, port, tls)
+
+
+def admin_port(settings: Settings) -> Listening:
+    """Every role has one."""
+    return Listening("admin", "admin_port", settings.admin_host, settings.admin_port, settings.admin_tls)
 
 
 def clashes(ports: Sequence[Listening]) -> Iterator[tuple[Listening, Listening]]:
@@ -60,13 +78,7 @@ def clash_text(one: Listening, other: Listening) -> str:
 def _apart(one: str, other: str) -> bool:
     """Only addresses can be told apart: names may lead to the same one."""
     try:
-        first, second = _address(one), _address(other)
+        first, second = address_of(one), address_of(other)
     except ValueError:
         return False
     return first != second and not first.is_unspecified and not second.is_unspecified
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    address = ipaddress.ip_address(host.strip("[]"))
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from .hosts import is_loopback
+
 WORKER_PORT = 49134
 HTTP_PORT = 3111
 STREAM_PORT = 3112
@@ -110,6 +112,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls_cert_file: str = ""  # all listeners for workers and clients use TLS when it is given
     tls_key_file: str = ""
     tls_client_ca_file: str = ""
+    admin_tls_cert_file: str = ""  # the admin port of every role uses TLS when it is given
+    admin_tls_key_file: str = ""
+    admin_tls_client_ca_file: str = ""
     log_level: LogLevel = "info"
     listeners: tuple[WorkerListener, ...] = ()  # only in files; the first one is the main port's, if there are any
     modules: tuple[ModuleEntry, ...] = ()  # only in files; children get them from their parent
@@ -121,11 +126,22 @@ class Settings(Struct, frozen=True, kw_only=True):
             return None
         return Tls(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
 
+    @property
+    def admin_tls(self) -> Tls | None:
+        if not self.admin_tls_cert_file:
+            return None
+        return Tls(self.admin_tls_cert_file, self.admin_tls_key_file, self.admin_tls_client_ca_file)
+
     def tokens_of(self, listener: WorkerListener) -> tuple[tuple[str, ...], str]:
         """Tokens and their file: a listener's own, or these when it says nothing of tokens."""
         if listener.tokens is None and not listener.tokens_file:
             return self.tokens, self.tokens_file
         return listener.tokens or (), listener.tokens_file or ""
+
+    @property
+    def admin_tokens(self) -> tuple[tuple[str, ...], str]:
+        """Tokens and their file that the admin port wants: none where only this host reaches it."""
+        return ((), "") if is_loopback(self.admin_host) else (self.tokens, self.tokens_file)
 
     @property
     def worker_listeners(self) -> tuple[WorkerListener, ...]:

@@ -1,13 +1,21 @@
 """The admin port of every process, JSON over HTTP: pages, such as /healthz, and actions to POST, such as /drain."""
 
+import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets.datastructures import Headers
+
+from iii_cluster.access.tls import TlsFiles
+from iii_cluster.access.tokens import Tokens
+from iii_cluster.config.hosts import is_loopback
 
 from .asgi import asgi_config
 
@@ -20,6 +28,13 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 BACKLOG = 64
 SHUTDOWN_TIMEOUT = 1  # s, for requests in flight
 MAX_BODY = 4096  # bytes of a request
+TLS_HANDSHAKE_TIMEOUT = 10.0  # s
+TLS_SHUTDOWN_TIMEOUT = 2.0  # s
+LOOK = 1.0  # s between looks whether certificates or tokens have changed
+PROBES = ("/healthz", "/readyz")  # who looks whether a process lives has no token
+CHALLENGE = (b"www-authenticate", b'Bearer realm="admin"')
+
+log = logging.getLogger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -36,29 +51,79 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Admin:
-    """Serves `pages` and `actions`, by path, on a bound socket, on the running loop."""
+    """Serves `pages` and `actions`, by path, on a bound socket, on the running loop.
 
-    def __init__(self, listener: socket.socket, pages: Mapping[str, Page], actions: Mapping[str, Action]) -> None:
+    Where there are `tokens`, one has to be shown for all but PROBES.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        pages: Mapping[str, Page],
+        actions: Mapping[str, Action],
+        tls: TlsFiles | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
         self._listener = listener
         self._pages = pages
         self._actions = actions
-        config = asgi_config(self._app, backlog=BACKLOG, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT)
-        # `Server.serve` would take the process' signals and wake up ten times a second; its two halves do neither.
-        self._server = uvicorn.Server(config)
-        self._server.lifespan = config.lifespan_class(config)
+        self._tls = tls
+        self._tokens = tokens or Tokens()
+        self._refused = 0
+        self._config = asgi_config(self._app, backlog=BACKLOG, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT)
+        # `Server.serve` would take the process' signals and wake up ten times a second; its other half does neither.
+        self._server = uvicorn.Server(self._config)
+        self._server.lifespan = self._config.lifespan_class(self._config)
+        self._looking: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        await self._server.startup(sockets=[self._listener])
+        make = partial(HttpToolsProtocol, self._config, self._server.server_state, {})
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {
+                "ssl": self._tls.context,
+                "ssl_handshake_timeout": TLS_HANDSHAKE_TIMEOUT,
+                "ssl_shutdown_timeout": TLS_SHUTDOWN_TIMEOUT,
+            }
+        loop = asyncio.get_running_loop()
+        self._server.servers = [await loop.create_server(make, sock=self._listener, backlog=BACKLOG, **tls)]
+        self._look()
 
     async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         await self._server.shutdown(sockets=[self._listener])
 
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tokens.tick(loop.time())
+        if self._tls is not None:
+            self._tls.tick(loop.time())
+        self._looking = loop.call_later(LOOK, self._look)
+
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, content = await self._respond(scope, receive)
+        headers = [(b"content-type", b"application/json")]
+        if self._is_known(scope):
+            status, content = await self._respond(scope, receive)
+        else:
+            status, content = 401, {"error": "the admin port wants a token: Authorization: Bearer ..."}
+            headers.append(CHALLENGE)
         body = msgspec.json.encode(content) + b"\n"
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _is_known(self, scope: Scope) -> bool:
+        """Whether the request shows a token, or needs none."""
+        if not self._tokens.required or scope["path"] in PROBES:
+            return True
+        given = Headers((name.decode("latin-1"), _text(value)) for name, value in scope["headers"])
+        if self._tokens.accepts(given, ""):
+            return True
+        self._refused += 1
+        if self._refused.bit_count() == 1:
+            log.warning("action=admin_token_refused address=%s count=%d", (scope["client"] or ("",))[0], self._refused)
+        return False
 
     async def _respond(self, scope: Scope, receive: Receive) -> tuple[int, Any]:
         page, action = self._pages.get(scope["path"]), self._actions.get(scope["path"])
@@ -84,10 +149,10 @@ def refused(scope: Scope) -> tuple[int, Any] | None:
     """
     headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     client = scope.get("client")
-    if client is None or not _loopback(client[0]):
+    if client is None or not is_loopback(client[0]):
         return 403, {"error": "only from this host"}
     hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1 or not _loopback(_host_name(hosts[0])):
+    if len(hosts) != 1 or not is_loopback(_host_name(hosts[0])):
         return 403, {"error": "the Host header must name localhost"}
     kinds = [value.partition(";")[0].strip().lower() for name, value in headers if name == b"content-type"]
     if kinds != ["application/json"]:
@@ -103,15 +168,9 @@ def _host_name(header: str) -> str:
         return ""
 
 
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+def _text(value: bytes) -> str:
+    """Of a header, as tokens are compared."""
+    return value.decode("ascii", "surrogateescape")
 
 
 async def _read(receive: Receive) -> bytes:

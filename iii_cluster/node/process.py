@@ -13,8 +13,12 @@ from typing import Any
 import uvloop
 
 from iii_cluster import __version__
+from iii_cluster.access.tls import tls_files
+from iii_cluster.access.tokens import Tokens
 from iii_cluster.cluster.map import NodeInfo, Role
 from iii_cluster.cluster.tasks import end
+from iii_cluster.config.hosts import is_loopback
+from iii_cluster.config.ports import admin_port, ports_of_gateway
 from iii_cluster.config.settings import Settings
 
 from . import logs, status
@@ -90,10 +94,15 @@ class RoleProcess:
 
     async def run(self) -> None:
         """Serve until cancelled, through as many incarnations as it takes; raises what makes that impossible."""
-        listener = bind(self._settings.admin_host, self._settings.admin_port)
+        settings = self._settings
+        tls = tls_files(settings.admin_tls) if settings.admin_tls is not None else None
+        tokens = Tokens(*settings.admin_tokens)
+        if not tokens.required and not is_loopback(settings.admin_host):
+            logger.warning("action=admin_open host=%s reason=no tokens are set", settings.admin_host)
+        listener = bind(settings.admin_host, settings.admin_port)
         self._admin_port = listener.getsockname()[1]
         node = self._new_node()
-        self._admin = Admin(listener, self._pages(), {"/drain": self._drain})
+        self._admin = Admin(listener, self._pages(), {"/drain": self._drain}, tls, tokens)
         await self._admin.start()
         logger.info(
             "action=node_starting node=%s version=%s admin_port=%d", node.info.id, __version__, self._admin_port
@@ -128,14 +137,12 @@ class RoleProcess:
 
     def _new_node(self, predecessor: str = "") -> Node:
         self._incarnation += 1
+        listening = ports_of_gateway(self._settings) if self._role is Role.GATEWAY else []
         ports = {"admin": self._admin_port}
         if self._serving and self._service is not None:
             ports |= self._service.ports()
-        elif self._role is Role.GATEWAY:  # free ones are only known when they are bound
-            settings = self._settings
-            wanted = {"worker": settings.worker_port, "http": settings.http_port, "stream": settings.stream_port}
-            wanted |= {f"worker-{n}": other.port for n, other in enumerate(settings.worker_listeners[1:], 2)}
-            ports |= {name: port for name, port in wanted.items() if port}
+        else:  # free ones are only known when they are bound
+            ports |= {own.name: own.port for own in listening if own.port}
         info = NodeInfo(
             id=self._name if self._incarnation == 1 else f"{self._name}.{self._incarnation}",
             role=self._role,
@@ -144,6 +151,7 @@ class RoleProcess:
             started_ms=self._started_ms,
             version=__version__,
             ports=ports,
+            tls=tuple(own.name for own in (admin_port(self._settings), *listening) if own.tls),
         )
         node = self._node = Node(info, self._settings, predecessor)
         node.on_drain = lambda grace: self._stop.request("drain", grace=grace)

@@ -1,16 +1,25 @@
 """Questions and requests to the admin port of a process."""
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
 
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+def _opener(context: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
+    """Without a proxy."""
+    https = urllib.request.HTTPSHandler(context=context)
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
 
 
-def get(url: str) -> tuple[int, Any]:
+_DIRECT = _opener()
+
+
+def get(url: str, context: ssl.SSLContext | None = None, token: str = "") -> tuple[int, Any]:
     """HTTP status and JSON body of a page."""
-    return _exchange(urllib.request.Request(url))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return _exchange(urllib.request.Request(url, headers=headers), context)
 
 
 def post(url: str, body: object, **headers: str) -> tuple[int, Any]:
@@ -19,9 +28,10 @@ def post(url: str, body: object, **headers: str) -> tuple[int, Any]:
     return _exchange(urllib.request.Request(url, json.dumps(body).encode(), sent, method="POST"))
 
 
-def _exchange(request: urllib.request.Request) -> tuple[int, Any]:
+def _exchange(request: urllib.request.Request, context: ssl.SSLContext | None = None) -> tuple[int, Any]:
+    opener = _opener(context) if context is not None else _DIRECT
     try:
-        with _DIRECT.open(request, timeout=30) as answer:
+        with opener.open(request, timeout=30) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

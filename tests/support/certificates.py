@@ -1,6 +1,7 @@
 """Certificates of a test's own, and clients that trust them."""
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 import trustme
@@ -11,7 +12,8 @@ HOST = "127.0.0.1"
 class Certificates:
     """An authority, a server's certificate in `cert_file` and `key_file`, and what clients need."""
 
-    def __init__(self, directory: Path, name: str = "server") -> None:
+    def __init__(self, directory: Path, name: str = "server", hosts: Sequence[str] = (HOST, "localhost")) -> None:
+        self._hosts = hosts
         self._authority = trustme.CA()
         self.cert_file = directory / f"{name}.pem"
         self.key_file = directory / f"{name}.key"
@@ -21,7 +23,7 @@ class Certificates:
 
     def issue(self) -> int:
         """A new pair in the files; returns its serial number."""
-        issued = self._authority.issue_cert(HOST, "localhost")
+        issued = self._authority.issue_cert(*self._hosts)
         self.key_file.write_bytes(issued.private_key_pem.bytes())
         self.cert_file.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
         return _serial(issued)
@@ -37,6 +39,11 @@ class Certificates:
     def options(self) -> dict[str, str]:
         """Those of a gateway's command line."""
         return {"tls-cert-file": str(self.cert_file), "tls-key-file": str(self.key_file)}
+
+    @property
+    def admin_options(self) -> dict[str, str]:
+        """Those of any role, for its admin port."""
+        return {f"admin-{name}": value for name, value in self.options.items()}
 
 
 def _serial(issued: trustme.LeafCert) -> int:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from iii_cluster.access.trust import Trust
 from iii_cluster.cli.gateway import Gateway
 from iii_cluster.cli.main import main
 from tests.support.certificates import Certificates
@@ -119,5 +120,5 @@ def test_files_that_cannot_be_used_are_named(certificates: Certificates, tmp_pat
 
 def test_addresses_of_gateways() -> None:
     assert Gateway("::1", 1).url == "ws://[::1]:1/"
-    assert Gateway("h", 1, tls=True).url == "wss://h:1/"
-    assert Gateway("h", 1, ca_file="x").url == "wss://h:1/"
+    assert Gateway("h", 1, trust=Trust(tls=True)).url == "wss://h:1/"
+    assert Gateway("h", 1).url == "ws://h:1/"

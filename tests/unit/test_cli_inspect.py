@@ -136,10 +136,10 @@ def test_without_an_address_the_first_node_on_this_machine_is_asked(
 ) -> None:
     dead = reserve_port()
     port = admin({"/readyz": (200, {"ready": True, "reasons": []})} | cluster(node("shard-a", "shard", 0)))
-    monkeypatch.setattr("iii_cluster.cli.admin.LOCAL_PORTS", (dead, port))
+    monkeypatch.setattr("iii_cluster.cli.nodes.LOCAL_PORTS", (dead, port))
     result = CliRunner().invoke(main, ["status"])
     assert result.stdout.startswith("term 3, epoch 7, leader c\n")
-    monkeypatch.setattr("iii_cluster.cli.admin.LOCAL_PORTS", (dead,))
+    monkeypatch.setattr("iii_cluster.cli.nodes.LOCAL_PORTS", (dead,))
     result = CliRunner().invoke(main, ["status"])
     release_port(dead)
     assert result.stderr == (f"error: no node answers on 127.0.0.1:{dead}-{dead}; is the cluster running?\n")
@@ -151,7 +151,7 @@ def test_a_node_that_only_joins_says_so_when_nobody_else_answers(
     dead = reserve_port()
     reasons = {"ready": False, "reasons": ["no lease yet"]}
     port = admin({"/readyz": (503, reasons)} | cluster())
-    monkeypatch.setattr("iii_cluster.cli.admin.LOCAL_PORTS", (port, dead))
+    monkeypatch.setattr("iii_cluster.cli.nodes.LOCAL_PORTS", (port, dead))
     result = CliRunner().invoke(main, ["status"])
     release_port(dead)
     assert result.stderr == f"error: the node at http://127.0.0.1:{port} has not joined a cluster: no lease yet\n"
