@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from iii_cluster.access.trust import Secured
 from iii_cluster.cluster.map import Role
 
 from .checks import Violation, check
@@ -120,16 +121,16 @@ class Run:
 
     async def _door(self, number: int, stack: AsyncExitStack) -> Door:
         """The way in of that number, through a proxy."""
-        port = await self._proxy(lambda: self._cluster.entrance(number), stack)
-        return Door(f"ws://127.0.0.1:{port}/", lambda worker: self._cluster.gateway_of(number, worker))
+        port, secured = await self._proxy(lambda: self._cluster.entrance(number), stack)
+        return Door(_url(port, secured), lambda worker: self._cluster.gateway_of(number, worker), secured)
 
     async def _stream_door(self, number: int, stack: AsyncExitStack) -> StreamDoor:
-        port = await self._proxy(lambda: self._cluster.stream_entrance(number), stack)
-        return StreamDoor(f"ws://127.0.0.1:{port}/", self._cluster.stream_gateway(number))
+        port, secured = await self._proxy(lambda: self._cluster.stream_entrance(number), stack)
+        return StreamDoor(_url(port, secured), self._cluster.stream_gateway(number), secured)
 
     async def _http_door(self, number: int, stack: AsyncExitStack) -> HttpDoor:
-        port = await self._proxy(lambda: self._cluster.http_entrance(number), stack)
-        return HttpDoor(port, self._cluster.stream_gateway(number))
+        port, secured = await self._proxy(lambda: self._cluster.http_entrance(number), stack)
+        return HttpDoor(port, self._cluster.stream_gateway(number), secured)
 
     def _factors(self) -> dict[str, float]:
         """Of the load that can be had here. Raises NothingFits when that is none."""
@@ -141,13 +142,14 @@ class Run:
             raise NothingFits("no load is left: give --load others")
         return factors
 
-    async def _proxy(self, target: Callable[[], Address | None], stack: AsyncExitStack) -> int:
-        """Its port."""
+    async def _proxy(self, target: Callable[[], Address | None], stack: AsyncExitStack) -> tuple[int, Secured | None]:
+        """Its port, and with what clients come through: it forwards TLS as it is."""
         proxy = Proxy(target)
         self._proxies.append(proxy)
         stack.push_async_callback(proxy.close)
         await proxy.start()
-        return proxy.port
+        there = target()
+        return proxy.port, there.secured if there is not None else None
 
     def _plan(self, load: Load) -> list[Planned]:
         cluster = self._cluster
@@ -199,3 +201,7 @@ class Run:
 
     def _reset(self, client: Client) -> bool:
         return any(proxy.reset(client.port) for proxy in self._proxies)
+
+
+def _url(port: int, secured: Secured | None) -> str:
+    return f"{'ws' if secured is None else 'wss'}://127.0.0.1:{port}/"

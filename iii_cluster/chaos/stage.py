@@ -50,7 +50,7 @@ class Stage:
         try:
             if redis is not None:
                 await redis.find()
-            return await self._run(Attached(self._options.attach, redis))
+            return await self._run(Attached(self._options.attach, redis, self._options.trust))
         finally:
             if redis is not None:
                 await redis.close()

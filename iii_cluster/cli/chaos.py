@@ -12,6 +12,8 @@ from click.core import ParameterSource
 
 from iii_cluster.config.settings import ADMIN_PORT, REDIS_PORT
 
+from .connection import trust_options
+from .nodes import admin_url
 from .options import EXIT_INVALID, config_option, load_config
 
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ EXIT_INTERRUPTED = 130
 # Options without effect -> what they need, "" for that --attach is not given.
 NEEDS = {
     "admin": "attach",
+    "tls": "attach",
+    "ca_file": "attach",
+    "cert_file": "attach",
+    "key_file": "attach",
+    "server_name": "attach",
     "redis_faults": "attach",
     "redis_url": "redis_faults",
     "gateways": "",
@@ -54,17 +61,18 @@ NEEDS = {
 @click.option("--attach", is_flag=True, help="Break the cluster that runs on this host instead of one of its own.")
 @click.option(
     "--admin",
-    default=f"http://127.0.0.1:{ADMIN_PORT}",
+    default=str(ADMIN_PORT),
     show_default=True,
     envvar="III_CLUSTER_ADMIN",
     show_envvar=True,
-    help="Admin port of any node to attach to.",
+    help="Admin port of any node to attach to: port, host:port or URL.",
 )
 @click.option("--redis-faults", is_flag=True, help="With --attach: break its Redis, too, if it runs on this host.")
 @click.option("--redis-url", default=f"redis://127.0.0.1:{REDIS_PORT}", show_default=True, help="For --redis-faults.")
 @click.option("--keep-going", is_flag=True, help="Go on breaking things after the first violation.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="[default: ./chaos-SEED]")
 @config_option
+@trust_options("III_CLUSTER_ADMIN_TLS", implied=False)
 def chaos(config_file: Path | None, list_faults: bool, **given: Any) -> None:
     """Test failover: start a cluster, put load on it, break it again and again, and check what happened.
 
@@ -89,7 +97,7 @@ def _refuse_idle_options() -> None:
     for name, needed in NEEDS.items():
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        option = f"--{name.replace('_', '-')}"
+        option = next(param.opts[0] for param in context.command.params if param.name == name)
         if needed and not context.params[needed]:
             raise click.UsageError(f"{option} has no effect without --{needed.replace('_', '-')}")
         if not needed and context.params["attach"]:
@@ -162,7 +170,8 @@ def _options(seed: int, faults: tuple[str, ...], config_file: Path | None, given
         faults=faults,
         load=chosen(given["load"]),
         output=given["output"] or Path(f"chaos-{seed}"),
-        attach=given["admin"] if given["attach"] else "",
+        attach=admin_url(given["admin"], given["trust"]) if given["attach"] else "",
+        trust=given["trust"],
         redis_url=given["redis_url"] if given["redis_faults"] else "",
         config=str(config_file) if config_file else "",
         **{name: given[name] for name in same},

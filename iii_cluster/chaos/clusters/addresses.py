@@ -6,19 +6,28 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from msgspec import Struct
+
+from iii_cluster.access.trust import Secured
 
 CLONE_NEWNET = 0x40000000
 NAMESPACES = "/run/netns"  # where `ip netns` keeps them
 
 
 class Address(Struct, frozen=True):
-    """`namespace` is "" for this process' own network."""
+    """`namespace` is "" for this process' own network; `secured` is for ports with TLS."""
 
     host: str
     port: int
     namespace: str = ""
+    secured: Secured | None = None
+
+
+def tls_of(secured: Secured | None) -> dict[str, Any]:
+    """Arguments of asyncio's connections."""
+    return {} if secured is None else {"ssl": secured.context, "server_hostname": secured.name}
 
 
 async def connected(address: Address) -> socket.socket:

@@ -5,13 +5,17 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
+from typing import Any
 from urllib.parse import urlsplit
 
+from iii_cluster.access.certificates import TlsError
+from iii_cluster.access.trust import Secured, Trust, untrusted
 from iii_cluster.chaos.history import TAG
 from iii_cluster.cluster.map import Role, tag_of
 
-from .addresses import Address
-from .admin import Silent, ask
+from .addresses import Address, connected, tls_of
+from .admin import TIMEOUT, Silent, ask
 from .cluster import Process, Redis
 
 HOST = "127.0.0.1"
@@ -26,10 +30,17 @@ class Attached:
     """`admin` is the address of any node. Processes are named by the tag of their node ids: one that is started again
     is another one."""
 
-    def __init__(self, admin: str, redis: Redis | None) -> None:
+    def __init__(self, admin: str, redis: Redis | None, trust: Trust) -> None:
+        """`admin` is a URL. Raises NotAttached when it is none, or files of `trust` cannot be used."""
         self.redis = redis
-        parts = urlsplit(admin if "://" in admin else f"http://{admin}")
-        self._first = Address(parts.hostname or HOST, parts.port or 80)
+        try:
+            parts = urlsplit(admin)
+            host, https = parts.hostname or HOST, parts.scheme == "https"
+            given = trust.secured()
+            self._secured = Secured(given.context, given.name or host)
+            self._first = Address(host, parts.port or (443 if https else 80), "", self._secured if https else None)
+        except (ValueError, TlsError) as error:
+            raise NotAttached(str(error)) from None
         self._processes: list[Process] = []
         self._initial: dict[str, int] = {}  # processes by role
         self._frozen: dict[str, int] = {}  # pids by name
@@ -46,6 +57,7 @@ class Attached:
             raise NotAttached("the cluster has no gateway on this host")
         for process in self._processes:
             self._initial[process.role] = self._initial.get(process.role, 0) + 1
+        await self._check(gateways[0])
         self._watch = asyncio.create_task(self._keep_looking())
 
     async def stop(self) -> None:
@@ -65,9 +77,39 @@ class Attached:
     async def _look(self, admin: Address) -> None:
         _, cluster = await ask(admin, "/cluster")
         here = [node for node in cluster.get("nodes", []) if node["host"] == socket.gethostname()]
-        found = [_process(node) for node in here]
+        found = [self._process(node) for node in here]
         if found:
             self._processes = sorted(found, key=lambda process: process.name)
+
+    async def _check(self, gateway: Process) -> None:
+        """What keeps clients out for good is told before they try. Raises NotAttached."""
+        for address in (gateway.worker, gateway.stream, gateway.http):
+            if address is None or address.secured is None:
+                continue
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    _, writer = await asyncio.open_connection(sock=await connected(address), **tls_of(address.secured))
+                writer.close()
+            except ssl.SSLError as error:
+                raise NotAttached(untrusted(f"{address.host}:{address.port}", error)) from None
+            except OSError:
+                continue  # it may be back soon
+
+    def _process(self, node: dict[str, Any]) -> Process:
+        ports, encrypted = node["ports"], node.get("tls", ())
+        places = {
+            kind: Address(HOST, port, "", self._secured if kind in encrypted else None) for kind, port in ports.items()
+        }
+        return Process(
+            name=f"{node['role']}-{tag_of(node['id'])}",
+            role=node["role"],
+            node=node["id"],
+            pid=node["pid"],
+            admin=places["admin"],
+            worker=places.get("worker"),
+            stream=places.get("stream"),
+            http=places.get("http"),
+        )
 
     @property
     def processes(self) -> list[Process]:
@@ -147,23 +189,6 @@ class Attached:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         return pid
-
-
-def _process(node: dict[str, object]) -> Process:
-    ports = node["ports"]
-    assert isinstance(ports, dict)
-    id = str(node["id"])
-    places = {kind: Address(HOST, port) for kind, port in ports.items()}
-    return Process(
-        name=f"{node['role']}-{tag_of(id)}",
-        role=str(node["role"]),
-        node=id,
-        pid=int(str(node["pid"])),
-        admin=places["admin"],
-        worker=places.get("worker"),
-        stream=places.get("stream"),
-        http=places.get("http"),
-    )
 
 
 def _runs(pid: int) -> bool:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import msgspec
 
+from iii_cluster.access.trust import Secured, own
 from iii_cluster.chaos.history import Elected
 from iii_cluster.chaos.recorder import Recorder
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.load import Config, to_environment
+from iii_cluster.config.ports import admin_port, ports_of_gateway
 from iii_cluster.config.settings import Settings
 from iii_cluster.local.child import ChildSpec
 from iii_cluster.local.plan import VALKEY_STAGE, role_specs
@@ -56,6 +58,7 @@ class Fleet:
         self._places: dict[str, int] = {}  # number of the host by process
         self._children = Children(self._output)
         self._config = config
+        self._secured: dict[str, Secured] = {}  # by name of the port
         self.redis: OwnRedis | None = None
 
     async def start(self) -> None:
@@ -81,6 +84,9 @@ class Fleet:
         settings = msgspec.structs.replace(
             given, redis_urls=(url,), host=HOST, admin_host=HOST, admin_port=0, modules=with_queues(given.modules)
         )
+        for port in (admin_port(settings), *ports_of_gateway(settings)):
+            if port.tls is not None:
+                self._secured[port.name] = Secured(own(port.tls).context, HOST)
         await self._children.start(
             [self._placed(spec, settings) for spec in role_specs(self._config, settings)], START_TIMEOUT
         )
@@ -158,7 +164,7 @@ class Fleet:
         if ready is None or name == VALKEY:
             return None
         host = self._hosts.names[self._places[name]] if self._hosts is not None else ""
-        places = {kind: Address(HOST, port, host) for kind, port in ready.ports.items()}
+        places = {kind: Address(HOST, port, host, self._secured.get(kind)) for kind, port in ready.ports.items()}
         return Process(
             name=name,
             role=ready.role,

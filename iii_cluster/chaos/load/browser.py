@@ -8,6 +8,8 @@ import httptools
 import msgspec
 from msgspec import Struct
 
+from iii_cluster.access.trust import Secured
+from iii_cluster.chaos.clusters.addresses import tls_of
 from iii_cluster.chaos.effects import Request, Visit
 from iii_cluster.chaos.history import OPEN
 from iii_cluster.chaos.limits import CALL, GIVE_UP
@@ -24,6 +26,7 @@ class HttpDoor(Struct, frozen=True):
 
     port: int
     gateway: str
+    secured: Secured | None = None
 
 
 class Browser:
@@ -78,7 +81,9 @@ class Browser:
 
     async def _exchange(self, path: str, body: Any) -> "_Reply":
         if self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._door.port)
+            self._reader, self._writer = await asyncio.open_connection(
+                "127.0.0.1", self._door.port, **tls_of(self._door.secured)
+            )
         assert self._reader is not None
         data = msgspec.json.encode(body)
         head = f"POST {path} HTTP/1.1\r\nHost: chaos\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"

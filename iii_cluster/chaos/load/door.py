@@ -9,6 +9,8 @@ from typing import Any
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 
+from iii_cluster.access.trust import Secured
+from iii_cluster.chaos.clusters.addresses import tls_of
 from iii_cluster.protocol.credentials import token_headers
 
 FIRST_WAIT = 1.0  # s
@@ -23,10 +25,11 @@ class Door(Struct, frozen=True):
 
     url: str
     gateway_of: Callable[[str], str]
+    secured: Secured | None = None
 
     async def enter(self) -> tuple[ClientConnection, dict[str, Any]]:
         """An open connection and its first frame."""
-        socket = await connected_to(self.url)
+        socket = await connected_to(self.url, self.secured)
         try:
             return socket, json.loads(await socket.recv())
         except BaseException:
@@ -34,8 +37,8 @@ class Door(Struct, frozen=True):
             raise
 
 
-async def connected_to(url: str) -> ClientConnection:
-    """Without a time limit."""
+async def connected_to(url: str, secured: Secured | None) -> ClientConnection:
+    """Without a time limit. `secured` is for wss."""
     return await connect(
         url,
         open_timeout=None,
@@ -45,6 +48,7 @@ async def connected_to(url: str) -> ClientConnection:
         compression=None,
         additional_headers=token_headers(os.environ),  # gateways that were started here want it, too
         proxy=None,
+        **tls_of(secured),
     )
 
 

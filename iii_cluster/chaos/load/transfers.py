@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
@@ -79,7 +80,7 @@ class Transfers:
         one = Ends(transfer, random.Random(client.rng.random()))
         try:
             async with asyncio.timeout(LONGEST):
-                await one.run(_url(writing, refs["writer"]), _url(reading, refs["reader"]))
+                await one.run(_end(writing, refs["writer"]), _end(reading, refs["reader"]))
         except TimeoutError:
             return  # it stays open: that is told
         if self._recorder.history.ended == OPEN:
@@ -107,17 +108,17 @@ class Ends:
         self._transfer = transfer
         self._rng = rng
 
-    async def run(self, writing: str, reading: str) -> None:
+    async def run(self, writing: Door, reading: Door) -> None:
         """Returns when both have ended; an end that can not be taken is no reason for the other to wait."""
         try:
             async with asyncio.timeout(OPEN_TIMEOUT):
-                writer = await connected_to(writing)
+                writer = await connected_to(writing.url, writing.secured)
         except (OSError, InvalidHandshake, InvalidMessage, EOFError) as error:
             self._transfer.trouble = f"writer: {type(error).__name__}"
             return
         try:
             async with asyncio.timeout(OPEN_TIMEOUT):
-                reader = await connected_to(reading)
+                reader = await connected_to(reading.url, reading.secured)
         except (OSError, InvalidHandshake, InvalidMessage, EOFError) as error:
             self._transfer.trouble = f"reader: {type(error).__name__}"
             writer.transport.abort()
@@ -185,5 +186,7 @@ def _is(message: str | bytes, number: int) -> bool:
     return text.partition(" ")[0] == str(number) and len(text) in (SIZE, LARGE_SIZE)
 
 
-def _url(door: Door, ref: Ref) -> str:
-    return f"{door.url}ws/channels/{ref['channel_id']}?key={ref['access_key']}&dir={ref['direction']}"
+def _end(door: Door, ref: Ref) -> Door:
+    """That of a channel, at the same gateway."""
+    url = f"{door.url}ws/channels/{ref['channel_id']}?key={ref['access_key']}&dir={ref['direction']}"
+    return replace(door, url=url)

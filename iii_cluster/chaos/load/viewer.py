@@ -12,6 +12,7 @@ from msgspec import Struct
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
+from iii_cluster.access.trust import Secured
 from iii_cluster.chaos.effects import Shown, Viewing
 from iii_cluster.chaos.history import OPEN
 from iii_cluster.chaos.recorder import Recorder
@@ -28,6 +29,7 @@ class StreamDoor(Struct, frozen=True):
 
     url: str
     gateway: str
+    secured: Secured | None = None
 
 
 class Viewer:
@@ -66,7 +68,7 @@ class Viewer:
         while True:
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT):
-                    socket = await connected_to(door.url)
+                    socket = await connected_to(door.url, door.secured)
             except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed, EOFError):
                 door = next(doors)  # a timeout is an OSError
             else:
