@@ -1,4 +1,4 @@
-"""Binding triggers to the providers of their types: offering, parking, refusing, moving to a better namespace."""
+"""Triggers at their types, the providers of these, and which claim to a trigger's id counts. Pure."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -6,12 +6,10 @@ from iii_cluster.bus.envelopes import (
     BindTrigger,
     DropTriggerType,
     Offered,
-    OfferTrigger,
     Owner,
     ProviderAnswer,
     PutTriggerType,
     UnbindTrigger,
-    WithdrawTrigger,
 )
 from iii_cluster.cluster.slots import slot_of
 from iii_cluster.modules.module import TriggerType as ModuleType
@@ -20,21 +18,13 @@ from .builtin import BuiltinTypes
 from .claims import Claims
 from .effects import Effects
 from .lingering import Lingering
-from .outcomes import Done, Outcomes
 from .ownership import Ownership
-from .refusals import tell_owner
 from .trigger_types import Binding, ByFunction, Provider, Providers, State, TriggerType, TriggerTypes
-
-Changed = Callable[[Binding, bool], None]  # whether it is bound (anew), or no more
 
 
 class Bindings:
-    """`ready` tells whether a slot is filled: before that nothing is offered, the best provider may be yet to come.
-
-    Who holds a trigger's id is decided at the id's slot, and those who lost it unbind. Their mail comes over other
+    """Who holds a trigger's id is decided at the id's slot, and those who lost it unbind. Their mail comes over other
     links, so until then a superseded claim is kept: whichever is unbound, the right one is left.
-
-    `changed` is told of every trigger that was bound, bound anew or is bound no more.
     """
 
     def __init__(
@@ -50,17 +40,13 @@ class Bindings:
         self.index: Ownership[Binding] = Ownership()
         self.lingering = Lingering(self.index, window)  # they count, and have no superseded claims
         self.providers: Ownership[Provider] = Ownership()
-        self._effects = effects
         self._builtin = BuiltinTypes(effects, builtin, module_types, ready, changed)
+        self.offers = Offers(effects, self._builtin, ready, epoch, changed)
         self._ready = ready
-        self._epoch = epoch  # of our map
-        self._changed = changed
         self._ids: dict[str, Binding] = {}
         self._claims = Claims()  # superseded ones
         self._types = TriggerTypes()
         self._functions = ByFunction()
-        self.outcomes = Outcomes()
-        self._freed: dict[Providers, None] = {}  # let go of a trigger: what they refused may fit now
 
     # -- questions
 
@@ -134,7 +120,7 @@ class Bindings:
             self._claims.drop(heir)
             self._replace(binding, heir)
         else:
-            self._take_back(binding, leaving)
+            self.offers.take_back(binding, binding.provider not in leaving)
             self._uninstall(binding)
         self.index.remove(binding)
         self.lingering.forget(binding)
@@ -143,25 +129,8 @@ class Bindings:
     def answer(self, answer: ProviderAnswer) -> None:
         """A provider's result; counts if that provider has the trigger."""
         binding = self._ids.get(answer.id)
-        if binding is None or binding.type.id != answer.type or binding.provider != answer.provider:
-            return
-        binding.answered, binding.error = True, answer.error
-        self.outcomes.conclude(answer.id, answer.error)
-        state = State.REFUSED if answer.error else State.LIVE
-        if state is not binding.state:
-            # Its last word counts: a refusal may have crossed a repeated offer.
-            binding.type.set_state(binding, state, binding.at, binding.provider)
-            self._changed(binding, not answer.error)
-        if answer.error:
-            tell_owner(self._effects, binding)
-
-    def outcome(self, id: str, done: Done) -> None:
-        """Call `done` with the error the provider answers, empty when it accepts or there is nobody to ask."""
-        binding = self._ids.get(id)
-        if binding is None or binding.answered or binding.state is not State.LIVE or binding.provider is None:
-            done(b"" if binding is None else binding.error)
-        else:
-            self.outcomes.wait(id, done)
+        if binding is not None and binding.type.id == answer.type and binding.provider == answer.provider:
+            self.offers.answered(binding, answer.error)
 
     # -- providers
 
@@ -182,7 +151,7 @@ class Bindings:
             self.providers.add(provider)
         providers.push(provider)
         if providers.current is provider:
-            self._serve(providers)
+            self.offers.serve(providers)
 
     def drop_type(self, drop: DropTriggerType) -> None:
         type = self._types.get(drop.id)
@@ -199,17 +168,7 @@ class Bindings:
         for id in offered.ids:
             binding = self._ids.get(id)
             if binding is None or binding.provider != provider or binding.type.id != offered.type:
-                self._effects.send(provider.node, WithdrawTrigger(provider.conn, id, offered.type, self._epoch()))
-
-    def _serve(self, providers: Providers) -> None:
-        """A provider (re)registered: it gets what is bound here, then what was waiting."""
-        bound = list(providers.live.values())
-        for binding in (*bound, *providers.refused.values()):
-            binding.due, binding.told = True, False
-        for binding in bound:
-            self._place(binding)
-        for binding in list(providers.type.wanting.get(providers.namespace, {}).values()):
-            self._place(binding)
+                self.offers.take_from(provider, id, offered.type)
 
     def _drop_providers(self, dropped: Collection[Provider]) -> None:
         served: dict[Providers, None] = {}
@@ -221,7 +180,7 @@ class Bindings:
             provider.at.type.forget_empty(provider.at)
         for providers in served:
             for binding in (*providers.live.values(), *providers.refused.values()):
-                self._place(binding)
+                self.offers.place(binding)
         for provider in dropped:
             self._types.forget_empty(provider.at.type)
 
@@ -242,7 +201,7 @@ class Bindings:
         """The slot is filled: every provider is known, so place every trigger."""
         self._builtin.fill(self.in_slot(slot))
         for binding in self.in_slot(slot):
-            self._place(binding, again=True)
+            self.offers.place(binding, again=True)
 
     def end_slot(self, slot: int, keep: Callable[[int], bool]) -> None:
         """Our time with the slot is over: its next owner takes over what the providers have. Tells nobody.
@@ -251,75 +210,11 @@ class Bindings:
         """
         self._builtin.forget(self.in_slot(slot))
         for binding in self.in_slot(slot):
-            self.outcomes.conclude(binding.trigger.id, b"")
-            binding.type.start_over(binding)
+            self.offers.start_over(binding)
         for binding in self.index.in_slot(slot):
             if not keep(binding.epoch):
                 self.remove(binding)
         self._drop_providers([p for p in self.providers.in_slot(slot) if not keep(p.epoch)])
-
-    def settle(self) -> None:
-        """Offer again what was refused by providers that let go of a trigger since."""
-        freed, self._freed = self._freed, {}
-        for providers in freed:
-            for binding in list(providers.refused.values()):
-                binding.due = True
-                self._place(binding)
-
-    # -- inside
-
-    def _place(self, binding: Binding, again: bool = False) -> None:
-        """Bring the binding to the provider it belongs to now."""
-        if not self._ready(binding.slot):
-            if binding.at is not None and binding.provider not in binding.at.stack:
-                self._park(binding)
-            return
-        due, binding.due = binding.due, False
-        if binding.type.id in self._builtin:
-            self._builtin.place(binding, due)
-            return
-        target = binding.type.resolve(binding.trigger)
-        if target is None or target.current is None:
-            self._park(binding)
-            return
-        provider = target.current.owner
-        moves = binding.at is not target or binding.provider != provider
-        if not moves and not due:
-            return
-        if moves:
-            binding.told = False
-            self._withdraw(binding)
-        binding.answered, binding.error = False, b""
-        binding.type.set_state(binding, State.LIVE, target, provider)
-        self._effects.send(
-            provider.node, OfferTrigger(provider.conn, binding.trigger, target.namespace, again, self._epoch())
-        )
-        self._changed(binding, True)
-
-    def _park(self, binding: Binding) -> None:
-        was = binding.state
-        self._withdraw(binding)
-        binding.answered, binding.error = False, b""
-        binding.type.set_state(binding, State.PARKED, None, None)
-        self.outcomes.conclude(binding.trigger.id, b"")
-        if was is State.LIVE:
-            self._changed(binding, False)
-
-    def _withdraw(self, binding: Binding) -> None:
-        """Take a trigger from its provider, if that one still is there.
-
-        A refused one too: the refusal may have crossed a repeated offer. Its gateway knows whether it has it.
-        """
-        at, provider = binding.at, binding.provider
-        if at is None or provider is None or provider not in at.stack:
-            return
-        self._effects.send(
-            provider.node, WithdrawTrigger(provider.conn, binding.trigger.id, binding.type.id, self._epoch())
-        )
-        if binding.state is State.LIVE and at.refused:
-            if not self._freed:
-                self._effects.settle_soon()
-            self._freed[at] = None
 
     # -- inside: which claim to an id counts
 
@@ -343,16 +238,10 @@ class Bindings:
         succeeds = old.trigger.type == new.trigger.type and self._builtin.succeed(old, new)
         keeps = succeeds and old.state is State.LIVE
         if not keeps:
-            self._take_back(old)
+            self.offers.take_back(old)
         self._uninstall(old)
         self._install(new, (at, provider) if keeps else None)
         self._types.forget_empty(old.type)
-
-    def _take_back(self, binding: Binding, leaving: Collection[Owner] = ()) -> None:
-        if binding.provider not in leaving:
-            self._withdraw(binding)
-        if binding.state is State.LIVE:
-            self._changed(binding, False)
 
     def _install(self, binding: Binding, live: tuple[Providers | None, Owner | None] | None = None) -> None:
         trigger = binding.trigger
@@ -363,12 +252,11 @@ class Bindings:
         self._functions.add(binding)
         if live is not None:
             binding.type.set_state(binding, State.LIVE, *live)
-        self._place(binding)
+        self.offers.place(binding)
 
     def _uninstall(self, binding: Binding) -> None:
         trigger = binding.trigger
-        self.outcomes.conclude(trigger.id, b"")
-        binding.type.start_over(binding)
+        self.offers.start_over(binding)
         binding.type.remove(binding)
         del self._ids[trigger.id]
         self._functions.remove(binding)
@@ -393,6 +281,8 @@ class Bindings:
             type.invariants([binding for binding in indexed if binding.type is type])
         assert {binding.type for binding in indexed} <= set(self._types.values())
         self._builtin.invariants(indexed)
-        assert all(self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self.outcomes.ids())
+        assert all(
+            self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self.offers.outcomes.ids()
+        )
         for binding in indexed:
             assert not binding.due or not self._ready(binding.slot)

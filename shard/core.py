@@ -162,7 +162,7 @@ class ShardCore:
 
     def settle(self) -> None:
         """One round of repeated offers, asked for with `Effects.settle_soon`."""
-        self.bindings.settle()
+        self.bindings.offers.settle()
         self._flush()
 
     def durable_loaded(self, slots: Collection[int], stored: Iterable[BindTrigger]) -> None:

@@ -325,12 +325,13 @@ class ShardService:
             if not answer.done():
                 answer.set_result(error)
 
-        self._core.bindings.outcome(body["id"], done)
+        bindings = self._core.bindings
+        bindings.offers.outcome(bindings.find(body["id"]), done)
         try:
             async with asyncio.timeout(OUTCOME_LIMIT):
                 return await answer
         finally:
-            self._core.bindings.outcomes.ignore(body["id"], done)
+            bindings.offers.outcomes.ignore(body["id"], done)
 
     async def _filled(self, slot: int, epoch: int) -> None:
         """Returns when the slot can be asked; raises AskError("moved") if that is not here.

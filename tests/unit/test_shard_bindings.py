@@ -281,10 +281,10 @@ def test_the_outcome_of_an_offer_can_be_waited_for(lab: Lab) -> None:
     said: list[bytes] = []
     lab.provide(P, "webhook")
     lab.bind(DURABLE, T)
-    lab.core.bindings.outcome("t", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("t"), said.append)
     assert said == []
     refuse(lab)
-    lab.core.bindings.outcome("t", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("t"), said.append)
     assert said == [ERROR, ERROR]
     assert lab.effects.take(TriggerFailed) == [], "nobody owns a durable trigger"
 
@@ -292,10 +292,10 @@ def test_the_outcome_of_an_offer_can_be_waited_for(lab: Lab) -> None:
 def test_the_outcome_is_empty_when_the_provider_accepts_or_there_is_none(lab: Lab) -> None:
     said: list[bytes] = []
     lab.bind(W, T)
-    lab.core.bindings.outcome("t", said.append)
-    lab.core.bindings.outcome("unknown", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("t"), said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("unknown"), said.append)
     lab.provide(P, "webhook")
-    lab.core.bindings.outcome("t", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("t"), said.append)
     lab.get(A, ProviderAnswer(P, "webhook", "t"))
     assert said == [b"", b"", b""]
 
@@ -304,7 +304,7 @@ def test_nobody_waits_for_the_outcome_of_a_removed_trigger(lab: Lab) -> None:
     said: list[bytes] = []
     lab.provide(P, "webhook")
     lab.bind(W, T)
-    lab.core.bindings.outcome("t", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("t"), said.append)
     lab.get(A, UnbindTrigger(W, "t", "webhook"))
     assert said == [b""]
 
@@ -313,8 +313,8 @@ def test_an_outcome_nobody_waits_for_any_more_is_forgotten(lab: Lab) -> None:
     said: list[bytes] = []
     lab.provide(P, "webhook")
     lab.bind(W, T)
-    lab.core.bindings.outcome("t", said.append)
-    lab.core.bindings.outcomes.ignore("t", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("t"), said.append)
+    lab.core.bindings.offers.outcomes.ignore("t", said.append)
     refuse(lab)
     assert said == []
 
