@@ -18,6 +18,7 @@ from .builtin import BuiltinTypes
 from .claims import Claims
 from .effects import Effects
 from .lingering import Lingering
+from .offers import Changed, Offers
 from .ownership import Ownership
 from .trigger_types import Binding, ByFunction, Provider, Providers, State, TriggerType, TriggerTypes
 
@@ -281,8 +282,7 @@ class Bindings:
             type.invariants([binding for binding in indexed if binding.type is type])
         assert {binding.type for binding in indexed} <= set(self._types.values())
         self._builtin.invariants(indexed)
-        assert all(
-            self._ids[id].state is State.LIVE and not self._ids[id].answered for id in self.offers.outcomes.ids()
-        )
+        awaited = [self._ids[id] for id in self.offers.outcomes.ids()]
+        assert all(binding.state is State.LIVE and not binding.answered for binding in awaited)
         for binding in indexed:
             assert not binding.due or not self._ready(binding.slot)

@@ -1,4 +1,4 @@
-"""Bringing triggers to the providers of their types: offering, parking, refusing, moving to a better namespace. Pure."""
+"""Bringing triggers to the providers of their types: offering, parking, refusing, moving to a better namespace."""
 
 from collections.abc import Callable
 
