@@ -217,14 +217,14 @@ def test_durable_triggers_compete_and_their_outcome_is_the_refusal(lab: Lab) -> 
     said: list[bytes] = []
     lab.bind(V, X)
     lab.bind(DURABLE, Y)
-    lab.core.bindings.outcome("y", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("y"), said.append)
     assert msgspec.json.decode(said[0])["code"] == "trigger_registration_failed"
-    lab.core.bindings.outcome("x", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("x"), said.append)
     assert said[1:] == [b""]
     assert failures(lab) == []
     unbind(lab, V, X)
     assert bound(lab) == {"y"}
-    lab.core.bindings.outcome("y", said.append)
+    lab.core.bindings.offers.outcome(lab.core.bindings.find("y"), said.append)
     assert said[2:] == [b""]
     lab.bind(W, X)
     assert failures(lab) == ["x"]
