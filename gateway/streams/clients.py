@@ -10,9 +10,9 @@ from iii_cluster.modules.stream.follow import Following, decode, sync
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Unavailable
 
-from .channels import Channels
 from .fanout import Event, Fanout, Key, Read
 from .frames import text_frames
+from .redis_subscriptions import RedisSubscriptions
 
 RETRY = 0.5  # seconds between attempts to read a snapshot while Redis is away
 
@@ -20,20 +20,21 @@ log = logging.getLogger(__name__)
 
 
 class Clients:
-    """Implements the effects of `Fanout` and is the audience of `Channels`."""
+    """Implements the effects of `Fanout` and is the audience of `RedisSubscriptions`."""
 
     def __init__(self, following: Following, label: str) -> None:
         self.fanout = Fanout(self)
         self._following = following
-        self._channels = Channels(Endpoint(following.server), label, following.probe, self, following.publish)
+        server = Endpoint(following.server)
+        self._subscriptions = RedisSubscriptions(server, label, following.probe, self, following.publish)
         self._keys: dict[bytes, Key] = {}  # by channel
         self._reading: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        self._channels.start()
+        self._subscriptions.start()
 
     async def stop(self) -> None:
-        await self._channels.stop()
+        await self._subscriptions.stop()
         for task in self._reading:
             task.cancel()
         if self._reading:
@@ -41,19 +42,19 @@ class Clients:
 
     def check(self, now: float) -> None:
         """To be called once a second."""
-        self._channels.check(now)
+        self._subscriptions.check(now)
 
     # -- effects of the fan-out --------------------------------------------------------------------
 
     def listen(self, key: Key) -> None:
         channel = self._following.channel(*key)
         self._keys[channel] = key
-        self._channels.subscribe(channel)
+        self._subscriptions.subscribe(channel)
 
     def unlisten(self, key: Key) -> None:
         channel = self._following.channel(*key)
         del self._keys[channel]
-        self._channels.unsubscribe(channel)
+        self._subscriptions.unsubscribe(channel)
 
     def read(self, read: Read) -> None:
         task = asyncio.get_running_loop().create_task(self._read(read))
@@ -77,7 +78,7 @@ class Clients:
                 self.fanout.snapshot(read, snapshot.timestamp, frame)
                 return
 
-    # -- audience of the channels ------------------------------------------------------------------
+    # -- audience of the subscriptions ------------------------------------------------------------------
 
     def heard(self, channel: bytes) -> None:
         key = self._keys.get(channel)

@@ -1,4 +1,4 @@
-"""The Redis channels a gateway listens to, one connection for all of them.
+"""The pub/sub channels of Redis that a gateway listens to, one connection for all of them.
 
 What is published while the connection is away is not heard. The audience is told when it went, and of each channel that
 is heard again.
@@ -28,7 +28,7 @@ class Audience(Protocol):
         """No channel is heard any more, until `heard` says so."""
 
 
-class Channels(Connection):
+class RedisSubscriptions(Connection):
     """`probe` is this gateway's own channel: what it publishes there must come back, or the connection is deaf.
 
     `publish(channel)` publishes an empty message, through another connection; the future tells how many listened.
