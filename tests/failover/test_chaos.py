@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from iii_cluster.chaos.clusters.hosts import PREFIX
+from tests.support.certificates import Certificates
 from tests.support.up import MakeUp
 
 TIMEOUT = 110  # s for a whole run of some twenty, on a machine that does much else
@@ -126,3 +127,38 @@ async def test_a_cluster_that_runs_already_is_broken_and_left_as_it_was(
     assert "clean: seed" in printed
     assert [node["ready"] for node in up.nodes()] == [True] * 5
     assert up.stop() == 0
+
+
+async def test_a_cluster_with_tls_and_tokens_everywhere_is_attached_to(
+    chaos: Callable[..., Chaos], make_up: MakeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = Certificates(tmp_path)
+    ca_file, tokens_file = str(certificates.ca_file), tmp_path / "tokens.txt"
+    await asyncio.to_thread(tokens_file.write_text, "a-token-of-the-file-0001\n")
+    given = certificates.options | certificates.admin_options
+    given |= {"tls-client-ca-file": ca_file, "admin-tls-client-ca-file": ca_file}
+    given |= {"tokens-file": str(tokens_file), "admin-host": "0.0.0.0", "gateways": "2"}
+    up = await make_up(*(part for name, value in given.items() for part in (f"--{name}", value))).ready()
+    attach = ("--attach", "--admin", up.admin, "--duration", "6", "--every", "1.5", "--rate", "40")
+    refused, said = await asyncio.to_thread(chaos(*attach, "--faults", "gateway-pause").end)
+    assert (refused, "is not trusted" in said) == (2, True), said
+    own = ("--client-cert", str(certificates.cert_file), "--client-key", str(certificates.key_file))
+    attach = (*attach, "--ca-file", ca_file, *own)
+    refused, said = await asyncio.to_thread(chaos(*attach, "--faults", "gateway-pause").end)
+    assert (refused, "wants a token; set III_TOKEN" in said) == (2, True), said
+    monkeypatch.setenv("III_TOKEN", "a-token-of-the-file-0001")
+    status, printed = await asyncio.to_thread(chaos(*attach, "--faults", "gateway-pause,workers-reset").end)
+    assert status == 0, printed
+    assert "clean: seed" in printed
+    assert "load left out" not in printed
+    assert up.stop() == 0
+
+
+def test_a_cluster_of_its_own_may_have_tls(
+    chaos: Callable[..., Chaos], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = Certificates(tmp_path)
+    for option, value in (certificates.options | certificates.admin_options).items():
+        monkeypatch.setenv(f"III_CLUSTER_{option.upper().replace('-', '_')}", value)
+    status, printed = chaos("--duration", "5", "--every", "1", "--rate", "40", "--faults", "workers-reset").end()
+    assert status == 0, printed

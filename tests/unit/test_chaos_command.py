@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from iii_cluster.access.trust import Trust
 from iii_cluster.chaos.faults.kinds import KINDS
 from iii_cluster.chaos.load.selection import chosen
 from iii_cluster.chaos.options import Options
@@ -51,6 +52,11 @@ def test_a_run_without_faults_is_refused_with_the_reasons(arguments: list[str], 
     [
         ["--redis-faults"],
         ["--admin", "127.0.0.1:1"],
+        ["--tls"],
+        ["--ca-file", "ca.pem"],
+        ["--client-cert", "own.pem"],
+        ["--client-key", "own.key"],
+        ["--server-name", "a.example.org"],
         ["--attach", "--redis-url", "redis://127.0.0.1"],
         ["--attach", "--gateways", "2"],
         ["--attach", "--shards", "3"],
@@ -60,7 +66,7 @@ def test_a_run_without_faults_is_refused_with_the_reasons(arguments: list[str], 
 def test_options_without_effect_are_refused(arguments: list[str]) -> None:
     result = CliRunner().invoke(chaos, arguments)
     assert result.exit_code == 2
-    assert "has no effect with" in result.output
+    assert f"{arguments[-2] if len(arguments) > 1 else arguments[0]} has no effect with" in result.output
 
 
 def options(**changed: object) -> Options:
@@ -90,3 +96,19 @@ def test_the_command_to_repeat_a_run_has_everything_that_decides_about_its_fault
 def test_the_command_to_repeat_a_run_on_a_running_cluster_attaches_again() -> None:
     command = options(attach="http://127.0.0.1:9", redis_url="redis://127.0.0.1:6379").command()
     assert command.endswith("--attach --admin http://127.0.0.1:9 --redis-faults --redis-url redis://127.0.0.1:6379")
+
+
+def test_the_command_to_repeat_a_run_reaches_ports_with_tls_again() -> None:
+    trust = Trust(True, "ca.pem", "own.pem", "own.key", "a.example.org")
+    command = options(attach="https://127.0.0.1:9", trust=trust).command()
+    assert command.endswith(
+        "--attach --admin https://127.0.0.1:9"
+        " --ca-file ca.pem --client-cert own.pem --client-key own.key --server-name a.example.org"
+    )
+
+
+def test_files_that_cannot_be_used_to_attach_are_named(tmp_path: Path) -> None:
+    attach = ["--attach", "--admin", "127.0.0.1:1", "--ca-file", "/no/ca.pem", "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(chaos, attach)
+    assert result.exit_code == 2
+    assert "error: cannot read /no/ca.pem: No such file or directory" in result.output

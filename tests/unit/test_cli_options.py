@@ -15,6 +15,7 @@ from iii_cluster.config.fields import FIELDS
 from iii_cluster.config.settings import Settings
 
 FREE_PORTS = ("--host", "127.0.0.1", "--worker-port", "0", "--admin-port", "0")
+FREE_CLIENT_PORTS = ("--http-port", "0", "--stream-port", "0")
 
 
 @pytest.fixture
@@ -55,20 +56,65 @@ def test_every_setting_has_an_explained_option() -> None:
 
 @pytest.mark.parametrize("role", ["gateway", "shard", "coordinator"])
 def test_a_role_runs_its_own_service_and_ends_with_its_exit_code(started: list[tuple[Any, ...]], role: str) -> None:
-    options = (*FREE_PORTS, "--redis-url", "redis://h", "--ready-fd", "5", "--lifeline-fd", "6")
+    options = (*FREE_PORTS, *FREE_CLIENT_PORTS, "--redis-url", "redis://h", "--ready-fd", "5", "--lifeline-fd", "6")
     result = run(role, *options)
     assert result.exit_code == 7
-    settings = Settings(redis_urls=("redis://h",), host="127.0.0.1", worker_port=0, admin_port=0)
+    settings = Settings(
+        redis_urls=("redis://h",), host="127.0.0.1", worker_port=0, http_port=0, stream_port=0, admin_port=0
+    )
     assert started == [(role, settings, f"serve-{role}", 5, 6)]
 
 
-@pytest.mark.parametrize(("role", "flag"), [("shard", "--admin-port"), ("gateway", "--worker-port")])
+@pytest.mark.parametrize(
+    ("role", "flag"),
+    [
+        ("shard", "--admin-port"),
+        ("gateway", "--admin-port"),
+        ("gateway", "--worker-port"),
+        ("gateway", "--http-port"),
+        ("gateway", "--stream-port"),
+    ],
+)
 def test_a_taken_port_is_named_with_its_flag(started: list[tuple[Any, ...]], role: str, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
-        result = run(role, "--redis-url", "redis://h", *FREE_PORTS, flag, str(port))
+        options = (*FREE_PORTS, *(FREE_CLIENT_PORTS if role == "gateway" else ()))
+        result = run(role, "--redis-url", "redis://h", *options, flag, str(port))
     assert (result.exit_code, started) == (1, [])
     assert result.stderr == f"error: port {port} is already in use; choose another one with {flag}\n"
+
+
+def test_all_taken_ports_of_a_gateway_are_told_at_once(started: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+        socket.create_server(("127.0.0.1", 0)) as three,
+    ):
+        ports = [stranger.getsockname()[1] for stranger in (one, two, three)]
+        path = tmp_path / "c.yaml"
+        path.write_text(
+            f"cluster: {{host: 127.0.0.1, worker_port: 0, stream_port: 0, admin_port: {ports[0]}}}\n"
+            "workers:\n"
+            "  - name: iii-worker-manager\n"
+            "  - name: iii-worker-manager\n"
+            f"    config: {{port: {ports[1]}}}\n"
+            "  - name: iii-http\n"
+            f"    config: {{host: 127.0.0.1, port: {ports[2]}}}\n"
+        )
+        result = run("gateway", "--redis-url", "redis://h", "--config", str(path))
+    settings = ("--admin-port", "`port` of iii-worker-manager 2", "--http-port")
+    assert (result.exit_code, started) == (1, [])
+    assert result.stderr.splitlines() == [
+        f"error: port {port} is already in use; choose another one with {setting}"
+        for port, setting in zip(ports, settings, strict=True)
+    ]
+
+
+def test_ports_that_gateways_share_are_not_taken(started: list[tuple[Any, ...]]) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as neighbour:
+        port = str(neighbour.getsockname()[1])
+        run("gateway", "--redis-url", "redis://h", *FREE_PORTS, "--http-port", port, "--stream-port", "0")
+    assert len(started) == 1
 
 
 def test_options_beat_the_environment_which_beats_the_file(started: list[tuple[Any, ...]], tmp_path: Path) -> None:

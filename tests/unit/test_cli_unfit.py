@@ -94,6 +94,23 @@ def test_shards_need_no_files_of_gateways(monkeypatch: pytest.MonkeyPatch) -> No
     assert run("shard", "--tls-cert-file", "/no/a", "--admin-port", "0").exit_code == 0
 
 
+@pytest.mark.parametrize("role", ["gateway", "shard", "coordinator"])
+def test_every_role_needs_the_files_of_its_admin_port(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
+    [line] = refused(run(role, "--admin-tls-cert-file", "/no/a", "--admin-port", "0"))
+    assert line == "admin_tls_cert_file: TLS: cannot read /no/a: No such file or directory"
+    [line] = refused(run("up", "--gateways", "0", "--admin-tls-cert-file", "/no/a"))
+    assert line.startswith("admin_tls_cert_file: ")
+
+
+def test_shards_need_tokens_where_others_reach_their_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
+    options = ("--tokens-file", "/no/tokens", "--admin-port", "0")
+    assert run("shard", *options, "--admin-host", "localhost").exit_code == 0
+    [line] = refused(run("shard", *options, "--admin-host", "0.0.0.0"))
+    assert line == "tokens_file: tokens: cannot read /no/tokens: No such file or directory"
+
+
 def test_a_replacement_gets_no_port_of_gateways_for_its_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("plan", "ports"):
         monkeypatch.setattr(f"iii_cluster.local.{module}.check_free", lambda *_: None)

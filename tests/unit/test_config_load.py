@@ -201,6 +201,15 @@ def test_ports_that_are_free_to_choose_moved_away_or_of_other_addresses_do_not_c
 
 
 @pytest.mark.parametrize("name", ["tls_key_file", "tls_client_ca_file"])
+def test_half_of_tls_of_admin_ports_is_refused(tmp_path: Path, name: str) -> None:
+    found = errors_of(tmp_path, f"cluster:\n  tls_cert_file: /a.pem\n  admin_{name}: /a.pem\n")
+    assert found == [(3, f"`admin_{name}` without `admin_tls_cert_file`: nothing would be encrypted", "")]
+    whole = load(None, {"III_CLUSTER_ADMIN_TLS_CERT_FILE": "/c.pem", f"III_CLUSTER_ADMIN_{name.upper()}": "/a.pem"}, {})
+    assert whole.settings.admin_tls is not None
+    assert whole.settings.tls is None
+
+
+@pytest.mark.parametrize("name", ["tls_key_file", "tls_client_ca_file"])
 def test_half_of_tls_is_refused(tmp_path: Path, name: str) -> None:
     found = errors_of(tmp_path, f"cluster:\n  {name}: /a.pem\n")
     assert found == [(2, f"`{name}` without `tls_cert_file`: nothing would be encrypted", "")]
