@@ -143,11 +143,11 @@ async def test_a_cluster_with_tls_and_tokens_everywhere_is_attached_to(
     refused, said = await asyncio.to_thread(chaos(*attach, "--faults", "gateway-pause").end)
     assert (refused, "is not trusted" in said) == (2, True), said
     own = ("--client-cert", str(certificates.cert_file), "--client-key", str(certificates.key_file))
-    attach = (*attach, "--ca-file", ca_file, *own)
-    refused, said = await asyncio.to_thread(chaos(*attach, "--faults", "gateway-pause").end)
+    known = (*attach, "--ca-file", ca_file, *own)
+    refused, said = await asyncio.to_thread(chaos(*known, "--faults", "gateway-pause").end)
     assert (refused, "wants a token; set III_TOKEN" in said) == (2, True), said
     monkeypatch.setenv("III_TOKEN", "a-token-of-the-file-0001")
-    status, printed = await asyncio.to_thread(chaos(*attach, "--faults", "gateway-pause,workers-reset").end)
+    status, printed = await asyncio.to_thread(chaos(*known, "--faults", "gateway-pause,workers-reset").end)
     assert status == 0, printed
     assert "clean: seed" in printed
     assert "load left out" not in printed
