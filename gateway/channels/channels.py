@@ -9,7 +9,6 @@ from msgspec import Meta, Struct
 
 from gateway.builtins.arguments import parse
 from gateway.call import Call, Done
-from gateway.connection import Connection
 from gateway.core import GatewayCore
 from iii_cluster.bus import envelopes
 from iii_cluster.bus.ask import Asker, AskError
@@ -26,6 +25,7 @@ from .late import Nobody
 from .makers import Makers
 from .pipe import BROKEN, Pipe
 from .sockets import ReaderSocket, WriterSocket
+from .wire import ChannelWire
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Channels:
 
     # -- sockets -----------------------------------------------------------------------------------
 
-    def admit(self, connection: Connection, asked: Wanted, patience: float) -> None:
+    def admit(self, connection: ChannelWire, asked: Wanted, patience: float) -> None:
         """Answer a handshake that asks for an end, after the channel's home was asked for it: at most `patience` s."""
         if asked.write is None:
             connection.reject(HTTPStatus.BAD_REQUEST, "A channel's address has ?key=...&dir=read or write\n")
@@ -108,7 +108,7 @@ class Channels:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _admit_here(self, connection: Connection, channel: Channel, key: str, write: bool) -> None:
+    def _admit_here(self, connection: ChannelWire, channel: Channel, key: str, write: bool) -> None:
         if not channel.opens(key):
             _not_found(connection)
         elif connection.enter():
@@ -118,7 +118,7 @@ class Channels:
                 connection.close(_END_TAKEN, "this end is taken")
 
     async def _admit_there(
-        self, connection: Connection, home: str, asked: Wanted, write: bool, patience: float
+        self, connection: ChannelWire, home: str, asked: Wanted, write: bool, patience: float
     ) -> None:
         pipe = Pipe(0)
         hop = self._hops.reach_out(home, pipe, write=write)
@@ -207,7 +207,7 @@ class Channels:
         return {"channels": len(self._home), "hops": len(self._hops)}
 
 
-def _attach(connection: Connection, pipe: Pipe, write: bool) -> None:
+def _attach(connection: ChannelWire, pipe: Pipe, write: bool) -> None:
     if write:
         writer = WriterSocket(connection, pipe)
         connection.become(writer)
@@ -218,11 +218,11 @@ def _attach(connection: Connection, pipe: Pipe, write: bool) -> None:
         pipe.attach_sink(reader)
 
 
-def _not_found(connection: Connection) -> None:
+def _not_found(connection: ChannelWire) -> None:
     connection.reject(HTTPStatus.NOT_FOUND, "Channel not found\n")
 
 
-def _too_late(connection: Connection, write: bool) -> None:
+def _too_late(connection: ChannelWire, write: bool) -> None:
     """The channel has ended: a writer may finish what nobody reads, a reader is told."""
     if not write:
         _turn_away(connection, BROKEN, _OVER_REASON)
@@ -232,7 +232,7 @@ def _too_late(connection: Connection, write: bool) -> None:
         _attach(connection, pipe, write=True)
 
 
-def _turn_away(connection: Connection, code: int, reason: str) -> None:
+def _turn_away(connection: ChannelWire, code: int, reason: str) -> None:
     """It is let in to be told: some clients end their whole process when a socket is refused."""
     if connection.enter():
         connection.close(code, reason)

@@ -78,7 +78,7 @@ class Clients:
                 self.fanout.snapshot(read, snapshot.timestamp, frame)
                 return
 
-    # -- audience of the subscriptions ------------------------------------------------------------------
+    # -- audience of the subscriptions -------------------------------------------------------------
 
     def heard(self, channel: bytes) -> None:
         key = self._keys.get(channel)

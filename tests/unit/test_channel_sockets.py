@@ -10,8 +10,9 @@ from websockets.uri import parse_uri
 
 from gateway.channels.handshake import Wanted, wanted
 from gateway.channels.pipe import Pipe
-from gateway.channels.sockets import MAX_FRAME, PATIENCE, ReaderSocket, WriterSocket, frames, shortened
+from gateway.channels.sockets import PATIENCE, ReaderSocket, WriterSocket, shortened
 from gateway.connection import Connection
+from gateway.sockets.framing import MAX_FRAME, frames
 from tests.unit.test_gateway_connection import FakeListener, FakeTransport
 
 ID = "0123abcd-0000-4000-8000-000000000000"
