@@ -67,6 +67,7 @@ class WebSocket(asyncio.Protocol):
         "_backlog",
         "_dirty",
         "_drained",
+        "_ended",
         "_parts",
         "_pauses",
         "_port",
@@ -88,6 +89,7 @@ class WebSocket(asyncio.Protocol):
         self._dirty = False  # queued for the write at the end of this tick
         self._pauses = 0
         self._backlog: memoryview | None = None  # compressed data that waits for its turn; reading is paused meanwhile
+        self._ended = False  # the stream's end was read while there was a backlog
         self._parts: list[bytes | bytearray] | None = None  # kind and fragments of an unfinished message
         self._written = 0  # bytes
         self._drained = 0  # bytes the peer had taken when it last made progress
@@ -169,19 +171,31 @@ class WebSocket(asyncio.Protocol):
             self._receive(bytes(backlog[:_SLICE]))
             if not self._backlog:
                 self.resume()
+                if self._ended:
+                    self._end()
             elif self._pauses == 1:
                 asyncio.get_running_loop().call_soon(self._receive_more)
 
     def eof_received(self) -> bool:
-        while self._backlog:
-            backlog, self._backlog = self._backlog, self._backlog[_SLICE:]
-            self._receive(bytes(backlog[:_SLICE]))
+        if self._backlog:  # TLS reads on when it is paused
+            self._ended = True
+        else:
+            self._end()
+        return False  # the transport closes itself
+
+    def _end(self) -> None:
         self._ws.receive_eof()
         self.flush()
-        return False  # the transport closes itself
+        if self._ended and self._transport is None:
+            self._lost()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if not (self._ended and self._backlog) or self.congested:
+            self._lost()
+
+    def _lost(self) -> None:
+        """Nothing of it is to be taken any more."""
         self._backlog = None
         self._parts = None
         self.request = None
