@@ -77,7 +77,11 @@ class Tokens:
 
     def accepts(self, headers: Headers, query: str) -> bool:
         """Whether a handshake shows a token: as `Authorization: Bearer` or as `token` in the query of its address."""
-        return not self._known or any(self._is_known(token) for token in _shown(headers, query))
+        return self.accepts_any(headers.get_all("Authorization"), query)
+
+    def accepts_any(self, authorizations: Iterable[str], query: str = "") -> bool:
+        """The same for the values of that header."""
+        return not self._known or any(self._is_known(token) for token in _shown(authorizations, query))
 
     def _is_known(self, token: bytes) -> bool:
         """Compares with all of them: the time it takes tells nothing."""
@@ -112,10 +116,10 @@ def _warn_of_short(tokens: Iterable[str]) -> None:
         log.warning("action=tokens_short count=%d reason=less than %d characters can be guessed", short, SHORT)
 
 
-def _shown(headers: Headers, query: str) -> list[bytes]:
+def _shown(authorizations: Iterable[str], query: str) -> list[bytes]:
     """Every token a handshake shows."""
     shown = []
-    for value in headers.get_all("Authorization"):
+    for value in authorizations:
         scheme, _, token = value.strip().partition(" ")
         if scheme.lower() == "bearer":
             shown.append(token.strip())

@@ -1,12 +1,15 @@
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from iii_cluster.node.admin import MAX_BODY, Admin, bind, refused
+from iii_cluster.access.tokens import Tokens
+from iii_cluster.node.admin import MAX_BODY, Admin, Page, bind, refused
 
+TOKEN = "correct-horse-battery"
 JSON = ((b"content-type", b"application/json"),)
 
 
@@ -27,7 +30,7 @@ async def port() -> AsyncIterator[int]:
 async def request(port: int, method: str, path: str, headers: str = "", body: str = "") -> tuple[int, Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n{headers}"
-    writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode("latin-1"))
     answer, _, content = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
@@ -110,3 +113,46 @@ def test_a_request_that_names_another_host_comes_from_a_web_page(host: str) -> N
 async def test_a_port_in_use_is_refused(port: int) -> None:
     with pytest.raises(OSError, match="in use"):
         bind("127.0.0.1", port).listen()
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[int]:
+    """A port that wants a token for all but probes."""
+    listener = bind("127.0.0.1", 0)
+    number: int = listener.getsockname()[1]
+    pages: dict[str, Page] = {"/healthz": lambda: (200, None), "/readyz": lambda: (503, None), "/ok": lambda: (200, 1)}
+    admin = Admin(listener, pages, {"/act": act}, tokens=Tokens((TOKEN,)))
+    await admin.start()
+    yield number
+    await admin.stop()
+
+
+async def test_probes_need_no_token(guarded: int) -> None:
+    assert [(await request(guarded, "GET", path))[0] for path in ("/healthz", "/readyz")] == [200, 503]
+    assert (await request(guarded, "HEAD", "/%68ealthz"))[0] == 200
+
+
+@pytest.mark.parametrize("shown", ["", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer \xff\xfe", "\xff"])
+async def test_nothing_else_is_told_without_a_token(guarded: int, shown: str) -> None:
+    paths = ("/ok", "/act", "/unknown", "/healthz/", "/readyz/../ok", "//healthz", "/ok?/healthz")
+    header = f"Authorization: {shown}\r\n" if shown else ""
+    for method, path in itertools.product(("GET", "POST", "OPTIONS"), paths):
+        status, body = await request(guarded, method, path, header)
+        assert (status, list(body)) == (401, ["error"])
+
+
+async def test_a_token_opens_pages_and_actions(guarded: int) -> None:
+    header = f"Authorization: bearer {TOKEN}\r\n"
+    assert await request(guarded, "GET", "/ok", header) == (200, 1)
+    assert (await request(guarded, "GET", "/unknown", header))[0] == 404
+    assert (await request(guarded, "POST", "/act", f"{header}content-type: application/json\r\n", "{}"))[0] == 202
+    assert (await request(guarded, "POST", "/act", header, "{}"))[0] == 415
+
+
+async def test_refusals_are_logged_ever_less_often_and_without_what_was_shown(
+    guarded: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(9):
+        await request(guarded, "GET", "/ok", "Authorization: Bearer secret\r\n")
+    lines = [record.getMessage() for record in caplog.records if "admin_token_refused" in record.getMessage()]
+    assert lines == [f"action=admin_token_refused address=127.0.0.1 count={count}" for count in (1, 2, 4, 8)]

@@ -9,6 +9,8 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from iii_cluster.access.certificates import TlsError
 from iii_cluster.access.trust import Secured, Trust, untrusted
 from iii_cluster.chaos.history import TAG
@@ -77,7 +79,9 @@ class Attached:
     async def _look(self, admin: Address) -> None:
         _, cluster = await ask(admin, "/cluster")
         here = [node for node in cluster.get("nodes", []) if node["host"] == socket.gethostname()]
-        found = [self._process(node) for node in here]
+        # Where the first one was asked the others listen, too; another host's are not here.
+        host = self._first.host if any(node["ports"].get("admin") == self._first.port for node in here) else HOST
+        found = [self._process(node, host) for node in here]
         if found:
             self._processes = sorted(found, key=lambda process: process.name)
 
@@ -95,7 +99,7 @@ class Attached:
             except OSError:
                 continue  # it may be back soon
 
-    def _process(self, node: dict[str, Any]) -> Process:
+    def _process(self, node: dict[str, Any], admin_host: str) -> Process:
         ports, encrypted = node["ports"], node.get("tls", ())
         places = {
             kind: Address(HOST, port, "", self._secured if kind in encrypted else None) for kind, port in ports.items()
@@ -105,7 +109,7 @@ class Attached:
             role=node["role"],
             node=node["id"],
             pid=node["pid"],
-            admin=places["admin"],
+            admin=replace(places["admin"], host=admin_host),
             worker=places.get("worker"),
             stream=places.get("stream"),
             http=places.get("http"),
