@@ -20,6 +20,7 @@ from iii_cluster.protocol.errors import error_body
 from iii_cluster.routing.ids import Ids
 
 Handler = Callable[[dict[str, Any]], Any]
+JSON = [("content-type", "application/json")]
 NEVER = object()  # returned by a handler that does not answer
 
 
@@ -29,6 +30,19 @@ class Failed(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.body = error_body(code, message)
+
+
+def ok(request: dict[str, Any]) -> Any:
+    """A handler, as are those below."""
+    return {"body": "ok"}
+
+
+def always(result: Any) -> Handler:
+    return lambda _: result
+
+
+def fails(request: dict[str, Any]) -> Any:
+    raise Failed("NO_STOCK", "nothing left")
 
 
 class Client:
