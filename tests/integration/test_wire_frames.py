@@ -125,21 +125,42 @@ async def test_a_frame_without_a_use_is_dropped_silently(url: str, unique: str, 
         {"data": nested(100_000)},
         {"data": '{"a":' * 200 + "1" + "}" * 200},
         {"metadata": "NaN"},
-        {"metadata": nested(200)},
-        {"action": '{"type":"explode"}'},
-        {"action": "{}"},
         {"action": "7"},
-        {"invocation_id": '"not-a-uuid"'},
-        {"invocation_id": "7"},
         {"namespace": "7"},
     ],
     ids=lambda replaced: json.dumps(replaced)[:40],
 )
-async def test_a_malformed_call_is_dropped_silently(url: str, unique: str, replaced: dict[str, str]) -> None:
+async def test_a_malformed_call_is_refused(url: str, unique: str, replaced: dict[str, str]) -> None:
     async with raw_worker(url) as worker:
         await worker.register(unique)
         await worker.send_text(invoke(unique, **replaced))
         # A good one of the same function would be delivered before the answer to the ping.
+        await worker.flush()
+        (answer,) = worker.frames
+        assert (answer["type"], answer["invocation_id"]) == ("invocationresult", ID)
+        assert answer["error"]["code"] == "deserialization_error"
+        worker.frames.clear()
+        await still_serves(worker, unique)
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        {"metadata": nested(200)},  # the id is between two values that are nested
+        {"action": '{"type":"explode"}'},
+        {"action": "{}"},
+        {"invocation_id": '"not-a-uuid"'},
+        {"invocation_id": "7"},
+        {"invocation_id": "null", "data": "NaN"},
+    ],
+    ids=lambda replaced: json.dumps(replaced)[:40],
+)
+async def test_a_malformed_call_whose_id_is_not_to_be_found_is_dropped_silently(
+    url: str, unique: str, replaced: dict[str, str]
+) -> None:
+    async with raw_worker(url) as worker:
+        await worker.register(unique)
+        await worker.send_text(invoke(unique, **replaced))
         await worker.flush()
         assert worker.frames == []
         await still_serves(worker, unique)
