@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
 from gateway.call import Call
@@ -124,15 +123,22 @@ class Handling:
 
     def _go_on(self) -> None:
         """Something has happened that nobody waits for: answer, or have somebody wait for more."""
+        if not self._answer_at_once():
+            self._exchange.go_on(self.serve())
+
+    def _answer_at_once(self) -> bool:
         exchange, channel = self._exchange, self._response
-        with suppress(Exception):  # it happens again, where it is answered
-            if exchange.taking and channel is not None and not channel.touched:
-                response = self._settled()
-                if response is not None:
-                    exchange.answer(*parts(response, self._cors))
-                    self.end()
-                    return
-        exchange.go_on(self.serve())
+        if channel is None or channel.touched or not exchange.taking:
+            return False
+        try:
+            response = self._settled()
+            if response is None:
+                return False
+            exchange.answer(*parts(response, self._cors))
+        except Exception:  # it happens again, where it is answered
+            return False
+        self.end()
+        return True
 
     async def serve(self) -> None:
         """To the end of the response."""

@@ -190,13 +190,19 @@ class HttpListener:
 
     # -- called by exchanges -----------------------------------------------------------------------
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: Exchange) -> bool:
         self._in_progress.add(exchange)
         if len(self._in_progress) > self._most:
             self._busy += 1
             exchange.answer(*busy(self._most, self._cors.headers(exchange.origin)))
-            return
-        self.loop.call_soon(exchange.begin, self._app)
+            return False
+        if len(self._in_progress) == 1:
+            return True
+        self.loop.call_soon(exchange.begin, self._app)  # others that were read by then go to the workers with it
+        return False
+
+    def serve(self, exchange: Exchange) -> None:
+        exchange.begin(self._app)
 
     def spawn(self, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(running)
