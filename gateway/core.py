@@ -325,7 +325,7 @@ class GatewayCore:
         if 0 < said.term < self.map.term:
             log.warning("action=cleanup_ignored node=%s term=%d", node, said.term)
             return
-        self.invocations.halt(owner for owner in said.owners if owner.node not in self.map.nodes)
+        self.invocations.outages.halt(owner for owner in said.owners if owner.node not in self.map.nodes)
         if said.step == "told":  # the last one: until then the next leader may have to hear of them again
             self.membership.cleaned(said.owners)
         self.effects.send(node, CleanupDone(said.job, said.step))
@@ -342,7 +342,7 @@ class GatewayCore:
     def on_reachable(self, node: str, on: bool) -> None:
         """Nobody listens at a node now, or somebody does again: a hint that calls should go elsewhere."""
         self.routes.set_avoided(node, not on)
-        self.invocations.node_reachable(node, on)
+        self.invocations.outages.node_reachable(node, on)
 
     def reincarnate(self, node: str) -> None:
         """Go on under a new node id: this gateway was cut off for so long that the cluster gave it up.

@@ -4,9 +4,9 @@ An invocation gets an id of ours. The caller's gateway keeps the `Call` until th
 remembers in `Worker.serving` whom to tell. A local call has both, on the same gateway.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from iii_cluster.bus.envelopes import Invoke, Owner, Refused, Result
+from iii_cluster.bus.envelopes import Invoke, Refused, Result
 from iii_cluster.bus.outbox import Outbox
 from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.early import EarlyEnds
@@ -22,6 +22,7 @@ from .external.outside import NotConfigured, Outside
 from .handover import Handover
 from .kept import LostConnections
 from .losses import Losses
+from .outages import Outages
 from .parked import Parked
 from .worker import Worker
 
@@ -63,6 +64,7 @@ class Invocations:
         )
         self.waiting = self.handover.waiting
         self.losses = Losses(self._pending, self._serving, self._lost, self.handover, self.served, window)
+        self.outages = Outages(self._pending, self._parked, routes, self.start, self._fail, self._complete)
         self.adopt = self.handover.adopt
         self.deliver = self.handover.deliver
         self.proves = self._lost.proves
@@ -334,54 +336,21 @@ class Invocations:
         """Move the clock: end the calls of lost connections whose window is over, and what is parked for `limit` s."""
         self._now = now
         self.losses.expire(now)
-        if self._parked:
-            self._start_again(self._parked.take_free())
-            for node, call in self._parked.take_older(now - limit):
-                self._fail(call, stopped(f"{node} cannot be reached"))
-
-    def node_reachable(self, node: str, on: bool) -> None:
-        """Somebody listens at a node again, or nobody does; then no map will tell of the end of one that is in none."""
-        if on:
-            self._start_again(self._parked.take(node))
-        elif node not in self._routes.map.nodes:
-            self._end_calls(lambda target: target.node == node, f"{node} cannot be reached")
-
-    def _start_again(self, calls: list[Call]) -> None:
-        for call in calls:
-            if call.id in self._pending:
-                self.start(call)
+        self.outages.expire(now, limit)
 
     def node_lost(self, node: str, why: str) -> None:
         """End the calls that were sent to a node, find others for those that were not; forget who called from there."""
-        self._end_calls(lambda target: target.node == node, why)
         for worker in self._all_workers():
             worker.remote_feeders.discard(node)
             for invocation_id, origin in worker.serving.items():
                 if origin == node:
                     worker.serving[invocation_id] = ""
-        self._start_again(self._parked.take(node))
+        self.outages.node_lost(node, why)
 
     def _all_workers(self) -> Iterator[Worker]:
         yield from self._workers.values()
         for kept in self._lost:
             yield kept.worker
-
-    def halt(self, owners: Iterable[Owner]) -> None:
-        """These connections are closed, and their gateways lost: end the calls that were sent there."""
-        closed = {(owner.node, owner.conn) for owner in owners}
-        if closed:
-            self._end_calls(lambda target: (target.node, target.conn) in closed, "its gateway was lost")
-
-    def _end_calls(self, sent_to: Callable[[Target], bool], why: str) -> None:
-        body = stopped(why)
-        for invocation_id in [i for i, call in self._pending.items() if call.target and sent_to(call.target)]:
-            self._complete(invocation_id, b"", body)
-
-    def cut_off(self, why: str) -> None:
-        """Redis is gone for too long: end every call that waits for another node."""
-        self._end_calls(lambda target: target.node != self._node, why)
-        for call in self._parked.take_all():
-            self._fail(call, stopped(why))
 
     def give_up(self, why: str) -> None:
         """This gateway ends before its calls do: those tell their callers who are elsewhere by now."""
@@ -392,7 +361,7 @@ class Invocations:
         """This gateway, cut off for too long, goes on under a new node id: calls that crossed the bus are over."""
         self._node = self.handover.node = new
         self.deliveries.reincarnate(old, new)
-        self._end_calls(lambda target: target.node not in (old, new), why)
+        self.outages.end_calls_elsewhere(why, old, new)
         for worker in self._all_workers():
             worker.remote_feeders.clear()
             for invocation_id, origin in worker.serving.items():

@@ -243,9 +243,9 @@ class GatewayService:
         self.core.invocations.expire(now, limit)
         self._engine.expire(now, limit)
         if self._node.bus.disconnected_for(now) > limit:
-            self.core.invocations.cut_off("Redis is unreachable")
+            self.core.invocations.outages.cut_off("Redis is unreachable")
         elif self._node.membership.expelled:
-            self.core.invocations.cut_off("this gateway is cut off from the cluster")
+            self.core.invocations.outages.cut_off("this gateway is cut off from the cluster")
         self._timer = self._loop.call_later(_TICK, self._tick)
 
 

@@ -517,7 +517,7 @@ def test_calls_waiting_for_another_node_end_when_redis_stays_away() -> None:
     _call(gateway, caller)
     _remote(gateway, 5)
     _call(gateway, caller, function="near")
-    gateway.core.invocations.cut_off("Redis is unreachable")
+    gateway.core.invocations.outages.cut_off("Redis is unreachable")
     (answer,) = out.take()
     assert answer["function_id"] == "f"
     assert gateway.core.invocations.in_flight == 1
@@ -527,7 +527,7 @@ def test_answers_for_others_wait_for_redis() -> None:
     gateway = _gateway()
     callee, _callee_out = _serve(gateway)
     gateway.core.invocations.on_invoke(OTHER, Invoke("i-1", callee.number, "f", b"{}"))
-    gateway.core.invocations.cut_off("Redis is unreachable")
+    gateway.core.invocations.outages.cut_off("Redis is unreachable")
     gateway.say(callee, type="invocationresult", invocation_id="i-1", function_id="f", result=1)
     assert gateway.effects.take(Result) == [Result("i-1", b"1")]
 

@@ -159,7 +159,7 @@ def test_parked_calls_end_when_redis_stays_away() -> None:
     gateway = _gateway()
     caller, out = gateway.connect()
     _call(gateway, caller)
-    gateway.core.invocations.cut_off("Redis is unreachable")
+    gateway.core.invocations.outages.cut_off("Redis is unreachable")
     assert out.take()[0]["error"]["code"] == "invocation_stopped"
     gateway.core.on_reachable(OTHER, True)
     assert not gateway.effects.take(Invoke)
