@@ -115,13 +115,14 @@ async def _type_detail(survey: Survey, offered: Offered, name: str, namespace: s
         "request_schema": definition.get("call_request_format"),
     }
     detail |= {key: value for key, value in schemas.items() if value is not None}
-    detail["instance_count"] = found["instances"] if own is None else await _instances(survey, own["id"])
+    listed = own is not None or sight is not None
+    detail["instance_count"] = await _instances(survey, found["id"], sight) if listed else found["instances"]
     return detail
 
 
-async def _instances(survey: Survey, type: str) -> int:
-    """Of a type that no worker provides."""
-    return sum(row["type"] == type and row["state"] == "live" for row in await survey.shards("triggers.list"))
+async def _instances(survey: Survey, type: str, sight: Sight | None) -> int:
+    """Of a type that no worker provides, or as far as they may be seen."""
+    return sum(row["type"] == type and row["state"] == "live" for row in await _all_triggers(survey, sight))
 
 
 async def old_listing(survey: Survey, data: bytes, sight: Sight | None) -> bytes:
