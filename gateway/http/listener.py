@@ -67,6 +67,7 @@ class HttpListener:
         self._server: asyncio.Server | None = None
         self._congested: set[HttpConnection] = set()
         self._in_progress: set[Exchange] = set()
+        self._crowded = False  # several were in progress at once since the last tick
         self._tasks: set[asyncio.Task[None]] = set()
         self._gone = asyncio.Event()  # a connection was lost
         self._answered = 0
@@ -196,10 +197,10 @@ class HttpListener:
             self._busy += 1
             exchange.answer(*busy(self._most, self._cors.headers(exchange.origin)))
             return False
-        if len(self._in_progress) == 1:
-            return True
-        self.loop.call_soon(exchange.begin, self._app)  # others that were read by then go to the workers with it
-        return False
+        self._crowded = self._crowded or len(self._in_progress) > 1
+        if self._crowded:
+            self.loop.call_soon(exchange.begin, self._app)  # those read by then go to the workers together
+        return not self._crowded
 
     def serve(self, exchange: Exchange) -> None:
         exchange.begin(self._app)
@@ -236,6 +237,7 @@ class HttpListener:
 
     def tick(self, now: float) -> None:
         """Once a second."""
+        self._crowded = False
         self._set_date()
         self._access_log.tick()
         if kept_back := self._quota.renew():
