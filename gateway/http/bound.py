@@ -7,6 +7,8 @@ from iii_cluster.modules.conditions import condition_of
 from iii_cluster.modules.http.paths import Route
 from iii_cluster.modules.http.triggers import middleware_of
 
+from .patience import Patience
+
 
 class Leaf:
     """One route with all its triggers."""
@@ -38,10 +40,9 @@ class Bound:
         "middleware",
         "order",
         "path_json",
+        "patience",
         "places",
-        "quiet",
         "route",
-        "streams",
         "trigger",
         "trigger_json",
         "wildcard",
@@ -62,8 +63,7 @@ class Bound:
         self.trigger_json = msgspec.Raw(msgspec.json.encode(told))
         self.order = 0  # among the triggers of one route, the highest serves
         self.leaf = Leaf(self)  # its place among the routes
-        self.streams = False  # its function has written to a response channel
-        self.quiet = 0  # times it has returned nothing without writing to one
+        self.patience = Patience()
 
     def parameters(self, segments: list[str]) -> dict[str, str]:
         """Of a path that matches, as they are in the URL."""

@@ -25,13 +25,6 @@ from .upload import TooLarge, Upload, read_all
 
 log = logging.getLogger(__name__)
 
-# How long a function that has returned nothing may take to open its response channel, seconds. Node connects only
-# after the handler has returned; nothing is lost as long as that takes less than this. Of 1000 requests, 64 at a time,
-# to published clients 999 took 0.12 s, on a host with four times the work it can do 0.4 s with 16 at a time.
-GRACE = 0.5  # when nothing is known of it; half of it for each time that it returned nothing and never wrote ...
-GRACE_QUIET = 0.1  # ... but at least this
-GRACE_STREAMS = 5.0  # it has written to a channel before, or reads the body right now
-
 HANDLER = "The function"
 MIDDLEWARE = "Middleware"
 
@@ -279,10 +272,9 @@ class Handling:
 
     async def _silence(self, response: Channel) -> Response | Streamed:
         """The function has returned nothing: perhaps its channel is on its way."""
-        bound = self._bound
+        patience = self._bound.patience
         reads = self._request_body is not None and self._request_body.being_read
-        grace = GRACE_STREAMS if bound.streams or reads else max(GRACE_QUIET, GRACE * 0.5**bound.quiet)
-        end = self._edge.loop.time() + grace
+        end = self._edge.loop.time() + patience.grace(reads=reads)
         timer = self._edge.loop.call_at(end, self._wake)
         try:
             while not response.touched and self._edge.loop.time() < end and self._settled() is None:
@@ -291,12 +283,12 @@ class Handling:
             timer.cancel()
         if response.touched:
             return await self._stream(response)
-        bound.quiet += 1
+        patience.was_quiet()
         return self._settled() or NOTHING
 
     async def _stream(self, channel: Channel) -> Response | Streamed:
         """The function writes to its channel: what comes first, a piece of the body or its result, is the response."""
-        self._bound.streams = True
+        self._bound.patience.wrote()
         self._uploading().watch(empty=not has_body(self._headers))
         end = channel.attach_reader()
         head = Head()
