@@ -7,9 +7,18 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.sdk_worker import SdkWorker
-from tests.support.sdks import ClientMissing, Generation
+from tests.support.sdks import INSTALL_TIMEOUT, ClientMissing, Generation
 
 Launch = Callable[..., Awaitable[SdkWorker]]
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that needs a client installs it, and others wait for that."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(INSTALL_TIMEOUT + 60))
 
 
 class Fleet:

@@ -35,7 +35,7 @@ async def status(cluster: Cluster, path: str, wanted: int, gateway: int = 0) -> 
     async def answered() -> bool:
         return (await ask(cluster, gateway, "GET", path)).status == wanted
 
-    await eventually(answered, within=5)
+    await eventually(answered)
 
 
 @every_client

@@ -37,7 +37,7 @@ async def noted(worker: RawWorker, app: str, what: str) -> Any:
     async def there() -> bool:
         return await worker.call("state::get", place) is not None
 
-    await eventually(there)
+    await eventually(there, within=60)  # it may have to start first
     return await worker.call("state::get", place)
 
 

@@ -40,4 +40,4 @@ async def routed(cluster: Cluster, method: str, path: str, *gateways: int) -> No
             answer = await ask(cluster, gateway, "OPTIONS", path)
             return method in answer.headers.get("allow", "").replace(" ", "").split(",")
 
-        await eventually(allowed)
+        await eventually(allowed, within=60)  # a program may have to start first

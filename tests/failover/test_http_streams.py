@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from iii_cluster.cli.admin import ask_admin
+from tests.support import admin
 from tests.support.channels import end
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
@@ -42,7 +42,7 @@ async def test_a_stream_whose_gateway_goes_is_cut_although_its_handler_fails_of_
                 other.kill()
             else:
                 drain = {"node": other.id, "timeout": 1}
-                assert (await asyncio.to_thread(ask_admin, here.admin_url, "/drain", drain))[0] == 202
+                assert (await asyncio.to_thread(admin.post, f"{here.admin_url}/drain", drain))[0] == 202
             with pytest.raises(ConnectionClosed):
                 await channel.recv()
             await worker.answer(frame, error={"code": "invocation_failed", "message": "the connection is closed"})

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from iii_cluster.cli.admin import ask_admin
+from tests.support import admin
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.eventually import eventually
 from tests.support.http_load import HttpLoad
@@ -124,5 +124,5 @@ async def test_a_gateway_that_was_declared_dead_goes_on_with_the_clients_it_has(
 
 
 def _until_the_others_know(other: ClusterNode, lost: str) -> None:
-    while lost in json.dumps(ask_admin(other.admin_url, "/cluster")[1]):
+    while lost in json.dumps(admin.get(f"{other.admin_url}/cluster")[1]):
         time.sleep(0.05)

@@ -37,7 +37,7 @@ class ClusterNode(Process):
         """Starts the process; `wait_ready` tells when it serves."""
         self._close_ready_fd()
         self._ready_fd, write_fd = os.pipe()
-        argv = [sys.executable, "-m", "iii_cluster.cli.main", self.role, *self.argv, "--ready-fd", str(write_fd)]
+        argv = [sys.executable, "-m", "tests.support.role", self.role, *self.argv, "--ready-fd", str(write_fd)]
         try:
             self.spawn(argv, self.env, fds=[write_fd, self._lifeline])
         finally:

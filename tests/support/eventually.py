@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 INTERVAL = 0.02  # seconds between two looks
+WITHIN = 30.0  # seconds: a starved machine takes 15 for what takes an idle one a moment
 
 
-async def eventually(check: Callable[[], Any], within: float = 15.0) -> Any:
+async def eventually(check: Callable[[], Any], within: float = WITHIN) -> Any:
     """Polls `check`, a plain or a coroutine function, until its value is true, and returns that.
 
     An AssertionError inside `check` counts as "not yet"; at the deadline the last one is raised.

@@ -189,8 +189,11 @@ async def known(worker: RawWorker, *functions: str, namespace: str = "default") 
     """Returns when the cluster lists all of these functions to `worker`."""
 
     async def listed() -> bool:
-        rows = (await worker.call("engine::functions::list", {}))["functions"]
-        return {(namespace, function) for function in functions} <= {(r["namespace"], r["function_id"]) for r in rows}
+        answer = await worker.call("engine::functions::list", {})
+        unknown = set(functions) - {row["function_id"] for row in answer["functions"] if row["namespace"] == namespace}
+        silent = answer.get("missing_nodes", [])
+        assert not unknown, f"{len(unknown)} not listed: {sorted(unknown)[:10]}, and {silent} did not answer"
+        return True
 
     await eventually(listed)
 

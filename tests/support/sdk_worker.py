@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.process import LOG_TAIL, STOP_TIMEOUT
 from tests.support.sdks import ROOT, Generation, program, worker_environment
 
-TIMEOUT = 30.0  # seconds for an answer of the program
+TIMEOUT = 60.0  # seconds for an answer of the program, the first of which waits for its start
 
 Json = dict[str, Any]
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import psutil
 
-from iii_cluster.cli.admin import ask_admin
 from iii_cluster.cli.control import UP_FILE, sweep
-from iii_cluster.cli.gateway import Unreachable
+from tests.support.admin import get as admin_page
 from tests.support.eventually import eventually
 from tests.support.process import Process
 
@@ -65,8 +64,8 @@ class Up(Process):
         """Of a process that runs: those in the summary may have been replaced or drained."""
         ports = re.findall(r"action=node_ready .*'admin': (\d+)", self.log.read_text())
         for url in (f"http://127.0.0.1:{port}" for port in reversed(ports)):
-            with contextlib.suppress(Unreachable):
-                ask_admin(url, "/healthz")
+            with contextlib.suppress(OSError):
+                admin_page(f"{url}/healthz")
                 return url
         raise AssertionError(f"no node answers\n{self.tail()}")
 
