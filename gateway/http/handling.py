@@ -15,7 +15,7 @@ from .cors import Headers
 from .edge import Edge
 from .exchange import Exchange
 from .middleware import verdict
-from .refusal import failure, too_large
+from .refusal import body_too_late, failure, too_large
 from .request import NULL, announced, has_body, is_json, json_body, middleware_input, payload, trace_of, with_channels
 from .response import NOTHING, Response, from_result
 from .routes import Match
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 HANDLER = "The function"
 MIDDLEWARE = "Middleware"
+BODY = "The client"
 
 
 class ClientGone(Exception):
@@ -176,6 +177,8 @@ class Handling:
     def _too_late(self) -> Response:
         if self._stage is MIDDLEWARE:
             return errors.error_response(504, errors.MIDDLEWARE_TIMEOUT, "Middleware timeout")
+        if self._stage is BODY:
+            return body_too_late()
         limit = self._edge.deadlines.limit
         return errors.error_response(504, codes.TIMEOUT, f"The function did not answer within {limit:g} s")
 
@@ -188,12 +191,14 @@ class Handling:
         if is_json(self._headers.get("content-type", "")):
             if announced(self._headers) > edge.body_limit:
                 return too_large(edge.body_limit)
+            self._stage = BODY
             try:
                 self._text = await read_all(self._exchange.receive, edge.body_limit)
             except TooLarge:
                 return too_large(edge.body_limit)
             if self._text is None:
                 raise ClientGone
+            self._stage = HANDLER
         elif 0 < edge.upload_limit < announced(self._headers):
             return too_large(edge.upload_limit)
         data = self._payload()

@@ -130,7 +130,13 @@ class Incoming(Outgoing):
         if not self._deaf:
             parser = self.parser
             head = heads.without_upgrade(parser.get_method(), self.url, parser.get_http_version(), self.headers)
+            self._renew_parser()
             self._feed_slices(head + rest)
+
+    def _renew_parser(self) -> None:
+        """The one that read the head takes nothing more if that asks to close."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's: ignored, no error
 
     # -- the parser --------------------------------------------------------------------------------
 

@@ -37,6 +37,11 @@ def busy(most: int, cors: Iterable[Header]) -> Response:
     return Response(503, (JSON, _RETRY_AFTER, *cors), msgspec.json.encode({"error": error}))
 
 
+def body_too_late() -> Response:
+    """It has to be whole before the function is called; what comes of it now is not read."""
+    return error_response(408, _CODES[408], "The body did not arrive in time", (b"connection", b"close"))
+
+
 def too_large(limit: int) -> Response:
     """The body is."""
     return error_response(413, PAYLOAD_TOO_LARGE, f"the body may have {limit} bytes")

@@ -195,6 +195,20 @@ async def test_an_upgrade_is_not_taken(server: HttpServer) -> None:
         assert (await peer.answer()).status == 501
 
 
+@pytest.mark.parametrize("connection", ["Upgrade, close", "close, Upgrade"])
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_an_upgrade_on_a_connection_that_is_to_be_closed_is_answered(
+    server: HttpServer, connection: str, version: str
+) -> None:
+    async with http_peer(server.port) as peer:
+        await peer.send(
+            f"POST /scope HTTP/{version}\r\nhost: a\r\nconnection: {connection}\r\nupgrade: h2c\r\n"
+            "content-length: 5\r\n\r\nhello".encode()
+        )
+        said = await peer.ended()
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 # -- applications that go wrong --------------------------------------------------------------------
 
 

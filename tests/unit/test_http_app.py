@@ -316,6 +316,16 @@ async def test_other_bodies_have_another_limit() -> None:
     assert (await cluster.ask("POST", "/a", [], b"0123456789a")).status == 413
 
 
+async def test_json_that_takes_too_long_to_come_is_408_and_the_function_not_called() -> None:
+    cluster = FakeCluster(default_timeout=50)
+    cluster.route("a", ok, "POST")
+    async with cluster.asking("POST", "/a", JSON, b"{", complete=False) as client:
+        pass
+    assert (client.status, client.json["error"]["code"]) == (408, "REQUEST_TIMEOUT")
+    assert client.header("connection") == "close"
+    assert not cluster.calls
+
+
 async def test_a_client_that_goes_before_its_body_is_complete_calls_nothing() -> None:
     cluster = FakeCluster()
     cluster.route("a", ok, "POST")
