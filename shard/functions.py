@@ -18,7 +18,7 @@ from .reservations import Reservations
 class Registration(Record):
     """One connection's registration of one function."""
 
-    stamp: int  # unix ms
+    stamp: int  # unix µs
     definition: bytes
     function: "Function"
     realm: str = ""
