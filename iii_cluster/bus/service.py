@@ -47,6 +47,8 @@ class Bus:
         self._keys = keys
         self._uplink = Uplink(node_id, urls, keys, self)
         self._handlers: dict[type[Envelope], Callable[[str, Any], None]] = {}
+        self._late: dict[type[Envelope], Callable[[str, Any], None]] = {}  # count from `release` on
+        self._held: list[tuple[str, Envelope]] | None = None  # what nobody listens to yet
         self._peers: dict[str, Peer] = {}
         self._births = count(1)
         self._members = Members()
@@ -212,9 +214,25 @@ class Bus:
 
     def on(self, kind: type[E], handler: Callable[[str, E], None]) -> None:
         """Call `handler(source node, envelope)` for envelopes of this type. One handler per type."""
-        if kind in self._handlers:
+        if kind in self._handlers or kind in self._late:
             raise ValueError(f"{kind.__name__} has a handler already")
-        self._handlers[kind] = handler
+        handlers = self._handlers if self._held is None else self._late
+        handlers[kind] = handler
+
+    def hold(self) -> None:
+        """Until `release`, keep what those are sent who begin to listen after this.
+
+        A node gets mail as soon as it has a lease, much of it once and never again, and its role may not be there yet.
+        """
+        self._held = []
+
+    def release(self) -> None:
+        """Everybody listens: deliver what was kept, in its order."""
+        held, self._held = self._held or [], None
+        self._handlers |= self._late
+        self._late.clear()
+        for src, envelope in held:
+            self._handle(src, envelope)
 
     def heard(self, bodies: list[bytes]) -> None:
         """Messages to the own inbox; called by the uplink."""
@@ -268,6 +286,9 @@ class Bus:
         kind = type(envelope)
         handler = self._handlers.get(kind)
         if handler is None:
+            if self._held is not None:
+                self._held.append((src, envelope))
+                return
             log.debug("action=envelope_unhandled source=%s kind=%s", src, kind.__name__)
             return
         try:
@@ -282,6 +303,8 @@ class Bus:
                 self._tell_congestion(peer.node, event is Event.CONGESTED)
                 continue
             log.warning("action=link_reset peer=%s", peer.node)
+            if self._held is not None:  # sent again, or lost like the rest
+                self._held = [(src, envelope) for src, envelope in self._held if src != peer.node]
             if self.on_reset is not None:
                 _guard("on_reset", self.on_reset, peer.node)
 

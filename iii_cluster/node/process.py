@@ -159,8 +159,10 @@ class RoleProcess:
 
     async def _join(self, node: Node) -> None:
         """Node, role, membership, then the role's listeners; the first time, tell the supervisor."""
+        node.bus.hold()
         await node.start()
         service = self._service = await (self._service.rejoin(node) if self._service else self._serve(node))
+        node.bus.release()
         current = await node.membership.joined()
         logger.info("action=node_joined node=%s term=%d epoch=%d", node.info.id, current.term, current.epoch)
         if self._serving:

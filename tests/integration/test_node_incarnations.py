@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from iii_cluster.bus.envelopes import Result
 from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
 from iii_cluster.cluster.scripts import Scripts
@@ -16,6 +17,7 @@ from iii_cluster.node import process as process_module
 from iii_cluster.node.node import Node
 from iii_cluster.node.process import RoleProcess
 from iii_cluster.node.stopping import StopRequest
+from tests.support.bus import started_buses
 from tests.support.eventually import eventually
 from tests.support.valkey import ValkeyServer
 
@@ -45,15 +47,19 @@ class Throne:
 
 
 class FakeRole:
-    """The role. `calls` are its steps; while `hold` names one, that one does not end."""
+    """The role. `calls` are its steps; while `hold` names one, that one does not end until `released`. It listens when
+    it serves, or goes on."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.hold = ""
+        self.released = asyncio.Event()
         self.failures = 0
+        self.heard: list[str] = []
 
     async def serve(self, node: Node) -> "FakeRole":
         await self._step("serve", node.info.id)
+        self._listen(node)
         return self
 
     async def start(self) -> None:
@@ -67,6 +73,7 @@ class FakeRole:
         if self.failures:
             self.failures -= 1
             raise RuntimeError("not this time")
+        self._listen(node)
         return self
 
     async def rejoined(self) -> None:
@@ -81,10 +88,13 @@ class FakeRole:
     def describe(self) -> dict[str, Any]:
         return {}
 
+    def _listen(self, node: Node) -> None:
+        node.bus.on(Result, lambda _src, result: self.heard.append(result.id))
+
     async def _step(self, name: str, *detail: str) -> None:
         self.calls.append(" ".join((name, *detail)))
         if self.hold == name:
-            await asyncio.get_running_loop().create_future()
+            await self.released.wait()
 
 
 class Lab:
@@ -203,6 +213,25 @@ async def test_a_process_declared_dead_while_it_comes_back_starts_over(lab: Lab)
     await lab.expel(2)
     await lab.join(3)
     await lab.serving("serve #", "start", "rejoin #.2", "rejoin #.3", "rejoined")
+
+
+async def test_mail_that_comes_before_the_role_listens_is_kept_for_it(lab: Lab, valkey: ValkeyServer) -> None:
+    """Whoever sees the node in the map announces to it at once, and never again."""
+    async with started_buses() as make:
+        peer = await make("gateway-test", valkey.url)
+        await lab.join()
+        await lab.serving("serve #", "start")
+        lab.role.hold = "rejoin"
+        await lab.expel()
+        await lab.serving("serve #", "start", "rejoin #.2")
+        await lab.join(2)
+        for number in range(3):
+            peer.send(lab.id(2), Result(str(number), b""))
+        await peer.settle(30)
+        lab.role.released.set()
+        await lab.serving("serve #", "start", "rejoin #.2", "rejoined")
+        peer.send(lab.id(2), Result("3", b""))
+        await eventually(lambda: lab.role.heard == ["0", "1", "2", "3"])
 
 
 async def test_a_process_can_be_stopped_while_it_comes_back(lab: Lab) -> None:
