@@ -89,7 +89,7 @@ def test_who_asks_may_have_to_show_a_certificate(make_cluster: MakeCluster, cert
     options = certificates.admin_options | {"admin-tls-client-ca-file": str(certificates.ca_file)}
     cluster = make_cluster(gateways=1, shards=1, options=options)
     node = cluster.coordinators[0]
-    with pytest.raises(OSError, match=r"(?i)certificate required|reset|closed|EOF"):
+    with pytest.raises(OSError, match=r"(?i)certificate required|reset|closed|EOF|broken pipe"):
         admin.get(https(node, "/healthz"), certificates.client())
     assert admin.get(https(node, "/healthz"), certificates.client(certificate=True))[0] == 200
     arguments = ("status", "--admin", https(node), "--ca-file", str(certificates.ca_file))
@@ -129,8 +129,8 @@ async def test_handshakes_that_fail_leave_the_port_as_it_was(
     for said in (b"", b"\x16\x03\x01\x02", b"GET / HTTP/1.1\r\n\r\n", os.urandom(200)):
         reader, writer = await asyncio.open_connection(HOST, node.ports["admin"])
         writer.write(said)
-        writer.write_eof()
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(OSError):  # it may have heard enough before the end
+            writer.write_eof()
             await reader.read()
         writer.close()
     assert (await asyncio.to_thread(admin.get, https(node, "/readyz"), certificates.client()))[0] == 200
