@@ -209,7 +209,7 @@ class HttpConnection(Incoming):
             self._say_last_words()
 
     def _say_last_words(self) -> None:
-        self.transport.write(self._last_words)
+        self.write(self._last_words)
         self._close()
 
     def _close(self) -> None:

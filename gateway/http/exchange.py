@@ -193,7 +193,7 @@ class Exchange:
         if self.expects_continue:
             self.expects_continue = False
             if not self.status:
-                self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         event = self._event
         if event is None:
             event = self._event = asyncio.Event()
@@ -317,12 +317,14 @@ class Exchange:
             self._put(body)
 
     def _put(self, *parts: bytes) -> None:
-        """Together, and with the head if that has not gone: the transport writes at once, whatever it is given."""
+        """Together, and with the head if that has not gone."""
         head, self._head = self._head, b""
-        if sum(map(len, parts)) < _COPIED:
-            self._connection.transport.write(head + b"".join(parts))
+        if sum(map(len, parts)) >= _COPIED:
+            self._connection.write(head, *parts)
+        elif head and self._length == 0:  # a whole response
+            self._connection.write_soon(head + b"".join(parts))
         else:
-            self._connection.transport.writelines((head, *parts) if head else parts)
+            self._connection.write(head + b"".join(parts))
 
     # -- afterwards --------------------------------------------------------------------------------
 

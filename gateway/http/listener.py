@@ -67,7 +67,8 @@ class HttpListener:
         self._server: asyncio.Server | None = None
         self._congested: set[HttpConnection] = set()
         self._in_progress: set[Exchange] = set()
-        self._crowded = False  # several were in progress at once since the last tick
+        self.crowded = False  # several were in progress at once since the last tick
+        self._writing: list[HttpConnection] = []  # at the end of this turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._gone = asyncio.Event()  # a connection was lost
         self._answered = 0
@@ -183,6 +184,16 @@ class HttpListener:
         else:
             self._congested.discard(connection)
 
+    def writing(self, connection: HttpConnection) -> None:
+        if not self._writing:
+            self.loop.call_soon(self._write)
+        self._writing.append(connection)
+
+    def _write(self) -> None:
+        writing, self._writing = self._writing, []
+        for connection in writing:
+            connection.flush()
+
     def refusal(self, connection: HttpConnection, status: int, message: str) -> bytes:
         self._refused += 1
         if self._quota.take():
@@ -197,10 +208,10 @@ class HttpListener:
             self._busy += 1
             exchange.answer(*busy(self._most, self._cors.headers(exchange.origin)))
             return False
-        self._crowded = self._crowded or len(self._in_progress) > 1
-        if self._crowded:
+        self.crowded = self.crowded or len(self._in_progress) > 1
+        if self.crowded:
             self.loop.call_soon(exchange.begin, self._app)  # those read by then go to the workers together
-        return not self._crowded
+        return not self.crowded
 
     def serve(self, exchange: Exchange) -> None:
         exchange.begin(self._app)
@@ -237,7 +248,7 @@ class HttpListener:
 
     def tick(self, now: float) -> None:
         """Once a second."""
-        self._crowded = False
+        self.crowded = False
         self._set_date()
         self._access_log.tick()
         if kept_back := self._quota.renew():

@@ -23,6 +23,13 @@ class OutgoingPort(Protocol):
     loop: asyncio.AbstractEventLoop
     stall_timeout: float  # s
 
+    @property
+    def crowded(self) -> bool:
+        """Whether several clients are being served."""
+
+    def writing(self, connection: Any) -> None:
+        """Call `flush` at the end of this turn."""
+
     def congested(self, connection: Any, on: bool) -> None: ...
 
     def closed(self, connection: Any) -> None: ...
@@ -32,13 +39,14 @@ class Outgoing(HttpToolsProtocol):
     """A connection that closes in good order: what was written is delivered, but only to a client that takes it."""
 
     # uvicorn's attributes alone fit a dictionary that shares its keys with all others.
-    __slots__ = ("_ignored", "_outlet", "_stalled_since", "_unsent", "closing", "deadline")
+    __slots__ = ("_ignored", "_outlet", "_stalled_since", "_unsent", "_unwritten", "closing", "deadline")
 
     def __init__(self, port: OutgoingPort, config: Config, state: ServerState) -> None:
         super().__init__(config, state, _NO_STATE, port.loop)
         self._outlet = port
         self.deadline = inf
         self.closing = False
+        self._unwritten = b""  # goes at the end of this turn
         self._ignored = 0  # bytes
         self._unsent = 0  # bytes the client had not taken when it last made progress
         self._stalled_since = 0.0
@@ -50,8 +58,34 @@ class Outgoing(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
         self.deadline = inf
+        self._unwritten = b""
         self.parser = None  # type: ignore[assignment]  # it and this refer to each other
         self._outlet.closed(self)
+
+    def write(self, *parts: bytes) -> None:
+        """Now: the transport passes on at once whatever it is given."""
+        self.flush()
+        if len(parts) == 1:
+            self.transport.write(parts[0])
+        else:
+            self.transport.writelines([part for part in parts if part])
+
+    def write_soon(self, data: bytes) -> None:
+        """A little, at the end of this turn when others are served, too: who waits for several answers is woken once,
+        and asks for more at once."""
+        if self._unwritten:
+            self._unwritten += data
+        elif self._outlet.crowded:
+            self._unwritten = data
+            self._outlet.writing(self)
+        else:
+            self.transport.write(data)
+
+    def flush(self) -> None:
+        """The end of the turn has come, or something else is to follow."""
+        if self._unwritten:
+            data, self._unwritten = self._unwritten, b""
+            self.transport.write(data)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -72,6 +106,7 @@ class Outgoing(HttpToolsProtocol):
     def finish(self, *, sending: bool) -> None:
         """Close. A client that is still sending could not read its answer if its bytes were refused: they are read
         for a moment."""
+        self.flush()
         self.closing = True
         self._unsent = self._not_taken()
         self.deadline = self.loop.time() + (_LINGER if sending else self._outlet.stall_timeout)
@@ -83,6 +118,7 @@ class Outgoing(HttpToolsProtocol):
             self.transport.write_eof()
 
     def abort(self) -> None:
+        self.flush()
         self.closing = True
         self.transport.abort()
 
