@@ -14,11 +14,12 @@ from .gateway import Unreachable
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 
 
-def ask_own(settings: Settings, port: int, path: str) -> tuple[int, Any]:
-    """As `ask_admin`, of the process with this port."""
+def ask_own(settings: Settings, port: int, path: str, *, ready: bool = False) -> tuple[int, Any]:
+    """As `ask_admin`, of the process with this port. It has the port for sure once it is ready; before, somebody else
+    may listen there."""
     tls = settings.admin_tls
     try:
-        way = Way(own(tls) if tls is not None else None, _token(settings))
+        way = Way(own(tls) if tls is not None else None, _token(settings), ready)
     except TlsError as error:
         raise Unreachable(str(error)) from None
     return ask_admin(own_url(settings, port), path, way=way)

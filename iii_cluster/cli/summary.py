@@ -75,7 +75,7 @@ def _tls_options(tls: Tls | None) -> str:
 
 def _cluster(settings: Settings, port: int) -> dict[str, Any]:
     try:
-        _, body = ask_own(settings, port, "/cluster")
+        _, body = ask_own(settings, port, "/cluster", ready=True)
     except Unreachable:
         return {}
     return body if isinstance(body, dict) else {}

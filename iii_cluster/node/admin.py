@@ -116,8 +116,11 @@ class Admin:
         """Whether the request shows a token, or needs none."""
         if not self._tokens.required or scope["path"] in PROBES:
             return True
-        if self._tokens.accepts_any(_text(value) for name, value in scope["headers"] if name == b"authorization"):
+        shown = [_text(value) for name, value in scope["headers"] if name == b"authorization"]
+        if self._tokens.accepts_any(shown):
             return True
+        if not shown:  # our own commands ask first, too
+            return False
         self._refused += 1
         if self._refused.bit_count() == 1:
             log.warning("action=admin_token_refused address=%s count=%d", (scope["client"] or ("",))[0], self._refused)

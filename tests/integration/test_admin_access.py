@@ -234,3 +234,4 @@ async def test_up_shows_its_own_processes_a_token(make_up: MakeUp, tokens_file: 
     assert up.find(r"^status +(.+)$").startswith("III_TOKEN=... iii-cluster status")
     assert (await run("status", "--admin", up.admin, III_TOKEN=IN_FILE)).returncode == 0
     assert up.stop() == 0
+    assert "action=admin_token_refused" not in up.log.read_text()

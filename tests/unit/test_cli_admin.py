@@ -17,7 +17,8 @@ from iii_cluster.access.trust import Secured, Trust, own
 from iii_cluster.cli.admin import Way, ask_admin
 from iii_cluster.cli.gateway import Unreachable
 from iii_cluster.cli.nodes import Admins
-from iii_cluster.config.settings import Tls
+from iii_cluster.cli.own import ask_own
+from iii_cluster.config.settings import Settings, Tls
 from iii_cluster.node.admin import CHALLENGE
 from tests.support.admin_ports import node
 from tests.support.certificates import HOST, Certificates
@@ -77,6 +78,14 @@ def listening(port: Port, context: ssl.SSLContext | None = None) -> Iterator[Por
 def test_a_token_is_shown_to_those_who_ask_for_it_as_admin_ports_do(challenge: str, shown: list[str | None]) -> None:
     with listening(Port(challenge)) as port:
         ask_admin(f"http://{HOST}:{port.number}", "/cluster", way=Way(token=TOKEN))
+    assert port.shown == shown
+
+
+@pytest.mark.parametrize(("ready", "shown"), [(True, [f"Bearer {TOKEN}"]), (False, [None, f"Bearer {TOKEN}"])])
+def test_a_process_of_ones_own_that_is_ready_is_shown_the_token_unasked(ready: bool, shown: list[str | None]) -> None:
+    settings = Settings(admin_host="0.0.0.0", tokens=(TOKEN,))
+    with listening(Port(CHALLENGE[1].decode())) as port:
+        assert ask_own(settings, port.number, "/cluster", ready=ready)[0] == 200
     assert port.shown == shown
 
 

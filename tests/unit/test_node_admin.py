@@ -149,6 +149,16 @@ async def test_a_token_opens_pages_and_actions(guarded: int) -> None:
     assert (await request(guarded, "POST", "/act", header, "{}"))[0] == 415
 
 
+async def test_who_shows_nothing_is_asked_for_a_token_and_not_counted(
+    guarded: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        assert (await request(guarded, "GET", "/ok"))[0] == 401
+    assert "admin_token_refused" not in caplog.text
+    await request(guarded, "GET", "/ok", "Authorization: Bearer wrong\r\n")
+    assert "action=admin_token_refused address=127.0.0.1 count=1" in caplog.text
+
+
 async def test_refusals_are_logged_ever_less_often_and_without_what_was_shown(
     guarded: int, caplog: pytest.LogCaptureFixture
 ) -> None:
