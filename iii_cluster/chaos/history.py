@@ -42,6 +42,7 @@ class Connection(Struct, tag="connection", kw_only=True):
     gateway: str  # process
     worker: str  # id the gateway gave; begins with its TAG letters
     opened: float
+    leaving: float = OPEN  # when the client began to leave of its own accord
     closed: float = OPEN
     how: str = ""  # why it ended, as the client saw it
 

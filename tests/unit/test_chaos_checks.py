@@ -137,6 +137,18 @@ def test_a_call_may_end_with_an_owner_that_leaves_by_itself(story: Story) -> Non
     assert broken(story) == []
 
 
+def test_a_call_may_end_with_an_owner_whose_leaving_takes_its_time(story: Story) -> None:
+    registration = story.history.registrations[2]
+    story.call(6, 6.6, STOPPED, "g", kind="trigger")
+    registration.until = 5.5
+    assert broken(story) == [failures.EXPLAINED]
+    connection = next(one for one in story.history.connections if one.id == registration.connection)
+    connection.leaving, connection.closed = 5.5, 6.1
+    assert broken(story) == []
+    connection.closed = 5.7
+    assert broken(story) == [failures.EXPLAINED]
+
+
 @pytest.mark.parametrize("kind", ["shard-kill", "shard-freeze", "coordinator-term", "leader-kill"])
 def test_a_cached_route_that_fails_in_a_fault_of_shards_or_coordinators_is_found(story: Story, kind: str) -> None:
     story.fault(kind, 5, 6, "shard-1")

@@ -56,6 +56,13 @@ class Evidence:
         """When it ended, by itself or with its connection."""
         return min(end(registration.until), end(self.connections[registration.connection].closed))
 
+    def over(self, registration: Registration) -> float:
+        """The last moment at which the cluster could take it for one: whoever leaves is connected for a while."""
+        connection = self.connections[registration.connection]
+        if registration.until == connection.leaving:
+            return max(registration.until, end(connection.closed))
+        return end(registration.until)
+
     def owners(self, function: str, since: float, until: float) -> Iterable[Connection]:
         """Connections that had registered the function at some moment of that time."""
         for registration in self.registrations.get(function, ()):

@@ -56,8 +56,8 @@ def _live_owner(evidence: Evidence, reach: Reach, call: Call) -> str:
 
 def _owner_left(evidence: Evidence, call: Call) -> bool:
     """An owner took the function back, or went away of its own accord, while it was called."""
-    ends = [one.until for one in evidence.registrations.get(call.function, ()) if one.until != OPEN]
-    return any(call.began - EDGE <= until <= call.ended + EDGE for until in ends)
+    ended = (one for one in evidence.registrations.get(call.function, ()) if one.until != OPEN)
+    return any(call.began - EDGE <= evidence.over(one) and one.until <= call.ended + EDGE for one in ended)
 
 
 def _rule(evidence: Evidence, reach: Reach, call: Call) -> str:

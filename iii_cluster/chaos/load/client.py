@@ -99,8 +99,11 @@ class Client:
 
     async def leave(self, *, abruptly: bool) -> None:
         """Ends the connection, with a closing handshake or without; `run` has to be cancelled to stay away."""
+        now = self.recorder.now()
+        if self.connection is not None:
+            self.connection.leaving = now
         for registration in self._registrations.values():
-            registration.until = self.recorder.now()
+            registration.until = now
         if self._socket is not None and abruptly:
             self._socket.transport.abort()
         elif self._socket is not None:
