@@ -8,12 +8,13 @@ Streams only grow. The upper bits are the birth of the link object, so an end th
 is told from a late packet, and its peer resets too: its packets may have been delivered to the forgotten past.
 """
 
+from collections.abc import Iterator
 from enum import Enum
 
 from iii_cluster.bus.counters import Counters
 from iii_cluster.bus.packets import ACK, DATA, NACK, PROBE, Packet, pack
 from iii_cluster.bus.receiver import NOTHING, Receiver
-from iii_cluster.bus.sender import MAX_WINDOW, RESETS_BITS, Sender
+from iii_cluster.bus.sender import MAX_WINDOW, RESETS_BITS, Place, Sender
 
 
 class Event(Enum):
@@ -55,6 +56,20 @@ class Link:
     def blank(self) -> bool:
         """Whether nothing was sent or received in order so far."""
         return not (self._sender.owes or self._sender.last or self._receiver.ack)
+
+    @property
+    def sent(self) -> int:
+        """Number of the last packet sent in this stream."""
+        return self._sender.last
+
+    @property
+    def place(self) -> Place:
+        """Where the next packet will begin."""
+        return self._sender.place
+
+    def after(self, place: Place) -> Iterator[bytes]:
+        """The envelopes pushed that lie wholly after a place of the present stream and are not acknowledged."""
+        return self._sender.after(place)
 
     @property
     def in_flight(self) -> int:

@@ -19,15 +19,32 @@ _ROLE = command(b"ROLE")
 
 class Channel:
     """Where to publish. `unheard`: nobody was subscribed when Redis last took a message for it; `on_change(unheard)`
-    is called when that changes, and must not raise."""
+    is called when that changes, and must not raise.
 
-    __slots__ = ("on_change", "prefix", "unheard")
+    Messages are numbered from 1: `published` is the last one, `settled` the last one of which all that will ever be
+    known is known, `heard` the last one that somebody may have heard: what came after it up to `settled` nobody did."""
+
+    __slots__ = ("heard", "on_change", "prefix", "published", "settled", "unheard")
 
     def __init__(self, name: str, on_change: Callable[[bool], None] | None = None) -> None:
         encoded = name.encode()
         self.prefix = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$" % (len(encoded), encoded)
         self.unheard = False
+        self.published = self.settled = self.heard = 0
         self.on_change = on_change
+
+    def answered(self, receivers: int) -> None:
+        """Redis has passed the next message on to so many."""
+        self.settled += 1
+        if receivers:
+            self.heard = self.settled
+        if self.unheard is not (receivers == 0):
+            self.set_unheard(receivers == 0)
+
+    def unanswered(self) -> None:
+        """Nobody will know what became of the next message."""
+        self.settled += 1
+        self.heard = self.settled
 
     def set_unheard(self, unheard: bool) -> None:
         if self.unheard != unheard:
@@ -53,6 +70,7 @@ class Publisher(Connection):
         if self.up:
             self._out.append(b"%b%d\r\n%b\r\n" % (channel.prefix, len(body), body))
             self._unanswered.append(channel)
+            channel.published += 1
 
     def flush(self) -> None:
         """Write everything published since the last flush, at once."""
@@ -77,6 +95,9 @@ class Publisher(Connection):
 
     def _greeting(self) -> list[tuple[bytes, ...]]:
         self._out = []
+        for channel in self._unanswered:
+            if channel is not None:
+                channel.unanswered()
         self._unanswered.clear()
         self._refused = False
         return [(b"PING",)]  # refused before authentication and while the server loads its data
@@ -93,15 +114,16 @@ class Publisher(Connection):
                 return
             channel = unanswered.popleft()
             if channel is not None and isinstance(reply, int):
-                if channel.unheard is not (reply == 0):
-                    channel.set_unheard(reply == 0)
+                channel.answered(reply)
             elif isinstance(reply, hiredis.ReplyError):
-                self._log_refusal(channel, reply)
+                self._refused_by(channel, reply)
             elif is_replica(reply):
                 wire.close(ConnectionAbortedError("the server became a replica"))
                 return
 
-    def _log_refusal(self, channel: Channel | None, error: Exception) -> None:
+    def _refused_by(self, channel: Channel | None, error: Exception) -> None:
+        if channel is not None:
+            channel.unanswered()
         if channel is not None and not self._refused:
             self._refused = True
             log.error("action=publish_refused server=%s error=%s", self.endpoint.name, error)

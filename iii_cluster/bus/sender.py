@@ -1,11 +1,13 @@
 """The sending half of a link: a queue cut into numbered packets, kept until acknowledged. No clock, no socket."""
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from math import inf
+from typing import NamedTuple
 
 from iii_cluster.bus.counters import Counters
-from iii_cluster.bus.packets import DATA, PACKET_BYTES, pack
+from iii_cluster.bus.packets import DATA, PACKET_BYTES, pack, unpack
 
 MAX_WINDOW = 4 * 2**20  # bytes on the way to one peer; Redis cuts a subscriber off at 32 MB, or 8 MB for 60 s
 MIN_WINDOW = 256 * 2**10
@@ -21,6 +23,14 @@ PART_OVERHEAD = 16  # bytes accounted per envelope, so that tiny ones fill packe
 RESETS_BITS = 20  # a stream is (birth of the link object, resets since), as one growing number
 
 
+class Place(NamedTuple):
+    """Where a stream stands between two packets."""
+
+    stream: int
+    packet: int  # the last one before it
+    cut: bool  # that one ends within an envelope
+
+
 class Sender:
     def __init__(self, me: str, birth: int, window: int, counters: Counters) -> None:
         self.stream = birth << RESETS_BITS
@@ -34,6 +44,7 @@ class Sender:
         self._me = me
         self._counters = counters
         self._base = 1
+        self._cut = False  # the last packet ends within an envelope
         self._hello = False  # owes an empty packet that tells the receiver of the new stream
         self._probe_delay = FIRST_PROBE
         self._resend_first = 0  # requested range, 0 for none
@@ -43,6 +54,11 @@ class Sender:
     def last(self) -> int:
         """Number of the last packet sent in this stream."""
         return self._base + len(self.unacked) - 1
+
+    @property
+    def place(self) -> Place:
+        """Where the next packet will begin."""
+        return Place(self.stream, self.last, self._cut)
 
     @property
     def owes(self) -> bool:
@@ -80,6 +96,7 @@ class Sender:
         self.queued = self.in_flight = 0
         self.probe_at = inf
         self._base = 1
+        self._cut = False
         self._hello = True
         self._probe_delay = FIRST_PROBE
         self._resend_first = self._resend_last = 0
@@ -95,6 +112,7 @@ class Sender:
             self.unacked.append(packet)
             self.in_flight += len(packet)
             self._hello = False
+            self._cut = more
             out.append(packet)
             sent = True
             self._counters.packets += 1
@@ -128,6 +146,30 @@ class Sender:
         self._base = ack + 1
         self._probe_delay = FIRST_PROBE
         self.probe_at = now + FIRST_PROBE if unacked else inf
+
+    def after(self, place: Place) -> Iterator[bytes]:
+        """The envelopes that lie wholly after a place of this stream, as far as they are not acknowledged; of another
+        stream none are known."""
+        if place.stream != self.stream or place.packet < self._base - 1:
+            return
+        broken = place.cut  # what comes first continues what may have arrived
+        pieces: list[bytes] = []
+        for part, continues in self._parts_after(place.packet):
+            pieces.append(part)
+            if not continues:
+                if not broken:
+                    yield b"".join(pieces)
+                pieces, broken = [], False
+
+    def _parts_after(self, number: int) -> Iterator[tuple[bytes, bool]]:
+        """Parts of the packets after this one, then of the queue; whether the next part continues each."""
+        for body in islice(self.unacked, number - self._base + 1, None):
+            packet = unpack(body)
+            last = len(packet.parts) - 1
+            for at, part in enumerate(packet.parts):
+                yield part, packet.more and at == last
+        for entry in self.queue:
+            yield bytes(entry), isinstance(entry, memoryview)
 
     def nacked(self, first: int, last: int) -> None:
         """The receiver misses packets `first` to `last`, as far as it has not acknowledged them meanwhile."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from iii_cluster.bus.counters import Counters
-from iii_cluster.bus.envelopes import Envelope, decode_envelope, encode_envelope
+from iii_cluster.bus.envelopes import Envelope, Invoke, Refused, decode_envelope, encode_envelope
 from iii_cluster.bus.link import Event, Link
 from iii_cluster.bus.members import Members
 from iii_cluster.bus.packets import SELF, MalformedPacket, unpack
@@ -142,16 +142,27 @@ class Bus:
         return peer is not None and peer.unreachable
 
     def forget(self, node: str) -> None:
-        """Drop all state of a dead peer, with what it never received. Its name coming back starts over."""
+        """Drop all state of a dead peer, with what it never received. Its name coming back starts over.
+
+        Calls that surely never reached it come back as if it had refused them: they can go elsewhere.
+        """
         peer = self._peers.pop(node, None)
         if peer is None:
             return
         peer.forgotten = True
         self._watched.pop(peer, None)
+        if not self._stopped:
+            self._return_calls(peer)
         if peer.link.congested:
             self._loop.call_soon(self._tell_congestion, node, False)
         if peer.unreachable:
             self._loop.call_soon(self._tell_reachable, node, True)
+
+    def _return_calls(self, peer: Peer) -> None:
+        for body in list(peer.unheard()):
+            envelope = decode_envelope(body)
+            if isinstance(envelope, Invoke):
+                self._handle(peer.node, Refused(envelope))
 
     def expelled(self, node: str) -> bool:
         """Whether `node` was a member and is none any more: nothing is sent to it or taken from it."""

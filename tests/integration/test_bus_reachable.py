@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 
 from iii_cluster.bus.ask import Asker, AskError, NodeLost
-from iii_cluster.bus.envelopes import Ask, Result
+from iii_cluster.bus.envelopes import Ask, Invoke, Refused, Result
 from iii_cluster.bus.packets import DATA, pack
 from iii_cluster.bus.peer import CALL_INTERVAL
 from iii_cluster.bus.service import Bus
@@ -68,6 +68,31 @@ async def test_a_killed_process_is_unreachable_as_soon_as_something_is_sent(
     a.forget("peer")
     assert not a.unreachable("peer")
     await eventually(lambda: seen.told == [("peer", False), ("peer", True)])
+
+
+async def test_calls_that_surely_never_reached_a_dead_process_come_back_when_it_is_forgotten(
+    server: ValkeyServer, make_bus: MakeBus, peer: Process
+) -> None:
+    a = await make_bus("a", server.url)
+    inbox = Inbox(a)
+    returned: list[tuple[str, Refused]] = []
+    a.on(Refused, lambda node, refused: returned.append((node, refused)))
+    a.send("peer", Invoke("1", 7, "f", b"{}"))  # it hears this one, and says nothing
+    a.send("peer", Result("1"))
+    await eventually(lambda: inbox.of("peer") == [1])
+    peer.kill()
+    calls = [Invoke(str(number), 7, "f", b"x" * size) for number, size in ((2, 10), (3, 200_000), (4, 10))]
+    a.send("peer", calls[0])
+    await eventually(lambda: a.unreachable("peer"))
+    a.send("peer", calls[1])
+    a.send("peer", Result("2"))
+    await asyncio.sleep(0)  # in a packet of its own
+    a.send("peer", calls[2])
+    assert returned == []
+    channel = a._peers["peer"].channel
+    await eventually(lambda: channel.published == channel.settled)
+    a.forget("peer")
+    assert returned == [("peer", Refused(call)) for call in calls]
 
 
 async def test_a_process_that_lost_its_subscription_keeps_its_mail_and_is_reachable_again(

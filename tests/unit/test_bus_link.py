@@ -245,3 +245,41 @@ def test_a_resend_is_bounded_and_the_rest_is_asked_for_again() -> None:
     assert len(give(b, part)) == len(part) == 8
     give(a, b.flush(receiver.NACK_INTERVAL), receiver.NACK_INTERVAL)
     assert a.flush(receiver.NACK_INTERVAL)[:1] == packets[8:9]
+
+
+def test_what_was_pushed_after_a_place_is_known_until_it_is_acknowledged() -> None:
+    a, b = new("a"), new("b")
+    first = sent(a, b"1", b"2")
+    place = a.place
+    second = sent(a, b"3", b"4")
+    a.push(b"5")
+    assert list(a.after(place)) == [b"3", b"4", b"5"]
+    assert list(a.after(a.place)) == [b"5"]
+    give(b, first)
+    give(a, b.flush(10))
+    assert list(a.after(place)) == [b"3", b"4", b"5"]
+    give(b, second[:1])
+    give(a, b.flush(20))
+    assert list(a.after(place)) == []  # the other end has gone on from there
+
+
+def test_an_envelope_in_pieces_lies_after_a_place_only_as_a_whole() -> None:
+    a = Link("a", 1, Counters(), window=PACKET_BYTES)
+    start = a.place
+    long, longer = b"x" * (2 * PACKET_BYTES + 1), b"y" * (3 * PACKET_BYTES)
+    a.push(long)
+    a.push(longer)
+    a.flush(0)
+    middle = a.place
+    a.push(b"z")
+    assert list(a.after(start)) == [long, longer, b"z"]
+    assert list(a.after(middle)) == [longer, b"z"]
+
+
+def test_after_a_place_of_an_earlier_stream_nothing_is_known() -> None:
+    a = new("a")
+    place = a.place
+    a.push(b"x" * (sender.BACKLOG_LIMIT + 1))
+    a.push(b"1")
+    assert list(a.after(place)) == []
+    assert list(a.after(a.place)) == [b"1"]

@@ -9,6 +9,7 @@ import pytest
 from iii_cluster.bus.connection import command
 from iii_cluster.bus.endpoint import Endpoint
 from iii_cluster.bus.publisher import ROLE_INTERVAL, Channel, Publisher
+from tests.support.eventually import eventually
 
 MASTER = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
 REPLICA = b"*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:0\r\n"
@@ -128,3 +129,22 @@ async def test_a_reply_to_nothing_ends_the_connection(fixture: Fixture) -> None:
     writer.write(b":1\r\n")
     await fixture.down.wait()
     await fixture.connected()
+
+
+async def test_what_surely_nobody_heard_is_known_by_its_number(fixture: Fixture) -> None:
+    _, writer = await fixture.connected()
+    publisher, c = fixture.publisher, fixture.channel("c")
+    for _ in range(5):
+        publisher.publish(c, b"x")
+    publisher.flush()
+    writer.write(b":0\r\n:1\r\n:0\r\n-OOM\r\n:0\r\n")
+    await eventually(lambda: c.settled == 5)
+    assert (c.published, c.heard) == (5, 4)  # an error tells nothing
+    publisher.publish(c, b"x")
+    publisher.flush()
+    writer.close()
+    await fixture.down.wait()
+    assert (c.published, c.settled) == (6, 5)
+    publisher.publish(c, b"not connected")
+    await fixture.connected()
+    assert (c.published, c.settled, c.heard) == (6, 6, 6)
