@@ -14,8 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.sync.client import ClientConnection, connect
 
 from iii_cluster.access.trust import untrusted
-from iii_cluster.config.fields import TOKEN_VARIABLE
-from iii_cluster.protocol.credentials import token_headers, token_variable
+from iii_cluster.protocol.credentials import refused, token_headers
 
 from .gateway import Gateway, Unreachable
 
@@ -107,9 +106,7 @@ def connected(gateway: Gateway) -> Iterator[Client]:
 def _refused(gateway: Gateway, error: InvalidStatus) -> str:
     response = error.response
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        if name := token_variable(os.environ):
-            return f"the gateway does not accept the token in {name}"
-        return f"the gateway wants a token; set {TOKEN_VARIABLE}"
+        return refused("the gateway", os.environ)
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
         why = (response.body or b"").decode(errors="replace").strip()
         return f"{gateway} takes nobody now: {why or 'status 503'}"

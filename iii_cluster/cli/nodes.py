@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 import click
 
 from iii_cluster.access.trust import Secured, Trust
-from iii_cluster.config.fields import TOKEN_VARIABLE
 from iii_cluster.config.hosts import is_loopback
 from iii_cluster.config.settings import ADMIN_PORT
-from iii_cluster.protocol.credentials import token_of, token_variable
+from iii_cluster.protocol.credentials import refused, token_of
 
 from .admin import TIMEOUT, Refused, Way, ask_admin
 from .connection import trust_options
@@ -79,7 +78,7 @@ class Admins:
         """The cluster map as this node sees it; it has nodes. Raises Unreachable."""
         code, cluster = self.ask(url, "/cluster")
         if code == 401:
-            raise Refused(_token_wanted(url))
+            raise Refused(refused(f"the admin port at {url}", os.environ))
         if code != 200 or not isinstance(cluster, dict) or "nodes" not in cluster:
             raise Unreachable(f"what answers at {url} is not a node of a cluster")
         if not cluster["nodes"]:
@@ -137,12 +136,6 @@ def admin_options(command: F) -> F:
 
 def _is_here(node: dict[str, Any]) -> bool:
     return bool(node.get("host") == socket.gethostname())
-
-
-def _token_wanted(url: str) -> str:
-    if name := token_variable(os.environ):
-        return f"the admin port at {url} does not accept the token in {name}"
-    return f"the admin port at {url} wants a token; set {TOKEN_VARIABLE}"
 
 
 def slot_count(cluster: dict[str, Any], node: str) -> int:

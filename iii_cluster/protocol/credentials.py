@@ -23,3 +23,10 @@ def token_headers(environ: Mapping[str, str]) -> dict[str, str]:
     """Headers of a handshake; none without a token."""
     token = token_of(environ)
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def refused(who: str, environ: Mapping[str, str]) -> str:
+    """What is told when `who` answers 401."""
+    if name := token_variable(environ):
+        return f"{who} does not accept the token in {name}"
+    return f"{who} wants a token; set {TOKEN_VARIABLE}"

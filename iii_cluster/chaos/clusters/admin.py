@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 
 from iii_cluster.access.trust import untrusted
-from iii_cluster.config.fields import TOKEN_VARIABLE
-from iii_cluster.protocol.credentials import token_headers, token_variable
+from iii_cluster.protocol.credentials import refused, token_headers
 
 from .addresses import Address, connected, tls_of
 
 TIMEOUT = 2.0  # s
-WANTED = f"it wants a token; set {TOKEN_VARIABLE}"
+HTTP = b"HTTP/"
 
 
 class Silent(Exception):
@@ -34,12 +33,21 @@ async def ask(address: Address, path: str) -> tuple[int, Any]:
                 answer = await reader.read()
             finally:
                 writer.close()
+        if not answer.startswith(HTTP):
+            raise Silent(_no_admin_port(address))
         head, _, body = answer.partition(b"\r\n\r\n")
         status = int(head.split(None, 2)[1])
         if status == HTTPStatus.UNAUTHORIZED:
-            raise Silent(f"it does not accept the token in {name}" if (name := token_variable(os.environ)) else WANTED)
+            raise Silent(refused("it", os.environ))
         return status, msgspec.json.decode(body)
     except ssl.SSLError as error:
         raise Silent(untrusted(f"{address.host}:{address.port}", error)) from None
+    except ConnectionResetError:
+        raise Silent(_no_admin_port(address)) from None
     except (OSError, ValueError, IndexError) as error:  # a timeout is an OSError, a decoding error a ValueError
         raise Silent(f"{type(error).__name__}: {error}") from None
+
+
+def _no_admin_port(address: Address) -> str:
+    wanted = "a certificate (--client-cert)" if address.secured is not None else "TLS (--tls)"
+    return f"what listens there is no admin port, or wants {wanted}"

@@ -5,20 +5,20 @@ import contextlib
 import os
 import signal
 import socket
-import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from iii_cluster.access.certificates import TlsError
-from iii_cluster.access.trust import Secured, Trust, untrusted
+from iii_cluster.access.trust import Secured, Trust
 from iii_cluster.chaos.history import TAG
 from iii_cluster.cluster.map import Role, tag_of
 
-from .addresses import Address, connected, tls_of
-from .admin import TIMEOUT, Silent, ask
+from .addresses import Address
+from .admin import Silent, ask
 from .cluster import Process, Redis
+from .entrances import refusal
 
 HOST = "127.0.0.1"
 INTERVAL = 0.25  # s between two looks at the map
@@ -59,7 +59,8 @@ class Attached:
             raise NotAttached("the cluster has no gateway on this host")
         for process in self._processes:
             self._initial[process.role] = self._initial.get(process.role, 0) + 1
-        await self._check(gateways[0])
+        if why := await refusal(gateways[0]):
+            raise NotAttached(why)
         self._watch = asyncio.create_task(self._keep_looking())
 
     async def stop(self) -> None:
@@ -84,20 +85,6 @@ class Attached:
         found = [self._process(node, host) for node in here]
         if found:
             self._processes = sorted(found, key=lambda process: process.name)
-
-    async def _check(self, gateway: Process) -> None:
-        """What keeps clients out for good is told before they try. Raises NotAttached."""
-        for address in (gateway.worker, gateway.stream, gateway.http):
-            if address is None or address.secured is None:
-                continue
-            try:
-                async with asyncio.timeout(TIMEOUT):
-                    _, writer = await asyncio.open_connection(sock=await connected(address), **tls_of(address.secured))
-                writer.close()
-            except ssl.SSLError as error:
-                raise NotAttached(untrusted(f"{address.host}:{address.port}", error)) from None
-            except OSError:
-                continue  # it may be back soon
 
     def _process(self, node: dict[str, Any], admin_host: str) -> Process:
         ports, encrypted = node["ports"], node.get("tls", ())
