@@ -1,5 +1,6 @@
 """A gateway is killed: what was on it is released everywhere, the rest goes on."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -71,6 +72,21 @@ async def test_callers_waiting_on_a_killed_gateway_are_told(own_cluster: Cluster
         answer = await caller.result(call)
         assert answer["error"]["code"] == "invocation_stopped"
         assert doomed.id in answer["error"]["message"]
+
+
+async def test_a_call_made_when_its_gateway_is_dead_already_goes_where_its_worker_came_back(
+    own_cluster: Cluster,
+) -> None:
+    doomed, safe = own_cluster.gateways
+    async with raw_worker(safe.url) as caller, reconnecting(doomed.url, safe.url) as callee:
+        await callee.register("steady::f", echo)
+        await known(caller, "steady::f")
+        assert await caller.call("steady::f", {"n": 0})  # its route is known
+        doomed.kill()
+        await asyncio.to_thread(doomed.wait)
+        await eventually(lambda: not any(doomed.id in client["name"] for client in own_cluster.valkey.clients()))
+        calls = [await caller.begin("steady::f", {"n": n}) for n in range(1, 4)]
+        assert [(await caller.result(call)).get("result", {}).get("n") for call in calls] == [1, 2, 3]
 
 
 async def test_calls_between_other_workers_do_not_notice(make_cluster: Any) -> None:
