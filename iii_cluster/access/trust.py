@@ -6,10 +6,12 @@ from msgspec import Struct
 
 from iii_cluster.config.settings import Tls
 
-from .certificates import TlsError
+from .certificates import TlsError, show
 from .files import Unreadable, content_of
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+_OTHER_NAME = (62, 64)  # OpenSSL's numbers of a mismatch of host names, of addresses
 
 
 class Secured(Struct, frozen=True):
@@ -30,15 +32,14 @@ class Trust(Struct, frozen=True):
 
     def secured(self) -> Secured:
         """Whether or not there is TLS. Raises TlsError when the files cannot be used."""
-        path = self.ca_file
         try:
-            context = ssl.create_default_context(cafile=path or None)
-            if path := self.cert_file:
-                context.load_cert_chain(path, self.key_file or None)
+            context = ssl.create_default_context(cafile=self.ca_file or None)
         except ssl.SSLError as error:
-            raise TlsError(f"{path} cannot be used: {error.reason or error}") from None
+            raise TlsError(f"{self.ca_file} cannot be used: {error.reason or error}") from None
         except OSError as error:
-            raise TlsError(f"cannot read {error.filename or path}: {error.strerror}") from None
+            raise TlsError(f"cannot read {error.filename or self.ca_file}: {error.strerror}") from None
+        if self.cert_file:
+            show(context, self.cert_file, self.key_file, " with --client-key")
         return Secured(context, self.server_name)
 
 
@@ -58,7 +59,7 @@ def own(tls: Tls) -> Secured:
     try:
         context.load_verify_locations(cadata=first)
         if tls.client_ca_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file or tls.cert_file)
+            show(context, tls.cert_file, tls.key_file)
     except (ssl.SSLError, ValueError, OSError) as error:
         raise TlsError(f"{tls.cert_file} cannot be used: {error}") from None
     return Secured(context)
@@ -67,6 +68,9 @@ def own(tls: Tls) -> Secured:
 def untrusted(where: str, error: ssl.SSLError) -> str:
     """Why there is no TLS connection."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _OTHER_NAME:
+            why = error.verify_message.rstrip(".")
+            return f"the certificate of {where} is for another name ({why}); connect to its own or give --server-name"
         return f"the certificate of {where} is not trusted ({error.verify_message}); name its authority with --ca-file"
     if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
         return f"what listens on {where} does not speak TLS"

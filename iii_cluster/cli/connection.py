@@ -64,6 +64,8 @@ def trust_options(variable: str, *, implied: bool) -> Callable[[F], F]:
         def wrapper(
             *args: Any, tls: bool, ca_file: str, cert_file: str, key_file: str, server_name: str, **kwargs: Any
         ) -> Any:
+            if key_file and not cert_file:
+                raise click.UsageError("--client-key has no effect without --client-cert")
             named = [name for name, file in zip(_TLS_FILES, (ca_file, cert_file), strict=True) if file]
             encrypted = tls or any(implied or _is_option(name) for name in named)
             return command(*args, trust=Trust(encrypted, ca_file, cert_file, key_file, server_name), **kwargs)

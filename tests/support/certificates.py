@@ -52,6 +52,15 @@ def _serial(issued: trustme.LeafCert) -> int:
     return x509.load_pem_x509_certificate(issued.cert_chain_pems[0].bytes()).serial_number
 
 
+def encrypted(key_file: Path) -> bytes:
+    """The same key, PEM, with a password."""
+    from cryptography.hazmat.primitives import serialization as kinds
+
+    key = kinds.load_pem_private_key(key_file.read_bytes(), None)
+    form, kind = kinds.Encoding.PEM, kinds.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(form, kind, kinds.BestAvailableEncryption(b"secret"))
+
+
 def serial(connection: ssl.SSLObject | ssl.SSLSocket) -> int:
     """Of the certificate the server has shown."""
     shown = connection.getpeercert()

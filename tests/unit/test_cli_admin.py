@@ -121,7 +121,7 @@ def test_a_name_of_its_own_is_what_a_certificate_must_be_for(tmp_path: Path) -> 
             if trusted:
                 assert ask_admin(url, "/x", way=way)[0] == 200
             else:
-                with pytest.raises(Unreachable, match="is not trusted"):
+                with pytest.raises(Unreachable, match="is for another name"):
                     ask_admin(url, "/x", way=way)
 
 

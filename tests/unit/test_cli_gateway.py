@@ -15,7 +15,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from iii_cluster.access.trust import Trust
 from iii_cluster.cli.gateway import Gateway
 from iii_cluster.cli.main import main
-from tests.support.certificates import Certificates
+from tests.support.certificates import Certificates, encrypted
 
 Check = Callable[[ServerConnection, Request], Response | None]
 
@@ -113,9 +113,47 @@ def test_files_that_cannot_be_used_are_named(certificates: Certificates, tmp_pat
     missing = invoke(1, "--ca-file", str(tmp_path / "missing.pem"))
     assert "missing.pem: No such file" in missing.stderr
     (tmp_path / "garbage.pem").write_text("garbage")
-    for option in ("--ca-file", "--client-cert"):
-        garbage = invoke(1, option, str(tmp_path / "garbage.pem"))
-        assert f"{tmp_path / 'garbage.pem'} cannot be used" in garbage.stderr
+    garbage = invoke(1, "--ca-file", str(tmp_path / "garbage.pem"))
+    assert f"{tmp_path / 'garbage.pem'} cannot be used" in garbage.stderr
+
+
+def test_a_certificate_that_cannot_be_shown_says_what_is_wrong_with_it(certificates: Certificates) -> None:
+    cert, key = str(certificates.cert_file), str(certificates.key_file)
+    alone = invoke(1, "--client-cert", cert)
+    assert alone.stderr == f"error: {cert} has no key in it; name the file that has with --client-key\n"
+    empty = certificates.cert_file.with_name("empty")
+    empty.touch()
+    assert invoke(1, "--client-cert", str(empty)).stderr == f"error: {empty} has no certificate in it\n"
+    wrong = invoke(1, "--client-cert", cert, "--client-key", cert)
+    assert wrong.stderr == f"error: {cert} has no key in it\n"
+    missing = invoke(1, "--client-cert", cert, "--client-key", "/no/key")
+    assert missing.stderr == "error: cannot read /no/key: No such file or directory\n"
+    certificates.issue()
+    other = Certificates(certificates.cert_file.parent, "other")
+    mixed = invoke(1, "--client-cert", cert, "--client-key", str(other.key_file))
+    assert mixed.stderr == f"error: the key in {other.key_file} is not that of the certificate in {cert}\n"
+    certificates.key_file.write_bytes(encrypted(certificates.key_file))
+    locked = invoke(1, "--client-cert", cert, "--client-key", key)
+    assert locked.stderr == f"error: the key in {key} is encrypted; give one without a password\n"
+
+
+@pytest.mark.parametrize("command", [["invoke", "f"], ["workers"], ["status"], ["drain", "gateway-1"]])
+def test_a_key_without_a_certificate_is_refused(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--client-key", "own.key"])
+    assert result.exit_code == 2
+    assert "--client-key has no effect without --client-cert" in result.stderr
+
+
+def test_a_certificate_for_another_name_says_how_to_name_it(tmp_path: Path) -> None:
+    made = Certificates(tmp_path, hosts=("gateway.example.org",))
+    with listening(wants("t"), server_context(made)) as port:
+        for name in ((), ("--server-name", "other.example.org")):
+            said = invoke(port, "--ca-file", str(made.ca_file), *name).stderr
+            assert "is for another name" in said
+            assert "--server-name" in said
+            assert "--ca-file" not in said
+        known = ("--ca-file", str(made.ca_file), "--server-name", "gateway.example.org")
+        assert "known but full" in invoke(port, *known, III_TOKEN="t").stderr
 
 
 def test_addresses_of_gateways() -> None:
