@@ -36,11 +36,12 @@ def role_command(role: Role) -> click.Command:
     @click.option("--ready-fd", type=int, hidden=True)
     @click.option("--lifeline-fd", type=int, hidden=True)
     def command(config_file: Path | None, ready_fd: int | None, lifeline_fd: int | None, **flags: Any) -> None:
-        settings = load_config(config_file, flags).settings
+        config = load_config(config_file, flags)
+        settings = config.settings
         if not settings.redis_urls:
             click.echo("error: no Redis is given; use --redis-url or III_CLUSTER_REDIS_URL", err=True)
             raise SystemExit(EXIT_INVALID)
-        refuse_unfit(settings, gateway=role is Role.GATEWAY)
+        refuse_unfit(config, gateway=role is Role.GATEWAY)
         _check_ports(role, settings)
         raise SystemExit(_run(role, settings, ready_fd, lifeline_fd))
 

@@ -57,7 +57,7 @@ def up(config_file: Path | None, **flags: Any) -> None:
     config = load_config(config_file, flags)
     counts = config.topology
     nodes = counts.gateways + counts.shards + counts.coordinators
-    refuse_unfit(config.settings, gateway=counts.gateways > 0, nodes=nodes)
+    refuse_unfit(config, gateway=counts.gateways > 0, nodes=nodes)
     screen = Screen()
     try:
         raise SystemExit(asyncio.run(run_up(config, screen, config_file)))

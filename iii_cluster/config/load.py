@@ -27,6 +27,7 @@ class Config(Struct, frozen=True, kw_only=True):
     settings: Settings
     topology: Topology
     notices: tuple[Notice, ...] = ()
+    sources: Mapping[str, Source] = {}  # by setting; also parts of it that can be wrong by themselves
 
 
 def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Config:
@@ -53,7 +54,7 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
     errors = _contradictions(settings, sources)
     if errors:
         raise InvalidConfig(errors)
-    return Config(settings=settings, topology=topology, notices=tuple(notices))
+    return Config(settings=settings, topology=topology, notices=tuple(notices), sources=sources)
 
 
 def to_environment(settings: Settings) -> dict[str, str]:

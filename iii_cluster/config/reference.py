@@ -152,10 +152,19 @@ def _module(document: Document, entry: Entry, values: dict[str, object], finding
             findings.error(document.line(place), f"{entry.written}: {one.message}", one.hint)
         return
     values["modules"] = (*cast(tuple[ModuleEntry, ...], values.get("modules", ())), made)
+    if entry.name in PORTS:
+        _note_files(document, entry, entry.name, findings)
     port = entry.config.get("port")
     if entry.name in PORTS and port is not None:
         values[PORTS[entry.name]] = port
         findings.lines[PORTS[entry.name]] = document.line((*entry.place, "config", "port"))
+
+
+def _note_files(document: Document, entry: Entry, port: str, findings: Findings) -> None:
+    """Where the files of a port are named, which are only looked at when it is about to be started."""
+    tls = entry.config.get("tls")
+    for path in (("tokens_file",), *(("tls", key) for key in (tls if isinstance(tls, dict) else ()))):
+        findings.lines[".".join((port, *path))] = document.line((*entry.place, "config", *path))
 
 
 def _worker_manager(
@@ -178,6 +187,7 @@ def _worker_manager(
         )
         return None
     findings.lines[f"worker-{len(listeners) + 1}"] = document.line((*entry.place, "config", "port"))
+    _note_files(document, entry, f"worker-{len(listeners) + 1}", findings)
     if not listeners:
         values |= {name: config[key] for key, name in (("host", "host"), ("port", "worker_port")) if key in config}
         if listener.handshake_timeout_ms is not None:

@@ -12,7 +12,7 @@ from iii_cluster.cli.main import main
 from iii_cluster.config.load import Config
 from iii_cluster.config.settings import Settings, Tls, Topology
 from iii_cluster.local.plan import admin_port_of, replacement, role_specs
-from tests.support.certificates import Certificates
+from tests.support.certificates import Certificates, encrypted
 
 
 @pytest.fixture(params=["up", "gateway"])
@@ -42,19 +42,47 @@ def refused(result: Result) -> list[str]:
 def test_certificates_that_are_missing_are_named_with_their_setting(command: str, tmp_path: Path) -> None:
     missing = tmp_path / "no.pem"
     [line] = refused(run(command, "--tls-cert-file", str(missing)))
-    assert line == f"tls_cert_file: TLS: cannot read {missing}: No such file or directory"
+    assert line == f"command line: tls_cert_file: TLS: cannot read {missing}: No such file or directory"
 
 
 def test_a_missing_key_is_told_from_a_missing_certificate(command: str, tmp_path: Path) -> None:
     made, missing = Certificates(tmp_path), tmp_path / "no.key"
     [line] = refused(run(command, "--tls-cert-file", str(made.cert_file), "--tls-key-file", str(missing)))
-    assert line == f"tls_cert_file: TLS: cannot read {missing}: No such file or directory"
+    assert line == f"command line: tls_key_file: TLS: cannot read {missing}: No such file or directory"
 
 
 def test_a_certificate_without_its_key_says_what_may_be_missing(command: str, tmp_path: Path) -> None:
     made = Certificates(tmp_path)
     [line] = refused(run(command, "--tls-cert-file", str(made.cert_file)))
-    assert line == f"tls_cert_file: TLS: {made.cert_file} has no key in it; is tls_key_file missing?"
+    assert line == f"command line: tls_key_file: TLS: {made.cert_file} has no key in it; name the file that has"
+
+
+@pytest.mark.parametrize("prefix", ["", "admin_"])
+def test_the_setting_that_is_wrong_is_named(command: str, prefix: str, tmp_path: Path) -> None:
+    made, empty, broken = Certificates(tmp_path), tmp_path / "empty", tmp_path / "broken"
+    empty.touch()
+    broken.write_text("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")
+    locked = tmp_path / "locked"
+    locked.write_bytes(encrypted(made.key_file))
+
+    def said(cert: Path, key: Path | None = None, authorities: Path | None = None) -> str:
+        files = {"cert": cert, "key": key, "client_ca": authorities}
+        lines = "".join(f"  {prefix}tls_{name}_file: {file}\n" for name, file in files.items() if file is not None)
+        [line] = refused(run(command, text=f"cluster:\n{lines}", directory=tmp_path))
+        return line.removeprefix(f"{tmp_path / 'config.yaml'}:")
+
+    assert said(empty) == f"2: {prefix}tls_cert_file: TLS: {empty} has no certificate in it"
+    assert said(made.cert_file) == (
+        f"2: {prefix}tls_key_file: TLS: {made.cert_file} has no key in it; name the file that has"
+    )
+    assert said(made.cert_file, empty) == f"3: {prefix}tls_key_file: TLS: {empty} has no key in it"
+    assert said(made.cert_file, locked) == (
+        f"3: {prefix}tls_key_file: TLS: the key in {locked} is encrypted; give one without a password"
+    )
+    assert said(broken, made.key_file).startswith(f"2: {prefix}tls_cert_file: TLS: the certificate in {broken}")
+    assert said(made.cert_file, made.key_file, empty).startswith(
+        f"4: {prefix}tls_client_ca_file: TLS: no certificates in PEM form in {empty}"
+    )
 
 
 def test_all_that_ports_name_is_looked_at_and_told_at_once(command: str, tmp_path: Path) -> None:
@@ -71,12 +99,13 @@ def test_all_that_ports_name_is_looked_at_and_told_at_once(command: str, tmp_pat
         "  - name: iii-stream\n"
         "    config: {tls: {cert_file: /no/c}}\n"
     )
+    file = tmp_path / "config.yaml"
     assert refused(run(command, text=text, directory=tmp_path)) == [
-        "iii-worker-manager 2: TLS: cannot read /no/a: No such file or directory",
-        "iii-http: TLS: cannot read /no/b: No such file or directory",
-        "iii-stream: TLS: cannot read /no/c: No such file or directory",
-        "tokens_file: tokens: cannot read /no/tokens: No such file or directory",
-        f"iii-worker-manager 1: tokens: {tmp_path}/empty has no token in it",
+        f"{file}:6: iii-worker-manager 2, tls.cert_file: TLS: cannot read /no/a: No such file or directory",
+        f"{file}:8: iii-http, tls.cert_file: TLS: cannot read /no/b: No such file or directory",
+        f"{file}:10: iii-stream, tls.cert_file: TLS: cannot read /no/c: No such file or directory",
+        f"{file}:1: tokens_file: tokens: cannot read /no/tokens: No such file or directory",
+        f"{file}:4: iii-worker-manager 1, tokens_file: tokens: {tmp_path}/empty has no token in it",
     ]
 
 
@@ -98,9 +127,9 @@ def test_shards_need_no_files_of_gateways(monkeypatch: pytest.MonkeyPatch) -> No
 def test_every_role_needs_the_files_of_its_admin_port(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
     [line] = refused(run(role, "--admin-tls-cert-file", "/no/a", "--admin-port", "0"))
-    assert line == "admin_tls_cert_file: TLS: cannot read /no/a: No such file or directory"
+    assert line == "command line: admin_tls_cert_file: TLS: cannot read /no/a: No such file or directory"
     [line] = refused(run("up", "--gateways", "0", "--admin-tls-cert-file", "/no/a"))
-    assert line.startswith("admin_tls_cert_file: ")
+    assert line.startswith("command line: admin_tls_cert_file: ")
 
 
 def test_shards_need_tokens_where_others_reach_their_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +137,7 @@ def test_shards_need_tokens_where_others_reach_their_admin_port(monkeypatch: pyt
     options = ("--tokens-file", "/no/tokens", "--admin-port", "0")
     assert run("shard", *options, "--admin-host", "localhost").exit_code == 0
     [line] = refused(run("shard", *options, "--admin-host", "0.0.0.0"))
-    assert line == "tokens_file: tokens: cannot read /no/tokens: No such file or directory"
+    assert line == "command line: tokens_file: tokens: cannot read /no/tokens: No such file or directory"
 
 
 def test_a_replacement_gets_no_port_of_gateways_for_its_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +154,7 @@ def test_a_key_in_the_certificates_file_is_found(tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(made.key_file.read_bytes() + made.cert_file.read_bytes())
     assert isinstance(server_context(Tls(str(both))), ssl.SSLContext)
-    with pytest.raises(TlsError, match="no usable certificate and key"):
+    with pytest.raises(TlsError, match="has no certificate in it"):
         server_context(Tls(str(made.key_file)))
 
 
