@@ -21,6 +21,8 @@ from .gateway import Gateway, Unreachable
 MAX_MESSAGE_BYTES = 64 * 2**20
 CONNECT_TIMEOUT = 10.0  # seconds
 CLOSE_TIMEOUT = 1.0  # seconds
+# Seconds. A gateway greets everybody at once, but may take 10 s for its auth function first.
+GREETING_TIMEOUT = 12.0
 DEFAULT_TIMEOUT = 30.0  # seconds a call may take
 
 
@@ -37,8 +39,12 @@ class RemoteError(Exception):
 class Client:
     """One connection to a gateway. It registers nothing, so no worker of that name is ever listed."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, where: str) -> None:
+        """`where` is for messages."""
         self._socket = socket
+        self._where = where
+        self._greet_by = time.monotonic() + GREETING_TIMEOUT
+        self._greeted = False
 
     def invoke(
         self, function: str, data: object, namespace: str | None = None, timeout: float = DEFAULT_TIMEOUT
@@ -62,11 +68,24 @@ class Client:
 
     def _answer(self, invocation: str, deadline: float) -> dict[str, Any]:
         while True:
-            frame = json.loads(self._socket.recv(timeout=max(0.0, deadline - time.monotonic())))
+            frame = json.loads(self._received(deadline))
             if frame.get("type") == "error":
                 raise RemoteError(frame.get("error") or {})
             if frame.get("type") == "invocationresult" and frame.get("invocation_id") == invocation:
                 return dict(frame)
+
+    def _received(self, deadline: float) -> str | bytes:
+        """The next message. Raises TimeoutError, or Unreachable when it is sure that none comes."""
+        until = deadline if self._greeted else min(deadline, self._greet_by)
+        try:
+            message = self._socket.recv(timeout=max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            if until == deadline:
+                raise
+            greeting = f"no greeting within {GREETING_TIMEOUT:g} s"
+            raise Unreachable(f"what listens on {self._where} is not a gateway's worker port ({greeting})") from None
+        self._greeted = True
+        return message
 
 
 @contextmanager
@@ -100,7 +119,7 @@ def connected(gateway: Gateway) -> Iterator[Client]:
         except OSError as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or error
             raise Unreachable(f"cannot connect to {gateway}: {reason}") from None
-        yield Client(socket)
+        yield Client(socket, str(gateway))
 
 
 def _refused(gateway: Gateway, error: InvalidStatus) -> str:

@@ -1,7 +1,7 @@
 """Options of the commands that talk to a running cluster, and their way of failing."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +14,7 @@ from .gateway import Gateway, Unreachable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+TRUST = ("tls", "ca_file", "cert_file", "key_file", "server_name")
 _TLS_FILES = ("ca_file", "cert_file")  # who names one wants TLS
 
 
@@ -75,6 +76,12 @@ def trust_options(variable: str, *, implied: bool) -> Callable[[F], F]:
         return wrapper  # type: ignore[return-value]
 
     return add
+
+
+def first_given(names: Iterable[str]) -> str:
+    """The first of these that stands on the command line, as its option is spelled; "" for none."""
+    options = {param.name: param.opts[0] for param in click.get_current_context().command.params}
+    return next((options[name] for name in names if _is_option(name)), "")
 
 
 def _is_option(name: str) -> bool:

@@ -15,7 +15,7 @@ from iii_cluster.config.settings import ADMIN_PORT
 from iii_cluster.protocol.credentials import refused, token_of
 
 from .admin import TIMEOUT, Refused, Way, ask_admin
-from .connection import trust_options
+from .connection import TRUST, first_given, trust_options
 from .gateway import Unreachable, secured
 
 LOCAL_HOST = "127.0.0.1"
@@ -121,6 +121,10 @@ def admin_options(command: F) -> F:
 
     @functools.wraps(command)
     def inner(*args: Any, admin: str, trust: Trust, **kwargs: Any) -> Any:
+        if admin.startswith("http://") and (option := first_given(TRUST)):
+            raise click.UsageError(
+                f"{option} has no effect with http:// in --admin; write https:// or the address alone"
+            )
         return command(*args, admins=Admins(admin, trust), **kwargs)
 
     wrapper = trust_options("III_CLUSTER_ADMIN_TLS", implied=False)(inner)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from iii_cluster.access.certificates import TlsError, server_context
 from iii_cluster.access.trust import Secured, Trust, own
 from iii_cluster.cli.admin import Way, ask_admin
 from iii_cluster.cli.gateway import Unreachable
+from iii_cluster.cli.main import main
 from iii_cluster.cli.nodes import Admins
 from iii_cluster.cli.own import ask_own
 from iii_cluster.config.settings import Settings, Tls
@@ -137,6 +139,20 @@ def test_a_name_of_its_own_is_what_a_certificate_must_be_for(tmp_path: Path) -> 
 )
 def test_an_admin_port_is_named_in_several_ways(admin: str, tls: bool, url: str) -> None:
     assert Admins(admin, Trust(tls)).admin == url
+
+
+@pytest.mark.parametrize("command", [["status"], ["drain", "gateway-1"]])
+@pytest.mark.parametrize("options", [["--tls"], ["--ca-file", "ca.pem"], ["--client-cert", "a", "--server-name", "b"]])
+def test_options_of_tls_contradict_an_address_without(command: list[str], options: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--admin", "http://127.0.0.1:1", *options])
+    assert result.exit_code == 2
+    assert f"{options[0]} has no effect with http:// in --admin; write https:// or the address alone" in result.stderr
+
+
+def test_what_the_environment_says_of_tls_is_taken_back_by_the_address() -> None:
+    env = {"III_CLUSTER_ADMIN_TLS": "1", "III_CLUSTER_CA_FILE": "ca.pem"}
+    result = CliRunner().invoke(main, ["status", "--admin", "http://127.0.0.1:1"], env=env)
+    assert (result.exit_code, "no admin port answers at http://127.0.0.1:1" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("admin", ["http://", "ftp://h:1", "http://h:port", "h:99999"])

@@ -160,6 +160,22 @@ def test_what_is_not_a_gateway_is_one_clear_line() -> None:
     )
 
 
+@pytest.mark.parametrize("command", [["invoke", "echo"], ["workers"]])
+def test_a_port_that_greets_nobody_is_no_gateways(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iii_cluster.cli.client.GREETING_TIMEOUT", 0.2)
+    server = serve(lambda socket: list(socket), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        port = server.socket.getsockname()[1]
+        result = CliRunner().invoke(main, [*command, "--port", str(port)])
+    finally:
+        server.shutdown()
+        thread.join()
+    said = f"error: what listens on 127.0.0.1:{port} is not a gateway's worker port (no greeting within 0.2 s)\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
 @pytest.mark.parametrize("command", [["invoke", "echo"], ["workers"], ["functions"], ["triggers"]])
 def test_nobody_there_is_one_clear_line(free_port: int, command: list[str]) -> None:
     result = CliRunner().invoke(main, [*command, "--port", str(free_port)])
