@@ -163,7 +163,12 @@ def test_what_is_not_a_gateway_is_one_clear_line() -> None:
 @pytest.mark.parametrize("command", [["invoke", "echo"], ["workers"]])
 def test_a_port_that_greets_nobody_is_no_gateways(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iii_cluster.cli.client.GREETING_TIMEOUT", 0.2)
-    server = serve(lambda socket: list(socket), "127.0.0.1", 0)
+
+    def listen_only(socket: ServerConnection) -> None:
+        for _ in socket:
+            pass
+
+    server = serve(listen_only, "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
