@@ -81,6 +81,7 @@ async def test_calls_that_surely_never_reached_a_dead_process_come_back_when_it_
     a.send("peer", Result("1"))
     await eventually(lambda: inbox.of("peer") == [1])
     peer.kill()
+    await eventually(lambda: not any("peer" in client["name"] for client in server.clients()))
     calls = [Invoke(str(number), 7, "f", b"x" * size) for number, size in ((2, 10), (3, 200_000), (4, 10))]
     a.send("peer", calls[0])
     await eventually(lambda: a.unreachable("peer"))
