@@ -39,6 +39,7 @@ class Proxy:
 
     async def __aexit__(self, *exc: object) -> None:
         self._server.close()
+        self.reset()  # what is closed with unsent bytes is closed only when somebody takes them
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
