@@ -18,8 +18,8 @@ async def started_buses() -> AsyncIterator[MakeBus]:
 
     async def make(node: str, *urls: str) -> Bus:
         bus = Bus(node, urls, Keys("test"))
+        started.append(bus)  # also one whose start is given up
         await bus.start()
-        started.append(bus)
         return bus
 
     try:
