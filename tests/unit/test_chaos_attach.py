@@ -1,41 +1,29 @@
 """What keeps `iii-cluster chaos --attach` out is told at once."""
 
 import os
-import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from websockets.http11 import Request, Response
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from iii_cluster.access.certificates import server_context
 from iii_cluster.cli.chaos import chaos
 from iii_cluster.config.settings import Tls
 from tests.support.admin_ports import admin_ports, node
 from tests.support.certificates import Certificates
+from tests.support.handshakes import Check, listening, shows
 
 
-@contextmanager
-def gateway(token: str, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """The worker port of one that wants a token."""
+def wants(token: str) -> Check:
+    """As the worker port of a gateway that wants a token."""
 
     def check(socket: ServerConnection, request: Request) -> Response | None:
-        known = request.headers.get("Authorization") == f"Bearer {token}"
-        return None if known else socket.respond(HTTPStatus.UNAUTHORIZED, "no\n")
+        return None if shows(request, token) else socket.respond(HTTPStatus.UNAUTHORIZED, "no\n")
 
-    server = serve(lambda _socket: None, "127.0.0.1", 0, process_request=check, ssl=context, compression=None)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.socket.getsockname()[1]
-    finally:
-        server.shutdown()
-        thread.join()
+    return check
 
 
 def attached(output: Path, admin: str, *options: str, token: str = "") -> str:
@@ -47,7 +35,7 @@ def attached(output: Path, admin: str, *options: str, token: str = "") -> str:
 
 def test_an_admin_port_with_tls_is_told(tmp_path: Path) -> None:
     made = Certificates(tmp_path)
-    with gateway("", server_context(Tls(str(made.cert_file), str(made.key_file)))) as port:
+    with listening(wants(""), server_context(Tls(str(made.cert_file), str(made.key_file)))) as port:
         said = attached(tmp_path / "out", str(port))
     assert f"no node answers at 127.0.0.1:{port}: what listens there is no admin port, or wants TLS (--tls)" in said
 
@@ -63,7 +51,7 @@ def test_an_admin_port_with_tls_is_told(tmp_path: Path) -> None:
 def test_a_gateway_that_wants_another_token_is_told(tmp_path: Path, token: str, told: str, tls: bool) -> None:
     made = Certificates(tmp_path)
     context = server_context(Tls(str(made.cert_file), str(made.key_file))) if tls else None
-    with gateway("right", context) as worker, admin_ports() as start:
+    with listening(wants("right"), context) as worker, admin_ports() as start:
         page: dict[str, object] = {}
         admin = start({"/cluster": (200, page)})
         own = node("gateway-1", "gateway", admin) | {"pid": os.getpid(), "tls": ["worker"] if tls else []}

@@ -1,41 +1,24 @@
 """Commands that reach their gateway with TLS and a token."""
 
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from websockets.http11 import Request, Response
-from websockets.sync.server import Server, ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from iii_cluster.access.trust import Trust
 from iii_cluster.cli.gateway import Gateway
 from iii_cluster.cli.main import main
 from tests.support.certificates import Certificates, encrypted
-
-Check = Callable[[ServerConnection, Request], Response | None]
-
-
-@contextmanager
-def listening(check: Check, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A port where handshakes are answered by `check`."""
-    server: Server = serve(lambda _socket: None, "127.0.0.1", 0, process_request=check, ssl=context, compression=None)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.socket.getsockname()[1]
-    finally:
-        server.shutdown()
-        thread.join()
+from tests.support.handshakes import Check, listening, shows
 
 
 def wants(token: str) -> Check:
     def check(socket: ServerConnection, request: Request) -> Response | None:
-        if request.headers.get("Authorization") == f"Bearer {token}":
+        if shows(request, token):
             return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "known but full\n")
         return socket.respond(HTTPStatus.UNAUTHORIZED, "no\n")
 
