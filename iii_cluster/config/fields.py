@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from .settings import Settings, Topology
 
+SECRETS = frozenset({"tokens", "console_tokens"})
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -24,7 +25,7 @@ class Field(Struct, frozen=True):
     @property
     def flag(self) -> str:
         """ "" where other users of the machine would read a secret."""
-        if self.name == "tokens":
+        if self.name in SECRETS:
             return ""
         return "--redis-url" if self.name == "redis_urls" else "--" + self.name.replace("_", "-")
 
@@ -66,10 +67,10 @@ def convert(field: Field, value: object, *, text: bool = False) -> object:
     """The value with the field's type. `text` allows numbers written as text, as in the environment."""
     if field.name == "redis_urls":
         return _redis_urls(value)
-    if field.name == "tokens":
+    if field.name in SECRETS:
         return _tokens(value)
-    if field.name == "compression" and isinstance(value, bool):
-        return _compression(value)
+    if isinstance(value, bool) and "off" in choices(field.type):
+        return _switch(field, value)
     return convert_plain(field.type, value, text=text)
 
 
@@ -109,12 +110,12 @@ def _tokens(value: object) -> tuple[str, ...]:
     return tokens
 
 
-def _compression(value: bool) -> str:
-    """YAML reads `off` without quotes as false."""
-    if value:
-        words = ", ".join(choices(FIELDS["compression"].type))
-        raise BadValue("expected whose sockets may be compressed, got `bool`", f"one of {words}")
-    return "off"
+def _switch(field: Field, value: bool) -> str:
+    """YAML reads `off` and `on` without quotes as false and true."""
+    words = choices(field.type)
+    if value and "on" not in words:
+        raise BadValue(f"expected one of {len(words)} words, got `bool`", f"one of {', '.join(words)}")
+    return "on" if value else "off"
 
 
 def _has_valid_port(url: str) -> bool:

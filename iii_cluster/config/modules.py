@@ -17,14 +17,6 @@ class Module(Struct, frozen=True, kw_only=True):
     missing: str = ""
 
 
-_OBSERVABILITY_KEYS = """
-    enabled service_name service_version service_namespace exporter endpoint sampling_ratio sampling
-    memory_max_spans live_spans trace_storage metrics_enabled metrics_exporter metrics_retention_seconds
-    metrics_max_count logs_enabled logs_exporter logs_max_count logs_retention_seconds logs_batch_size
-    logs_flush_interval_ms logs_sampling_ratio logs_console_output level format alerts collapse_spans
-"""
-
-
 def _module(keys: str, missing: str = "") -> Module:
     return Module(keys=frozenset(keys.split()), missing=missing)
 
@@ -37,7 +29,7 @@ MODULES: dict[str, Module] = {
     # Usage statistics for the vendor: nothing is sent, so nothing is missing.
     "iii-telemetry": _module("enabled api_key sdk_api_key heartbeat_interval_secs"),
     "configuration": _module("adapter ttl_seconds", "its functions are unknown"),
-    "iii-observability": _module(_OBSERVABILITY_KEYS, "telemetry of workers is discarded"),
+    "iii-observability": _BUILT,
     HTTP: _BUILT,
     "iii-state": _BUILT,
     "iii-stream": _BUILT,

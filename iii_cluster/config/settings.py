@@ -16,6 +16,8 @@ HTTP_PORT = 3111
 STREAM_PORT = 3112
 ADMIN_PORT = 49140
 REDIS_PORT = 49139
+METRICS_PORT = 9464
+CONSOLE_PORT = 3113
 
 # What a value from a file, the environment or a flag must satisfy; plain values for everybody else.
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -25,6 +27,8 @@ Count = Annotated[int, Meta(ge=0)]
 Limit = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["default", "json"]
+Switch = Literal["on", "off"]
 Compression = Literal["off", "workers", "streams", "all"]
 
 
@@ -115,7 +119,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     admin_tls_cert_file: str = ""  # the admin port of every role uses TLS when it is given
     admin_tls_key_file: str = ""
     admin_tls_client_ca_file: str = ""
+    metrics_host: str = ""  # where /metrics is served, of every role; "": as the admin port
+    metrics_port: Port = METRICS_PORT  # 0: any free port
+    console: Switch = "on"  # whether coordinators serve the console
+    console_host: str = "127.0.0.1"
+    console_port: Port = CONSOLE_PORT  # shared by the coordinators of a host; 0: any free port
+    console_tokens: tuple[str, ...] = ()  # who shows one may change things there; without any it is read-only
+    console_tokens_file: str = ""  # the same, one per line; read again when it changes
     log_level: LogLevel = "info"
+    log_format: LogFormat = "default"
     listeners: tuple[WorkerListener, ...] = ()  # only in files; the first one is the main port's, if there are any
     modules: tuple[ModuleEntry, ...] = ()  # only in files; children get them from their parent
 

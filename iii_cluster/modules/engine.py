@@ -1,7 +1,7 @@
 """What a module may ask of the process it runs in."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
@@ -9,6 +9,7 @@ from iii_cluster.config.settings import Settings
 
 if TYPE_CHECKING:  # the command line reads configurations without it
     from iii_cluster.redis.commands import Commands
+    from iii_cluster.telemetry.telemetry import Telemetry
 
 Done = Callable[[bytes, bytes], None]  # (result, error), both JSON; error wins, both empty: success without a value
 Sent = Callable[[str], None]  # (gateway)
@@ -80,6 +81,13 @@ class Engine(Protocol):
     @property
     def commands(self) -> "Commands":
         """The cluster's Redis (the first of `redis_urls`)."""
+
+    @property
+    def telemetry(self) -> "Telemetry":
+        """The process's."""
+
+    async def ask_nodes(self, op: str, body: object = None) -> tuple[dict[str, Any], Collection[str]]:
+        """Ask every process of the cluster, this one too: answers by node, and who did not answer in time."""
 
     def commands_of(self, url: str) -> "Commands":
         """Another server's, shared by all modules that name it; closed with the process."""

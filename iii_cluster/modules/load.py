@@ -16,6 +16,7 @@ BUILTIN = {
     "iii-pubsub": "iii_cluster.modules.pubsub.module:PubSubModule",
     "iii-cron": "iii_cluster.modules.cron.module:CronModule",
     "iii-http": "iii_cluster.modules.http.module:HttpModule",
+    "iii-observability": "iii_cluster.modules.observability.module:ObservabilityModule",
 }
 # Only there when a file names them.
 OPTIONAL = {"iii-http-functions": "iii_cluster.modules.http_functions.module:HttpFunctionsModule"}

@@ -1,7 +1,8 @@
 """What gateways and shards have in common as engines of their modules."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from iii_cluster.bus.envelopes import Nudge, Served, TriggerChange, TriggerSnapshot
 from iii_cluster.bus.outbox import Outbox
@@ -15,6 +16,7 @@ from iii_cluster.redis.commands import Commands
 from iii_cluster.routing.served import ServedFunctions
 from iii_cluster.routing.subscriptions import Subscriptions
 from iii_cluster.routing.watched import WatchedType
+from iii_cluster.telemetry.telemetry import Telemetry
 
 from .engine import Watched
 
@@ -43,6 +45,13 @@ class NodeEngine:
     @property
     def prefix(self) -> str:
         return self._node.keys.prefix
+
+    @property
+    def telemetry(self) -> Telemetry:
+        return self._node.telemetry
+
+    async def ask_nodes(self, op: str, body: object = None) -> tuple[dict[str, Any], Collection[str]]:
+        return await self._node.asker.ask_all(self._map.nodes, op, body)
 
     # -- Redis -------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from iii_cluster.cluster.map import ClusterMap, NodeInfo
 from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings
+from iii_cluster.telemetry.telemetry import Telemetry
 
 from .stopping import Grace
 
@@ -33,8 +34,12 @@ class Node:
     """Redis, bus, membership and their wiring. A node that was declared dead is stopped and replaced by another one,
     whose `predecessor` it is."""
 
-    def __init__(self, info: NodeInfo, settings: Settings, predecessor: str = "") -> None:
+    def __init__(
+        self, info: NodeInfo, settings: Settings, predecessor: str = "", telemetry: Telemetry | None = None
+    ) -> None:
+        """`telemetry` is the process's, for all its incarnations."""
         self.settings = settings
+        self.telemetry = telemetry or Telemetry(settings)
         self.keys = Keys(settings.cluster)
         self.redis = _redis_client(info.id, settings)
         self.bus = Bus(info.id, settings.redis_urls, self.keys)

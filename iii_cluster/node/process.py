@@ -20,6 +20,7 @@ from iii_cluster.cluster.tasks import end
 from iii_cluster.config.hosts import is_loopback
 from iii_cluster.config.ports import admin_port, ports_of_gateway
 from iii_cluster.config.settings import Settings
+from iii_cluster.telemetry.telemetry import Telemetry
 
 from . import logs, status
 from .admin import Admin, Page, bind
@@ -87,6 +88,7 @@ class RoleProcess:
         self._service: RoleService | None = None
         self._admin: Admin | None = None
         self._admin_port = 0
+        self._telemetry = Telemetry(settings)
 
     @property
     def phase(self) -> str:
@@ -104,6 +106,7 @@ class RoleProcess:
         node = self._new_node()
         self._admin = Admin(listener, self._pages(), {"/drain": self._drain}, tls, tokens)
         await self._admin.start()
+        await self._telemetry.start()
         logger.info(
             "action=node_starting node=%s version=%s admin_port=%d", node.info.id, __version__, self._admin_port
         )
@@ -121,6 +124,7 @@ class RoleProcess:
         if self._node is not None:
             await self._node.stop()
             logger.info("action=node_stopped node=%s", self._node.info.id)
+        await self._telemetry.stop()
         if self._admin is not None:
             await self._admin.stop()
 
@@ -153,7 +157,8 @@ class RoleProcess:
             ports=ports,
             tls=tuple(own.name for own in (admin_port(self._settings), *listening) if own.tls),
         )
-        node = self._node = Node(info, self._settings, predecessor)
+        node = self._node = Node(info, self._settings, predecessor, self._telemetry)
+        self._telemetry.rename(info.id)
         node.on_drain = lambda grace: self._stop.request("drain", grace=grace)
         return node
 

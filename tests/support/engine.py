@@ -26,6 +26,7 @@ from iii_cluster.modules.module import Request
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Commands
+from iii_cluster.telemetry.telemetry import Telemetry
 
 PATIENCE = 10.0  # seconds commands wait for Redis
 
@@ -255,6 +256,8 @@ class FakeEngine:
         self.settings = settings
         self.prefix = f"{{{settings.cluster}}}"
         self.ownership = FakeOwnership()
+        self.telemetry = Telemetry(settings)
+        self.asked: dict[str, Callable[[str, Any], Any]] = {}  # what this process answers, by question
         self.watchers: dict[str, list[Changed]] = {}  # by trigger type
         self.wakers: dict[str, list[Callable[[str], None]]] = {}  # by kind of nudge
         self._url = url
@@ -264,6 +267,11 @@ class FakeEngine:
     @property
     def commands(self) -> Commands:
         return self.commands_of(self._url)
+
+    async def ask_nodes(self, op: str, body: object = None) -> tuple[dict[str, Any], Collection[str]]:
+        await asyncio.sleep(0)
+        answers = {node.node: node.asked[op](self.node, body) for node in self.cluster.nodes if op in node.asked}
+        return answers, {node.node for node in self.cluster.nodes if op not in node.asked}
 
     def commands_of(self, url: str) -> Commands:
         assert url, "this node was made without a Redis"

@@ -235,4 +235,4 @@ def test_compression_off_needs_no_quotes(tmp_path: Path) -> None:
     assert load(write(tmp_path, text.format("off")), {}, {}).settings.compression == "off"
     [(line, message, hint)] = errors_of(tmp_path, text.format("on"))
     assert (line, hint) == (2, "one of all, off, streams, workers")
-    assert message == "`cluster.compression`: expected whose sockets may be compressed, got `bool`"
+    assert message == "`cluster.compression`: expected one of 4 words, got `bool`"

@@ -46,14 +46,14 @@ def test_every_generation_of_the_file_gives_the_same_settings(text: str, values:
 def test_what_is_known_but_missing_is_a_notice_and_not_an_error() -> None:
     _, findings = read(
         "modules:\n"
-        "  - class: modules::observability::OtelModule\n"
-        "    config: {enabled: true, sampling_ratio: 0.5}\n"
+        "  - class: modules::bridge_client::BridgeClientModule\n"
+        "    config: {url: 'ws://other'}\n"
         "  - class: modules::shell::ExecModule\n"
         "registration_namespace_grace_ms: 5000\n"
     )
     assert findings.errors == []
     assert [str(notice) for notice in findings.notices] == [
-        "config.yaml:2: modules::observability::OtelModule is not supported yet; telemetry of workers is discarded",
+        "config.yaml:2: modules::bridge_client::BridgeClientModule is not supported yet; nothing is forwarded",
         "config.yaml:4: modules::shell::ExecModule is not supported yet; its commands are not run",
         "config.yaml:5: registration_namespace_grace_ms is not supported yet; registrations are not held back",
     ]

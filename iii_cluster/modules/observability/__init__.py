@@ -1,0 +1,1 @@
+"""Functions and triggers over what the cluster has collected: traces, logs, metrics, alerts."""

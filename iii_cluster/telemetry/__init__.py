@@ -1,0 +1,1 @@
+"""Traces, logs and metrics: of the cluster itself, and of workers that send theirs."""

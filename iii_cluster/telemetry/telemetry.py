@@ -1,0 +1,28 @@
+"""Telemetry of one process, through all its incarnations."""
+
+from iii_cluster.config.settings import Settings
+
+from .config import OBSERVABILITY, Observability, from_entry
+from .spool import Spool
+from .tracing import Tracer
+
+
+class Telemetry:
+    """What the process tells of itself and passes on for others. Made once; works, if only into the spool, at once."""
+
+    def __init__(self, settings: Settings, config: Observability | None = None) -> None:
+        if config is None:
+            entry = next((entry.config for entry in settings.modules if entry.name == OBSERVABILITY), {})
+            config = from_entry(entry)
+        self.config = config
+        self.spool = Spool()
+        self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled)
+
+    def rename(self, node: str) -> None:
+        """The process goes on under another node id."""
+
+    async def start(self) -> None:
+        """Begin to pass on what is spooled. Never fails: what cannot be reached is tried again."""
+
+    async def stop(self) -> None:
+        """Pass on what is left, within a second or so."""
