@@ -1,30 +1,48 @@
 """The `iii-cluster` command."""
 
+import importlib
+
 import click
 
 from iii_cluster import __version__
-from iii_cluster.cluster.map import Role
 
-from .chaos import chaos
-from .drain import drain
-from .inspect import functions, triggers, workers
-from .invoke import invoke
-from .restart import restart
-from .roles import role_command
-from .status import status
-from .up import up
+# Command -> its module. Imported when it is named: a node must not wait for what other commands need.
+COMMANDS = {
+    "gateway": "roles",
+    "shard": "roles",
+    "coordinator": "roles",
+    "up": "up",
+    "status": "status",
+    "drain": "drain",
+    "restart": "restart",
+    "workers": "inspect",
+    "functions": "inspect",
+    "triggers": "inspect",
+    "logs": "logs",
+    "trace": "trace",
+    "invoke": "invoke",
+    "chaos": "chaos",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{COMMANDS[cmd_name]}", __package__)
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-v", "--version", prog_name="iii-cluster")
 def main() -> None:
     """The III engine as a horizontally scalable cluster."""
 
-
-for _role in Role:
-    main.add_command(role_command(_role))
-for _command in (up, status, drain, restart, workers, functions, triggers, invoke, chaos):
-    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

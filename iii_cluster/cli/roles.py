@@ -9,7 +9,7 @@ import click
 
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.fields import FLAGS
-from iii_cluster.config.ports import admin_port, ports_of_gateway
+from iii_cluster.config.ports import admin_port, metrics_port, ports_of_gateway
 from iii_cluster.config.settings import Settings
 from iii_cluster.local.ports import PortError, check_free, check_shareable
 
@@ -51,8 +51,8 @@ def role_command(role: Role) -> click.Command:
 def _check_ports(role: Role, settings: Settings) -> None:
     """A clear line for each beats the log of a failed start: several roles on one machine start from the same
     defaults."""
-    admin = admin_port(settings)
-    looks = [partial(check_free, admin.host, admin.port, admin.option)]
+    alone = (admin_port(settings), metrics_port(settings))
+    looks = [partial(check_free, own.host, own.port, own.option) for own in alone]
     if role is Role.GATEWAY:
         looks += [partial(check_shareable, own.host, own.port, own.option) for own in ports_of_gateway(settings)]
     failed = False
@@ -71,3 +71,6 @@ def _run(role: Role, settings: Settings, ready_fd: int | None, lifeline_fd: int 
 
     serve = importlib.import_module(SERVICES[role]).serve
     return run_role(role, settings, serve, ready_fd=ready_fd, lifeline_fd=lifeline_fd)
+
+
+gateway, shard, coordinator = map(role_command, (Role.GATEWAY, Role.SHARD, Role.COORDINATOR))

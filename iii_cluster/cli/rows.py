@@ -13,7 +13,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[plain(row.get(column)) for column in columns] for row in rows]
     console = Console()
     if not console.is_terminal:
         for line in [list(columns), *cells]:
@@ -37,7 +37,7 @@ def json_lines(value: Any, levels: int, indent: str = "") -> str:
     return "[\n" + ",\n".join(lines) + f"\n{indent}]"
 
 
-def _cell(value: object) -> str:
+def plain(value: object) -> str:
     """One line of text without control characters: names and descriptions are whatever workers say."""
     text = "" if value is None else str(value)
     return "".join(char if char.isprintable() else " " for char in text)

@@ -1,0 +1,123 @@
+"""`iii-cluster logs`: what workers and nodes have logged, and what they log from now on."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from .client import Client, RemoteError, connected
+from .connection import connection_options, one_line_errors
+from .gateway import Gateway, Unreachable
+from .moments import clock_time
+from .rows import json_option, plain
+
+LEVELS = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17}
+STYLES = ((17, "bold red"), (13, "yellow"), (9, "green"), (0, "dim"))
+POLL = 0.5  # s between questions for more
+OVERLAP_MS = 5_000  # asked for again: records reach the store a little after their time
+MAX_SEEN = 50_000  # records remembered to tell new ones
+
+Record = dict[str, Any]
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is logged from now on.")
+@click.option("--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="Records to begin with.")
+@click.option("--level", type=click.Choice(list(LEVELS)), default="trace", show_default=True, help="Least severe.")
+@click.option("--service", default="", help="Only of services whose name contains this.")
+@click.option("--trace", "trace_id", default="", help="Only of this trace.")
+@click.option("--grep", "words", default="", help="Only with this text in them.")
+@json_option
+@connection_options
+@one_line_errors
+def logs(
+    follow: bool,
+    lines: int,
+    level: str,
+    service: str,
+    trace_id: str,
+    words: str,
+    as_json: bool,
+    gateway: Gateway,
+) -> None:
+    """Show what workers and nodes have logged, oldest first.
+
+    The cluster keeps the latest records only: a thousand, for an hour, unless it is configured otherwise.
+    """
+    query: dict[str, Any] = {"severity_min": LEVELS[level]}
+    if trace_id:
+        query["trace_id"] = trace_id
+
+    def wanted(record: Record) -> bool:
+        return service.lower() in str(record["service_name"]).lower() and words.lower() in str(record["body"]).lower()
+
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with connected(gateway) as client:
+            for record in _records(client, query, wanted, lines, follow=follow):
+                click.echo(json.dumps(record, ensure_ascii=False)) if as_json else console.print(line_of(record))
+    except (RemoteError, TimeoutError) as error:
+        raise Unreachable(str(error)) from None
+    except KeyboardInterrupt:
+        pass
+
+
+def _records(
+    client: Client, query: dict[str, Any], wanted: Callable[[Record], bool], lines: int, *, follow: bool
+) -> Iterator[Record]:
+    """The last `lines` of what there is, then, if wanted, without end, what comes."""
+    seen = Seen()
+    known = [record for record in _ask(client, query) if wanted(record)]
+    yield from list(seen.new(known))[-lines:] if lines else ()
+    while follow:
+        time.sleep(POLL)
+        start = int(time.time() * 1000) - OVERLAP_MS
+        yield from seen.new(record for record in _ask(client, {**query, "start_time": start}) if wanted(record))
+
+
+def _ask(client: Client, query: dict[str, Any]) -> list[Record]:
+    """Oldest first."""
+    answer = client.invoke("engine::logs::list", query)
+    return list(reversed(answer["logs"])) if isinstance(answer, dict) else []
+
+
+class Seen:
+    """Tells records that were shown from new ones: the store gives them no number."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[object, ...], None] = {}  # oldest first
+
+    def new(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            key = (
+                record["timestamp_unix_nano"],
+                record["service_name"],
+                record["severity_number"],
+                record["body"],
+                record.get("span_id"),
+            )
+            if key not in self._keys:
+                self._keys[key] = None
+                yield record
+        while len(self._keys) > MAX_SEEN:
+            del self._keys[next(iter(self._keys))]
+
+
+def line_of(record: Record) -> Text:
+    """`12:30:01.250 info  billing  charged  trace=0af7...`, in colours."""
+    style = next(style for least, style in STYLES if record["severity_number"] >= least)
+    line = Text(clock_time(record["timestamp_unix_nano"] or record["observed_timestamp_unix_nano"]), "dim")
+    line.append(f" {plain(record['severity_text']).lower():5} ", style)
+    line.append(f"{plain(record['service_name'])}  ", "cyan")
+    line.append(plain(record["body"]))
+    for key, value in record["attributes"].items():
+        if key != "service.name":
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            line.append(f"  {plain(key)}={plain(shown)}", "dim")
+    if record.get("trace_id"):
+        line.append(f"  trace={plain(record['trace_id'])}", "dim")
+    return line

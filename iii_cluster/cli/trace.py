@@ -1,0 +1,131 @@
+"""`iii-cluster trace`: the latest traces, or one of them as a waterfall."""
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .client import Client, RemoteError, connected
+from .connection import connection_options, one_line_errors
+from .gateway import Gateway, Unreachable
+from .moments import date_time, duration
+from .rows import json_option, plain, print_rows
+
+COLUMNS = ("started", "duration", "status", "service_name", "name", "trace_id")
+BAR = 32  # characters
+STATUS_STYLES = {"error": "red", "ok": "green", "unset": "blue"}
+
+Span = dict[str, Any]
+
+
+@click.command()
+@click.argument("trace_id", default="")
+@click.option("--limit", "-n", type=click.IntRange(1), default=20, show_default=True, help="Traces to list.")
+@click.option("--name", default="", help="Only traces whose first span's name contains this.")
+@click.option("--service", default="", help="Only of services whose name contains this.")
+@click.option("--errors", is_flag=True, help="Only traces whose first span failed.")
+@click.option("--slower-than", type=click.FloatRange(0), metavar="MS", help="Only traces that took longer.")
+@click.option("--internal", is_flag=True, help="The engine's own functions, too.")
+@json_option
+@connection_options
+@one_line_errors
+def trace(
+    trace_id: str,
+    limit: int,
+    name: str,
+    service: str,
+    errors: bool,
+    slower_than: float | None,
+    internal: bool,
+    as_json: bool,
+    gateway: Gateway,
+) -> None:
+    """List the latest traces, newest first, or show the spans of TRACE_ID."""
+    query = {
+        "limit": limit,
+        "sort_order": "desc",
+        "include_internal": internal,
+        **({"name": name} if name else {}),
+        **({"service_name": service} if service else {}),
+        **({"status": "error"} if errors else {}),
+        **({"min_duration_ms": slower_than} if slower_than is not None else {}),
+    }
+    try:
+        with connected(gateway) as client:
+            if trace_id:
+                _show(client, trace_id.lower(), as_json=as_json)
+            else:
+                _list(client, query, as_json=as_json)
+    except (RemoteError, TimeoutError) as error:
+        raise Unreachable(str(error)) from None
+
+
+def _list(client: Client, query: dict[str, Any], *, as_json: bool) -> None:
+    answer = client.invoke("engine::traces::list", query)
+    spans = answer["spans"] if isinstance(answer, dict) else []
+    if as_json:
+        click.echo(json.dumps(spans, indent=2, ensure_ascii=False))
+        return
+    rows = [{**span, "started": date_time(span["start_time_unix_nano"]), "duration": _took(span)} for span in spans]
+    print_rows(rows, COLUMNS)
+
+
+def _show(client: Client, trace_id: str, *, as_json: bool) -> None:
+    answer = client.invoke("engine::traces::tree", {"trace_id": trace_id})
+    roots = answer["roots"] if isinstance(answer, dict) else []
+    if as_json:
+        click.echo(json.dumps(roots, indent=2, ensure_ascii=False))
+        return
+    if not roots:
+        raise Unreachable(f"there is no trace {plain(trace_id)}: it was not sampled, or is not kept any more")
+    rows = waterfall(roots)
+    console = Console()
+    if not console.is_terminal:
+        for depth, span, _ in rows:
+            click.echo("\t".join(("  " * depth + plain(span["name"]), plain(span["service_name"]), _took(span))))
+        return
+    console.print(f"trace {trace_id}, {len(rows)} spans, {date_time(min(r['start_time_unix_nano'] for r in roots))}")
+    console.print(_table(rows))
+
+
+def waterfall(roots: list[Span]) -> list[tuple[int, Span, tuple[float, float]]]:
+    """Every span, parents before their children: its depth, and where it begins and ends (0-1 of the whole trace)."""
+    rows: list[tuple[int, Span]] = []
+    rest = [(0, root) for root in sorted(roots, key=_start, reverse=True)]
+    while rest:
+        depth, span = rest.pop()
+        rows.append((depth, span))
+        rest += [(depth + 1, child) for child in sorted(span["children"], key=_start, reverse=True)]
+    first = min(_start(span) for _, span in rows)
+    whole = max(max(_end(span) for _, span in rows) - first, 1)
+    return [(depth, span, ((_start(span) - first) / whole, (_end(span) - first) / whole)) for depth, span in rows]
+
+
+def _table(rows: list[tuple[int, Span, tuple[float, float]]]) -> Table:
+    table = Table("span", "service", "", box=None, pad_edge=False, header_style="bold")
+    table.add_column("took", justify="right")
+    for depth, span, (begin, end) in rows:
+        style = STATUS_STYLES.get(span["status"], "")
+        at = min(int(begin * BAR), BAR - 1)
+        bar = Text(" " * at + "━" * max(round(end * BAR) - at, 1), style)
+        name = Text("  " * depth + plain(span["name"]), "bold red" if span["status"] == "error" else "")
+        if span.get("status_description"):
+            name.append(f"  {plain(span['status_description'])}", "red")
+        table.add_row(name, Text(plain(span["service_name"]), "cyan"), bar, _took(span))
+    return table
+
+
+def _start(span: Span) -> int:
+    return int(span["start_time_unix_nano"])
+
+
+def _end(span: Span) -> int:
+    """Of one that goes on, its beginning."""
+    return max(int(span["end_time_unix_nano"]), _start(span))
+
+
+def _took(span: Span) -> str:
+    return duration(_end(span) - _start(span)) if span["end_time_unix_nano"] else "goes on"
