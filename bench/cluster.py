@@ -115,7 +115,7 @@ class Cluster:
     def __init__(self, valkey: Valkey, name: str, config: Path | None = None) -> None:
         self._common = ["--config", str(config)] if config else []
         self._common += ["--redis-url", valkey.url, "--cluster", name, "--host", "127.0.0.1", "--admin-port", "0"]
-        self._common += ["--log-level", "warning"]
+        self._common += ["--metrics-port", "0", "--console", "off", "--log-level", "warning"]
         self._processes: list[Process] = []
         self._valkey = valkey
 

@@ -64,6 +64,12 @@ def admin_port(settings: Settings) -> Listening:
     return Listening("admin", "admin_port", settings.admin_host, settings.admin_port, settings.admin_tls)
 
 
+def metrics_port(settings: Settings) -> Listening:
+    """Likewise, with the same certificate."""
+    host = settings.metrics_host or settings.admin_host
+    return Listening("metrics", "metrics_port", host, settings.metrics_port, settings.admin_tls)
+
+
 def clashes(ports: Sequence[Listening]) -> Iterator[tuple[Listening, Listening]]:
     """Pairs that could be reached at one address. Port 0 is any free one."""
     for one, other in combinations(ports, 2):

@@ -9,14 +9,14 @@ import msgspec
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.fields import DOCUMENTS, FIELDS, TOKEN_VARIABLE
 from iii_cluster.config.load import Config, to_environment
-from iii_cluster.config.ports import ports_of_gateway
+from iii_cluster.config.ports import Listening, admin_port, metrics_port, ports_of_gateway
 from iii_cluster.config.settings import Settings
 
 from .child import ChildSpec
 from .ports import check_free, spare_port
 
-ADMIN_PORT_FLAG = "--admin-port"
 ADMIN_PORT_VARIABLE = FIELDS["admin_port"].variable
+METRICS_PORT_VARIABLE = FIELDS["metrics_port"].variable
 
 # Stopped in this order: who serves workers first, who keeps the data last.
 STAGES = {Role.GATEWAY: 0, Role.SHARD: 1, Role.COORDINATOR: 2}
@@ -37,16 +37,17 @@ def check_counts(config: Config) -> None:
 
 
 def role_specs(config: Config, settings: Settings) -> list[ChildSpec]:
-    """One child per process; `settings` are final except for the admin port. Raises PortError."""
+    """One child per process; `settings` are final except for the ports each has for itself. Raises PortError."""
     specs = []
     for position, (role, number) in enumerate(_processes(config)):
-        own = msgspec.structs.replace(settings, admin_port=_admin_port(settings, position))
+        ports = {one.setting: _own_port(one, position) for one in _own_ports(settings)}
+        own = to_environment(msgspec.structs.replace(settings, **ports))
         specs.append(
             ChildSpec(
                 name=f"{role}-{number}",
                 # -P: a folder called gateway or shard where the user stands is none of ours.
                 argv=(sys.executable, "-P", "-m", "iii_cluster.cli.main", str(role)),
-                env=_inherited() | to_environment(own),
+                env=_inherited() | own,
                 stage=STAGES[role],
             )
         )
@@ -54,18 +55,32 @@ def role_specs(config: Config, settings: Settings) -> list[ChildSpec]:
 
 
 def replacement(spec: ChildSpec, settings: Settings, running: Collection[ChildSpec]) -> ChildSpec:
-    """What runs next to `spec`'s process and then in its place: the same with a spare admin port. Raises PortError."""
-    if not settings.admin_port:
-        return spec
+    """What runs next to `spec`'s process and then in its place: the same with spare ports of its own. Raises
+    PortError."""
     # Held ports that nobody listens on look free to others of the same user.
-    used = {admin_port_of(other) for other in running} | {one.port for one in ports_of_gateway(settings)}
-    port = spare_port(settings.admin_host, settings.admin_port, used, ADMIN_PORT_FLAG)
-    return msgspec.structs.replace(spec, env=spec.env | {ADMIN_PORT_VARIABLE: str(port)})
+    used = {port for other in running for port in _own_numbers(other)}
+    used |= {one.port for one in ports_of_gateway(settings)}
+    env = dict(spec.env)
+    for one in _own_ports(settings):
+        if one.port:
+            port = spare_port(one.host, one.port, used, one.option)
+            used.add(port)
+            env[FIELDS[one.setting].variable] = str(port)
+    return msgspec.structs.replace(spec, env=env)
 
 
 def admin_port_of(spec: ChildSpec) -> int:
     """The admin port of one of our own processes as planned; 0: any."""
     return int(spec.env[ADMIN_PORT_VARIABLE])
+
+
+def _own_ports(settings: Settings) -> list[Listening]:
+    """That every process has for itself."""
+    return [admin_port(settings), metrics_port(settings)]
+
+
+def _own_numbers(spec: ChildSpec) -> set[int]:
+    return {int(spec.env[variable]) for variable in (ADMIN_PORT_VARIABLE, METRICS_PORT_VARIABLE)}
 
 
 def _processes(config: Config) -> Iterator[tuple[Role, int]]:
@@ -79,10 +94,10 @@ def _processes(config: Config) -> Iterator[tuple[Role, int]]:
             yield role, number
 
 
-def _admin_port(settings: Settings, position: int) -> int:
+def _own_port(own: Listening, position: int) -> int:
     """The configured port for the first process, the following ones for the others; 0 stays 0."""
-    port = settings.admin_port + position if settings.admin_port else 0
-    check_free(settings.admin_host, port, ADMIN_PORT_FLAG)
+    port = own.port + position if own.port else 0
+    check_free(own.host, port, own.option)
     return port
 
 

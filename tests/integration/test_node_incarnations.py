@@ -101,7 +101,14 @@ class Lab:
     """The process under test. Its ids are "shard-…", written here without what is random."""
 
     def __init__(self, url: str, throne: Throne) -> None:
-        settings = Settings(cluster="test", redis_urls=(url,), lease_interval=0.05, admin_port=0, drain_timeout=GRACE)
+        settings = Settings(
+            cluster="test",
+            redis_urls=(url,),
+            lease_interval=0.05,
+            admin_port=0,
+            metrics_port=0,
+            drain_timeout=GRACE,
+        )
         self.throne = throne
         self.role = FakeRole()
         self._ready, ready_fd = os.pipe()

@@ -39,6 +39,7 @@ class Coordinator(Process):
             "redis-url": self.redis_url,
             "cluster": CLUSTER,
             "admin-port": self.admin_port,
+            "metrics-port": 0,
             "ready-fd": self._ready_end,
             "lifeline-fd": self._lifeline_end,
         }

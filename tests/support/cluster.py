@@ -13,6 +13,7 @@ from tests.support.process import Process, read_ready_line
 from tests.support.valkey import ValkeyServer
 
 CLUSTER_NAME = "test"
+OWN_PORTS = {"admin-port": "0", "metrics-port": "0", "console": "off"}
 
 # What a failed test shows the logs of.
 running: "weakref.WeakSet[Cluster]" = weakref.WeakSet()
@@ -169,7 +170,7 @@ class Cluster:
         for port in ("--stream-port", "--http-port"):
             if role == "gateway" and port not in extra:
                 extra = (*extra, port, "0")
-        options = {"redis-url": self.valkey.url, "cluster": CLUSTER_NAME, "admin-port": "0", **self._options}
+        options = {"redis-url": self.valkey.url, "cluster": CLUSTER_NAME, **OWN_PORTS, **self._options}
         if redis_url:
             options["redis-url"] = redis_url
         argv = [part for name, value in options.items() for part in (f"--{name}", value)]

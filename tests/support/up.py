@@ -21,7 +21,8 @@ from tests.support.process import Process
 
 COMMAND = (sys.executable, "-P", "-m", "iii_cluster.cli.main")
 CLIENT_PORTS = ("--worker-port", "0", "--http-port", "0", "--stream-port", "0")
-PORTS = ("--host", "127.0.0.1", *CLIENT_PORTS, "--admin-port", "0", "--redis-port", "0")
+OWN_PORTS = ("--host", "127.0.0.1", *CLIENT_PORTS, "--admin-port", "0", "--metrics-port", "0", "--console", "off")
+PORTS = (*OWN_PORTS, "--redis-port", "0")
 
 
 class Up(Process):

@@ -14,7 +14,7 @@ from iii_cluster.cli.options import HELP
 from iii_cluster.config.fields import FIELDS, SECRETS
 from iii_cluster.config.settings import Settings
 
-FREE_PORTS = ("--host", "127.0.0.1", "--worker-port", "0", "--admin-port", "0")
+FREE_PORTS = ("--host", "127.0.0.1", "--worker-port", "0", "--admin-port", "0", "--metrics-port", "0")
 FREE_CLIENT_PORTS = ("--http-port", "0", "--stream-port", "0")
 
 
@@ -59,9 +59,8 @@ def test_a_role_runs_its_own_service_and_ends_with_its_exit_code(started: list[t
     options = (*FREE_PORTS, *FREE_CLIENT_PORTS, "--redis-url", "redis://h", "--ready-fd", "5", "--lifeline-fd", "6")
     result = run(role, *options)
     assert result.exit_code == 7
-    settings = Settings(
-        redis_urls=("redis://h",), host="127.0.0.1", worker_port=0, http_port=0, stream_port=0, admin_port=0
-    )
+    ports: dict[str, Any] = dict.fromkeys(("worker_port", "http_port", "stream_port", "admin_port", "metrics_port"), 0)
+    settings = Settings(redis_urls=("redis://h",), host="127.0.0.1", **ports)
     assert started == [(role, settings, f"serve-{role}", 5, 6)]
 
 
@@ -69,6 +68,7 @@ def test_a_role_runs_its_own_service_and_ends_with_its_exit_code(started: list[t
     ("role", "flag"),
     [
         ("shard", "--admin-port"),
+        ("shard", "--metrics-port"),
         ("gateway", "--admin-port"),
         ("gateway", "--worker-port"),
         ("gateway", "--http-port"),
@@ -93,7 +93,8 @@ def test_all_taken_ports_of_a_gateway_are_told_at_once(started: list[tuple[Any, 
         ports = [stranger.getsockname()[1] for stranger in (one, two, three)]
         path = tmp_path / "c.yaml"
         path.write_text(
-            f"cluster: {{host: 127.0.0.1, worker_port: 0, stream_port: 0, admin_port: {ports[0]}}}\n"
+            f"cluster: {{host: 127.0.0.1, worker_port: 0, stream_port: 0, admin_port: {ports[0]}, "
+            "metrics_port: 0}\n"
             "workers:\n"
             "  - name: iii-worker-manager\n"
             "  - name: iii-worker-manager\n"
@@ -126,6 +127,8 @@ def test_options_beat_the_environment_which_beats_the_file(started: list[tuple[A
         "--barrier",
         "4",
         "--admin-port",
+        "0",
+        "--metrics-port",
         "0",
         "--redis-url",
         "redis://a",

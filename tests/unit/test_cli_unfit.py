@@ -118,15 +118,21 @@ def test_the_admin_ports_that_up_gives_its_processes_are_looked_at_too() -> None
     assert len(refused(run("up", "--admin-port", "5000", "--http-port", "5002"))) == 1
 
 
+def test_the_ports_of_metrics_that_up_gives_its_processes_are_no_others_either(command: str) -> None:
+    [line] = refused(run(command, "--metrics-port", "5000", "--admin-port", "5000"))[:1]
+    assert line == "admin (admin_port) and metrics (metrics_port) would both listen on port 5000"
+    assert len(refused(run("up", "--metrics-port", "5000", "--http-port", "5002"))) == 1
+
+
 def test_shards_need_no_files_of_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
-    assert run("shard", "--tls-cert-file", "/no/a", "--admin-port", "0").exit_code == 0
+    assert run("shard", "--tls-cert-file", "/no/a", "--admin-port", "0", "--metrics-port", "0").exit_code == 0
 
 
 @pytest.mark.parametrize("role", ["gateway", "shard", "coordinator"])
 def test_every_role_needs_the_files_of_its_admin_port(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
-    [line] = refused(run(role, "--admin-tls-cert-file", "/no/a", "--admin-port", "0"))
+    [line] = refused(run(role, "--admin-tls-cert-file", "/no/a", "--admin-port", "0", "--metrics-port", "0"))
     assert line == "command line: admin_tls_cert_file: TLS: cannot read /no/a: No such file or directory"
     [line] = refused(run("up", "--gateways", "0", "--admin-tls-cert-file", "/no/a"))
     assert line.startswith("command line: admin_tls_cert_file: ")
@@ -134,7 +140,7 @@ def test_every_role_needs_the_files_of_its_admin_port(role: str, monkeypatch: py
 
 def test_shards_need_tokens_where_others_reach_their_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
-    options = ("--tokens-file", "/no/tokens", "--admin-port", "0")
+    options = ("--tokens-file", "/no/tokens", "--admin-port", "0", "--metrics-port", "0")
     assert run("shard", *options, "--admin-host", "localhost").exit_code == 0
     [line] = refused(run("shard", *options, "--admin-host", "0.0.0.0"))
     assert line == "command line: tokens_file: tokens: cannot read /no/tokens: No such file or directory"

@@ -82,7 +82,15 @@ class Fleet:
         await self.redis.flush()  # of an earlier run with the same directory
         given = self._config.settings
         settings = msgspec.structs.replace(
-            given, redis_urls=(url,), host=HOST, admin_host=HOST, admin_port=0, modules=with_queues(given.modules)
+            given,
+            redis_urls=(url,),
+            host=HOST,
+            admin_host=HOST,
+            admin_port=0,
+            metrics_host="",
+            metrics_port=0,
+            console="off",
+            modules=with_queues(given.modules),
         )
         for port in (admin_port(settings), *ports_of_gateway(settings)):
             if port.tls is not None:
