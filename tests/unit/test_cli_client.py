@@ -1,60 +1,32 @@
 import json
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner, Result
-from websockets.sync.server import Server, ServerConnection, serve
+from click.testing import CliRunner
+from websockets.sync.server import ServerConnection, serve
 
 from iii_cluster.cli.client import RemoteError, connected
 from iii_cluster.cli.gateway import Gateway, Unreachable
 from iii_cluster.cli.main import main
 from iii_cluster.protocol.credentials import token_headers, token_of
+from tests.support.cli_engine import Engine, answering, run
 from tests.support.ports import release_port, reserve_port
-
-Reply = Callable[[dict[str, Any]], dict[str, Any] | None]
-
-
-class Engine:
-    """Answers calls on a port of its own as a gateway would; `replies` are by function id."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.replies: dict[str, Reply] = {}
-        self.server: Server = serve(self._serve, "127.0.0.1", 0, compression=None)
-        self.port = self.server.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self.server.serve_forever)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self._thread.join()
-
-    def _serve(self, socket: ServerConnection) -> None:
-        socket.send(json.dumps({"type": "workerregistered", "worker_id": "w"}))
-        for frame in socket:
-            call = json.loads(frame)
-            self.calls.append(call)
-            answer = self.replies[call["function_id"]](call)
-            if answer is None:
-                socket.close(1012)
-                return
-            socket.send(json.dumps({"type": "invocationresult", "invocation_id": "another", "result": "not this"}))
-            address = {"invocation_id": call["invocation_id"], "function_id": call["function_id"]}
-            socket.send(json.dumps({"type": "invocationresult", **address, **answer}))
 
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = Engine()
+    with answering() as engine:
+        yield filled(engine)
+
+
+def filled(engine: Engine) -> Engine:
     engine.replies["echo"] = lambda call: {"result": call["data"]}
     engine.replies["nothing"] = lambda call: {}
     engine.replies["fails"] = lambda call: {"error": {"code": "boom", "message": "it failed", "stacktrace": "at x"}}
     engine.replies["closes"] = lambda call: None
     engine.replies["sleeps"] = lambda call: {"result": None, "invocation_id": "late"}
-    yield engine
-    engine.stop()
+    return engine
 
 
 @pytest.fixture
@@ -62,10 +34,6 @@ def free_port() -> Iterator[int]:
     port = reserve_port()
     yield port
     release_port(port)
-
-
-def run(engine: Engine, *arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments, "--port", str(engine.port)])
 
 
 def test_a_call_returns_its_own_result(engine: Engine) -> None:
