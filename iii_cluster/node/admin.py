@@ -1,35 +1,26 @@
 """The admin port of every process, JSON over HTTP: pages, such as /healthz, and actions to POST, such as /drain."""
 
-import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from iii_cluster.access.tls import TlsFiles
 from iii_cluster.access.tokens import Tokens
 from iii_cluster.config.hosts import is_loopback
 
 from .asgi import asgi_config
+from .requests import Receive, Scope, Send, header, host_name, is_json, read_body
+from .serving import Serving
 
 Page = Callable[[], tuple[int, Any]]  # HTTP status, JSON-able body
 Action = Callable[[bytes], Awaitable[tuple[int, Any]]]  # the same, for a body of JSON
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 BACKLOG = 64
 SHUTDOWN_TIMEOUT = 1  # s, for requests in flight
 MAX_BODY = 4096  # bytes of a request
-TLS_HANDSHAKE_TIMEOUT = 10.0  # s
-TLS_SHUTDOWN_TIMEOUT = 2.0  # s
-LOOK = 1.0  # s between looks whether certificates or tokens have changed
 PROBES = ("/healthz", "/readyz")  # who looks whether a process lives has no token
 CHALLENGE = (b"www-authenticate", b'Bearer realm="admin"')
 
@@ -63,42 +54,18 @@ class Admin:
         tls: TlsFiles | None = None,
         tokens: Tokens | None = None,
     ) -> None:
-        self._listener = listener
         self._pages = pages
         self._actions = actions
-        self._tls = tls
         self._tokens = tokens or Tokens()
         self._refused = 0
-        self._config = asgi_config(self._app, backlog=BACKLOG, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT)
-        # `Server.serve` would take the process' signals and wake up ten times a second; its other half does neither.
-        self._server = uvicorn.Server(self._config)
-        self._server.lifespan = self._config.lifespan_class(self._config)
-        self._looking: asyncio.TimerHandle | None = None
+        config = asgi_config(self._app, backlog=BACKLOG, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT)
+        self._serving = Serving(listener, config, tls, (self._tokens,))
 
     async def start(self) -> None:
-        make = partial(HttpToolsProtocol, self._config, self._server.server_state, {})
-        tls: dict[str, Any] = {}
-        if self._tls is not None:
-            tls = {
-                "ssl": self._tls.context,
-                "ssl_handshake_timeout": TLS_HANDSHAKE_TIMEOUT,
-                "ssl_shutdown_timeout": TLS_SHUTDOWN_TIMEOUT,
-            }
-        loop = asyncio.get_running_loop()
-        self._server.servers = [await loop.create_server(make, sock=self._listener, backlog=BACKLOG, **tls)]
-        self._look()
+        await self._serving.start()
 
     async def stop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-        await self._server.shutdown(sockets=[self._listener])
-
-    def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._tokens.tick(loop.time())
-        if self._tls is not None:
-            self._tls.tick(loop.time())
-        self._looking = loop.call_later(LOOK, self._look)
+        await self._serving.stop()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/json")]
@@ -116,7 +83,7 @@ class Admin:
         """Whether the request shows a token, or needs none."""
         if not self._tokens.required or scope["path"] in PROBES:
             return True
-        shown = [_text(value) for name, value in scope["headers"] if name == b"authorization"]
+        shown = header(scope, b"authorization")
         if self._tokens.accepts_any(shown):
             return True
         if not shown:  # our own commands ask first, too
@@ -136,8 +103,8 @@ class Admin:
             return 405, {"error": "method not allowed"}
         if (refusal := refused(scope)) is not None:
             return refusal
-        body = await _read(receive)
-        if len(body) > MAX_BODY:
+        body = await read_body(receive, MAX_BODY)
+        if body is None:
             return 413, {"error": f"a request has {MAX_BODY} bytes at most"}
         return await action(body)
 
@@ -148,38 +115,12 @@ def refused(scope: Scope) -> tuple[int, Any] | None:
     A page can neither send JSON elsewhere without asking first, nor choose the Host header; a name it had resolve
     to this host shows there.
     """
-    headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     client = scope.get("client")
     if client is None or not is_loopback(client[0]):
         return 403, {"error": "only from this host"}
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1 or not is_loopback(_host_name(hosts[0])):
+    hosts = header(scope, b"host")
+    if len(hosts) != 1 or not is_loopback(host_name(hosts[0])):
         return 403, {"error": "the Host header must name localhost"}
-    kinds = [value.partition(";")[0].strip().lower() for name, value in headers if name == b"content-type"]
-    if kinds != ["application/json"]:
+    if not is_json(scope):
         return 415, {"error": "the content type must be application/json"}
     return None
-
-
-def _host_name(header: str) -> str:
-    """The name or address in a Host header, without port and brackets; "" if it makes no sense."""
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _text(value: bytes) -> str:
-    """Of a header, as tokens are compared."""
-    return value.decode("ascii", "surrogateescape")
-
-
-async def _read(receive: Receive) -> bytes:
-    """The body, or little more than the first MAX_BODY bytes of it."""
-    body = b""
-    while len(body) <= MAX_BODY:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    return body

@@ -5,15 +5,15 @@ from typing import Any
 import uvicorn
 
 
-def asgi_config(app: Any, **settings: Any) -> uvicorn.Config:
+def asgi_config(app: Any, ws: Any = "none", **settings: Any) -> uvicorn.Config:
     """`app` is an ASGI 3 application, unless its protocol calls it otherwise, as that of the HTTP port does.
 
-    `settings` are uvicorn's own.
+    `ws` is its protocol for WebSockets, if it has any; `settings` are uvicorn's own.
     """
     config = uvicorn.Config(
         app,
         http="httptools",
-        ws="none",
+        ws=ws,
         lifespan="off",
         interface="asgi3",
         proxy_headers=False,
