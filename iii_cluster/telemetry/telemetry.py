@@ -1,8 +1,11 @@
 """Telemetry of one process, through all its incarnations."""
 
+import os
+
 from iii_cluster.config.settings import Settings
 
-from .config import OBSERVABILITY, Observability, from_entry
+from .config import OBSERVABILITY, Observability
+from .environment import observability
 from .spool import Spool
 from .tracing import Tracer
 
@@ -13,7 +16,7 @@ class Telemetry:
     def __init__(self, settings: Settings, config: Observability | None = None) -> None:
         if config is None:
             entry = next((entry.config for entry in settings.modules if entry.name == OBSERVABILITY), {})
-            config = from_entry(entry)
+            config = observability(entry, os.environ)
         self.config = config
         self.spool = Spool()
         self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled)

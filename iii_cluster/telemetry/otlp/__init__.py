@@ -1,0 +1,1 @@
+"""OTLP: what workers send, and what is sent to collectors."""
