@@ -18,6 +18,8 @@ from iii_cluster.cluster.map import ClusterMap, NodeInfo
 from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings
+from iii_cluster.telemetry.metrics.gather import SNAPSHOT
+from iii_cluster.telemetry.metrics.snapshot import encode_snapshot
 from iii_cluster.telemetry.telemetry import Telemetry
 
 from .stopping import Grace
@@ -50,6 +52,7 @@ class Node:
         self.membership.subscribe(self._on_map)
         self.bus.on_map = self.membership.offer
         self.asker.answer("node.drain", self._drain_asked)
+        self.asker.answer(SNAPSHOT, lambda _src, _body: encode_snapshot(self.telemetry.metrics.snapshot()))
 
     @property
     def info(self) -> NodeInfo:

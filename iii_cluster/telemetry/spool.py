@@ -44,6 +44,10 @@ class Spool:
         else:
             self.dropped_metrics += 1
 
+    def dropped(self) -> dict[str, int]:
+        """By signal."""
+        return {"spans": self.dropped_spans, "logs": self.dropped_logs, "metrics": self.dropped_metrics}
+
     def take(self) -> Batch:
         """All of it."""
         batch = Batch(self._spans, self._logs, self._metrics)

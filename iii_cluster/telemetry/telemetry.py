@@ -6,6 +6,7 @@ from iii_cluster.config.settings import Settings
 
 from .config import OBSERVABILITY, Observability
 from .environment import observability
+from .metrics.metrics import Metrics
 from .spool import Spool
 from .tracing import Tracer
 
@@ -19,6 +20,8 @@ class Telemetry:
             config = observability(entry, os.environ)
         self.config = config
         self.spool = Spool()
+        self.metrics = Metrics()
+        self.metrics.watch_drops("spool", self.spool.dropped)
         self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled)
 
     def rename(self, node: str) -> None:

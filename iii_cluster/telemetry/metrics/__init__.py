@@ -1,0 +1,1 @@
+"""What every process of the cluster counts and measures of itself, for Prometheus, collectors, functions and people."""

@@ -1,0 +1,110 @@
+"""How often functions were called, how that ended and how long it took. On the path of every call."""
+
+import time
+from bisect import bisect_left
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from .durations import BOUNDS, BUCKETS
+
+MAX_FUNCTIONS = 2_000  # ids counted by themselves
+MAX_CODES = 20  # of one function, likewise
+MAX_CODE = 64  # characters
+OTHER = "other"  # what is beyond these limits
+UNKNOWN = "unknown"  # code of an error without one
+
+# Of a function's numbers, behind its buckets.
+_SECONDS, _ERRORS, _DEFERRED = BUCKETS, BUCKETS + 1, BUCKETS + 2
+
+
+class FunctionNumbers(Struct, array_like=True):
+    """Since the process began. What was put into a queue is in `deferred` only; its job counts when it has run."""
+
+    count: int = 0  # ended, errors among them
+    errors: int = 0
+    deferred: int = 0
+    seconds: float = 0.0  # of all that ended
+    buckets: list[int] = []  # as many as BUCKETS
+
+
+class Exemplar(NamedTuple):
+    """A recorded call that fell into a bucket: where to look when the bucket is looked at."""
+
+    trace_id: str
+    seconds: float
+    timestamp: float  # s since the epoch
+
+
+class _Error(Struct):
+    code: str = UNKNOWN
+
+
+_decode_error = msgspec.json.Decoder(_Error).decode
+
+
+class Functions:
+    """Ids are those of functions; of another namespace than "default", "namespace/id"."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[float]] = {}  # by id: buckets, seconds, errors, deferred
+        self._codes: dict[str, dict[str, int]] = {}  # by id
+        self._exemplars: dict[str, dict[int, Exemplar]] = {}  # by id and bucket
+
+    def ended(self, function: str, seconds: float, error: bytes) -> None:
+        """A call has ended; `error` is its body, JSON, b"" for success."""
+        try:
+            numbers = self._numbers[function]
+        except KeyError:
+            numbers = self._enter(function)
+        numbers[bisect_left(BOUNDS, seconds)] += 1
+        numbers[_SECONDS] += seconds
+        if error:
+            self._failed(function, numbers, error)
+
+    def deferred(self, function: str) -> None:
+        """A call was accepted for a queue."""
+        (self._numbers.get(function) or self._enter(function))[_DEFERRED] += 1
+
+    def exemplar(self, function: str, seconds: float, trace_id: str) -> None:
+        """The call that has just ended was recorded in this trace."""
+        exemplar = Exemplar(trace_id, seconds, time.time())
+        self._exemplars.setdefault(self._known(function), {})[bisect_left(BOUNDS, seconds)] = exemplar
+
+    def numbers(self) -> dict[str, FunctionNumbers]:
+        """A copy of everything."""
+        return {
+            id: FunctionNumbers(
+                int(sum(own[:BUCKETS])), int(own[_ERRORS]), int(own[_DEFERRED]), own[_SECONDS], own[:BUCKETS]  # type: ignore[arg-type]
+            )
+            for id, own in self._numbers.items()
+        }  # fmt: skip
+
+    def error_codes(self) -> dict[str, dict[str, int]]:
+        """Errors by function and code; a copy."""
+        return {id: dict(codes) for id, codes in self._codes.items()}
+
+    def exemplars(self, function: str) -> dict[int, Exemplar]:
+        """The latest by bucket."""
+        return self._exemplars.get(function, {})
+
+    def _known(self, function: str) -> str:
+        return function if function in self._numbers else OTHER
+
+    def _enter(self, function: str) -> list[float]:
+        """Numbers of an id that has none yet; those of all others when there are too many."""
+        if len(self._numbers) >= MAX_FUNCTIONS:
+            function = OTHER
+        return self._numbers.setdefault(function, [0] * BUCKETS + [0.0, 0, 0])
+
+    def _failed(self, function: str, numbers: list[float], error: bytes) -> None:
+        numbers[_ERRORS] += 1
+        try:
+            code = _decode_error(error).code[:MAX_CODE]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            code = UNKNOWN
+        codes = self._codes.setdefault(self._known(function), {})
+        if code not in codes and len(codes) >= MAX_CODES:
+            code = OTHER
+        codes[code] = codes.get(code, 0) + 1
