@@ -7,6 +7,7 @@ from iii_cluster.config.settings import Settings
 from .config import OBSERVABILITY, Observability
 from .environment import observability
 from .metrics.metrics import Metrics
+from .sampling import sampler_of
 from .spool import Spool
 from .tracing import Tracer
 
@@ -22,10 +23,11 @@ class Telemetry:
         self.spool = Spool()
         self.metrics = Metrics()
         self.metrics.watch_drops("spool", self.spool.dropped)
-        self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled)
+        self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled, sampler=sampler_of(config))
 
     def rename(self, node: str) -> None:
         """The process goes on under another node id."""
+        self.tracer.node = node
 
     async def start(self) -> None:
         """Begin to pass on what is spooled. Never fails: what cannot be reached is tried again."""
