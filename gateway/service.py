@@ -73,7 +73,7 @@ class GatewayService:
         )
         http = next(module for module in self._host.modules if isinstance(module, HttpModule))
         self._app = App(http.config, self._engine, self.core, self.channels)
-        self._http = HttpListener(http, settings, self._app)
+        self._http = HttpListener(http, settings, self._app, node.telemetry.metrics.requests)
         self._census = self._make_census() if self.core.limits.shared else None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None

@@ -108,6 +108,7 @@ class App:
             match = self._routes.match("GET", path)
         if match is None:
             return self._unrouted(method, path)
+        exchange.route = match.bound.template
         try:
             query = query_of(exchange.query, lists=self._edge.query_lists)
         except BadQuery as error:

@@ -43,6 +43,7 @@ class Bound:
         "patience",
         "places",
         "route",
+        "template",
         "trigger",
         "trigger_json",
         "wildcard",
@@ -58,6 +59,7 @@ class Bound:
         places = [at for at, segment in enumerate(path.segments) if segment in (":", "*")]
         self.places = tuple(zip(path.names, places, strict=True))  # of parameters in a path
         self.wildcard = path.wildcard
+        self.template = "/" + path.text.lstrip("/")
         self.path_json = msgspec.Raw(msgspec.json.encode(path.text))
         told = {"type": "http", "path": path.text, "method": route.method}
         self.trigger_json = msgspec.Raw(msgspec.json.encode(told))

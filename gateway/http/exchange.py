@@ -83,6 +83,7 @@ class Exchange:
         "path",
         "query",
         "request_id",
+        "route",
         "started_at",
         "status",
         "task",
@@ -95,6 +96,7 @@ class Exchange:
         self.request_id = request_id
         self.keep_alive = keep_alive
         self.started_at = connection.loop.time()
+        self.route = ""  # the template that matched
         self.expects_continue = connection.expect_100_continue
         self.task: asyncio.Task[None] | None = None  # the application's
         # The request's body.

@@ -16,6 +16,7 @@ from iii_cluster.access.tls import tls_files
 from iii_cluster.config.settings import Settings
 from iii_cluster.modules.http.module import HttpModule
 from iii_cluster.node.asgi import asgi_config
+from iii_cluster.telemetry.metrics.requests import Requests
 
 from .access_log import AccessLog
 from .connection import HttpConnection
@@ -42,7 +43,10 @@ _TLS_SHUTDOWN = 2.0  # s
 class HttpListener:
     """Connections and requests of the port. Implements `HttpPort`."""
 
-    def __init__(self, module: HttpModule, settings: Settings, app: Application) -> None:
+    def __init__(
+        self, module: HttpModule, settings: Settings, app: Application, requests: Requests | None = None
+    ) -> None:
+        """`requests` counts them."""
         self.limits = module.config
         self.stall_timeout = settings.stall_timeout
         self.host = self.limits.host or settings.host
@@ -59,6 +63,7 @@ class HttpListener:
         tls = self.limits.tls or settings.tls
         self._tls = tls_files(tls) if tls is not None else None
         self._cors = CorsPolicy(self.limits.cors)
+        self._requests = requests or Requests()
         self._access_log = AccessLog(self.limits.access_log)
         self._quota = Quota(_LINES_PER_SECOND)
         self._state = ServerState()
@@ -224,6 +229,7 @@ class HttpListener:
     def answered(self, exchange: Exchange) -> None:
         self._in_progress.discard(exchange)
         self._answered += 1
+        self._requests.ended(exchange.method, exchange.route, exchange.status, self.loop.time() - exchange.started_at)
         if self._access_log.wants(exchange.status):
             self._access_log.write(exchange.entry(self.loop.time()))
 
@@ -234,6 +240,7 @@ class HttpListener:
         if exchange in self._in_progress:
             self._in_progress.discard(exchange)
             entry = exchange.entry(self.loop.time())
+            self._requests.ended(entry.method, exchange.route, entry.status, entry.seconds)
             if self._access_log.wants(entry.status):
                 self._access_log.write(entry)
 

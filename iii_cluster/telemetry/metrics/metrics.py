@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from .functions import Functions
 from .process import ThisProcess
+from .requests import Requests
 from .snapshot import Snapshot
 
 Source = Callable[[Snapshot], None]  # writes what it knows into a snapshot
@@ -15,6 +16,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.functions = Functions()
+        self.requests = Requests()
         self.worker_spawns = 0
         self.worker_deaths = 0
         self._process = ThisProcess()
@@ -41,6 +43,7 @@ class Metrics:
             time_ms=int(time.time() * 1000),
             functions=self.functions.numbers(),
             error_codes=self.functions.error_codes(),
+            http=self.requests.numbers(),
             worker_spawns=self.worker_spawns,
             worker_deaths=self.worker_deaths,
             cpu_seconds=now.cpu_seconds,
