@@ -21,16 +21,16 @@ class Firing:
         self.on_sent: Callable[[], None] | None = None  # the last event that had to wait is on its way, or given up
         self._bus = bus
         self._subscriptions = Subscriptions(bus)
-        self._caller = Caller(bus.node_id, bus)
-        self._caller.on_idle = self._maybe_all_sent
+        self.caller = Caller(bus.node_id, bus)  # for other calls of this node, too
+        self.caller.on_idle = self._maybe_all_sent
         self._early: list[tuple[str, bytes, str, float]] = []  # events of types whose triggers are not known yet
         self._now = 0.0  # seconds, moved by expire()
-        for kind, handler in self._caller.handlers.items():
+        for kind, handler in self.caller.handlers.items():
             bus.on(kind, handler)
         bus.on(TriggerSnapshot, self._on_snapshot)
         bus.on(TriggerChange, self._subscriptions.on_change)
-        bus.on_reachable = self._caller.on_reachable
-        bus.on_congestion = self._caller.on_congestion
+        bus.on_reachable = self.caller.on_reachable
+        bus.on_congestion = self.caller.on_congestion
         membership.subscribe(self._on_map)
         self._on_map(membership.map, membership.map)
 
@@ -43,7 +43,7 @@ class Firing:
     @property
     def all_sent(self) -> bool:
         """Nothing waits to be told where it is to go, or to be sent there."""
-        return not self._caller.waiting and not self._early
+        return not self.caller.waiting and not self._early
 
     def fire(self, trigger_type: str, data: bytes, once: str = "") -> None:
         """Invoke the target of every bound trigger of the type with `data` (JSON).
@@ -54,7 +54,7 @@ class Firing:
             self._early.append((trigger_type, data, once, self._now))
             return
         for trigger in self._subscriptions.triggers(trigger_type):
-            self._caller.call(
+            self.caller.call(
                 trigger.function,
                 data,
                 namespace=trigger.namespace,
@@ -66,14 +66,14 @@ class Firing:
     def expire(self, now: float) -> None:
         """Give up events that could not be sent in time; call it now and then."""
         self._now = now
-        self._caller.expire(now)
+        self.caller.expire(now)
         if self._early:
             self._early = [event for event in self._early if now - event[3] <= PATIENCE]
             self._maybe_all_sent()
 
     def on_reset(self, node: str) -> None:
         """The link to `node` was reset: watches there are gone."""
-        self._caller.on_reset(node)
+        self.caller.on_reset(node)
         self._subscriptions.on_reset(node)
 
     def _on_snapshot(self, shard: str, said: TriggerSnapshot) -> None:
@@ -87,7 +87,7 @@ class Firing:
     def _on_map(self, _old: ClusterMap, new: ClusterMap) -> None:
         """Of a map without this node nothing follows: shards refuse what a stranger asks."""
         if self._bus.node_id in new.nodes:
-            self._caller.on_map(new)
+            self.caller.on_map(new)
             self._subscriptions.on_map(new)
 
     def _maybe_all_sent(self) -> None:
