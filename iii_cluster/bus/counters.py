@@ -17,3 +17,5 @@ class Counters(Struct):
     gaps: int = 0  # times a packet was found missing
     resets: int = 0  # streams given up, own and peers'
     undecodable: int = 0  # packets and envelopes skipped
+    connects: int = 0  # to servers that are published to
+    outages: int = 0  # times the inbox or the broadcasts were not heard any more

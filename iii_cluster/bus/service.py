@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from iii_cluster.bus.callbacks import guarded
 from iii_cluster.bus.counters import Counters
 from iii_cluster.bus.envelopes import Envelope, Invoke, Refused, decode_envelope, encode_envelope
 from iii_cluster.bus.link import Event, Link
@@ -99,6 +100,11 @@ class Bus:
         """Seconds, at loop time `now`, since the own inbox was last heard (or the start)."""
         lost_at = self._uplink.lost_at
         return 0.0 if lost_at is None else max(now - lost_at, 0.0)
+
+    @property
+    def peers(self) -> Collection[Peer]:
+        """To whom there are links."""
+        return self._peers.values()
 
     # -- sending -------------------------------------------------------------------------------------
 
@@ -281,7 +287,7 @@ class Bus:
     def broadcast(self, body: bytes) -> None:
         """A message to everybody; called by the uplink."""
         if self.on_map is not None and not self._stopped:
-            _guard("on_map", self.on_map, body)
+            guarded("on_map", self.on_map, body)
 
     def _deliver(self, src: str, body: bytes) -> None:
         self.stats.envelopes_in += 1
@@ -317,7 +323,7 @@ class Bus:
             if self._held is not None:  # sent again, or lost like the rest
                 self._held = [(src, envelope) for src, envelope in self._held if src != peer.node]
             if self.on_reset is not None:
-                _guard("on_reset", self.on_reset, peer.node)
+                guarded("on_reset", self.on_reset, peer.node)
 
     def _reachable_changed(self, peer: Peer, on: bool) -> None:
         if peer.forgotten or self._stopped:
@@ -331,11 +337,11 @@ class Bus:
 
     def _tell_reachable(self, node: str, on: bool) -> None:
         if self.on_reachable is not None:
-            _guard("on_reachable", self.on_reachable, node, on)
+            guarded("on_reachable", self.on_reachable, node, on)
 
     def _tell_congestion(self, node: str, on: bool) -> None:
         if self.on_congestion is not None:
-            _guard("on_congestion", self.on_congestion, node, on)
+            guarded("on_congestion", self.on_congestion, node, on)
 
     # -- time and health -----------------------------------------------------------------------------
 
@@ -369,6 +375,7 @@ class Bus:
 
     def publisher_up(self, publisher: Publisher) -> None:
         """A server can be published to again; called by the uplink."""
+        self.stats.connects += 1
         now = self._loop.time()
         for peer in self._peers.values():
             if peer.publisher is publisher:
@@ -380,18 +387,13 @@ class Bus:
         """The inbox was lost or restored; called by the uplink."""
         if ready:
             self._hail_all()
+        else:
+            self.stats.outages += 1
         if self.on_ready is not None:
-            _guard("on_ready", self.on_ready, ready)
+            guarded("on_ready", self.on_ready, ready)
 
     def _hail_all(self) -> None:
         for peer in self._peers.values():
             peer.link.hail()
             if not peer.dirty:
                 self._mark(peer)
-
-
-def _guard(name: str, callback: Callable[..., None], *args: object) -> None:
-    try:
-        callback(*args)
-    except Exception:
-        log.exception("action=callback_failed callback=%s", name)
