@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from iii_cluster.modules.http_functions import names as names_module
-from iii_cluster.modules.http_functions.config import Security
-from iii_cluster.modules.http_functions.urls import UrlPolicy
+from iii_cluster.outgoing import names as names_module
+from iii_cluster.outgoing.security import Security
+from iii_cluster.outgoing.urls import UrlPolicy
 from tests.support.certificates import Certificates
 from tests.support.http_functions import OPEN, calling, hosts
 from tests.support.http_target import Answer, Asked, Reply, http_target

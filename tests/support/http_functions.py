@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from iii_cluster.modules.http_functions.caller import Caller
-from iii_cluster.modules.http_functions.client import Client
-from iii_cluster.modules.http_functions.config import HttpFunctionsConfig, Security
+from iii_cluster.modules.http_functions.config import HttpFunctionsConfig
 from iii_cluster.modules.http_functions.credentials import Variables
 from iii_cluster.modules.http_functions.definition import read_invocation
-from iii_cluster.modules.http_functions.names import Names
 from iii_cluster.modules.http_functions.request import CallOf
-from iii_cluster.modules.http_functions.urls import UrlPolicy
+from iii_cluster.outgoing.client import Client
+from iii_cluster.outgoing.names import Names
+from iii_cluster.outgoing.security import Security
+from iii_cluster.outgoing.urls import UrlPolicy
 from iii_cluster.protocol.errors import EngineError
 
 OPEN = Security(require_https=False, block_private_ips=False)

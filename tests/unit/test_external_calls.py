@@ -11,12 +11,12 @@ from gateway.external import calls as calls_module
 from gateway.external.calls import ExternalCalls, external_calls
 from gateway.external.congestion import REFUSED_AT
 from iii_cluster.bus.envelopes import Congested, DropFunction, Invoke, PutFunction, Refused, Result
-from iii_cluster.modules.http_functions.config import Security
 from iii_cluster.modules.http_functions.credentials import Variables
 from iii_cluster.modules.http_functions.definition import HttpFunction, read_invocation
-from iii_cluster.modules.http_functions.failures import url_refused
 from iii_cluster.modules.http_functions.module import HttpFunctionsModule
-from iii_cluster.modules.http_functions.urls import UrlPolicy
+from iii_cluster.outgoing.failures import url_refused
+from iii_cluster.outgoing.security import Security
+from iii_cluster.outgoing.urls import UrlPolicy
 from iii_cluster.protocol.errors import EngineError
 from tests.support.eventually import eventually
 from tests.support.gateway import FakeGateway

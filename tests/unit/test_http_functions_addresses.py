@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from iii_cluster.modules.http_functions.addresses import is_public, read_host
+from iii_cluster.outgoing.addresses import is_public, read_host
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from iii_cluster.modules.http_functions.config import Security
 from iii_cluster.modules.http_functions.credentials import Variables
 from iii_cluster.modules.http_functions.definition import HttpFunction, read_invocation
-from iii_cluster.modules.http_functions.urls import UrlPolicy
+from iii_cluster.outgoing.security import Security
+from iii_cluster.outgoing.urls import UrlPolicy
 from iii_cluster.protocol.errors import EngineError
 
 ENVIRON = {

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from iii_cluster.modules.http_functions.answer import Answer, result_of
-from iii_cluster.modules.http_functions.config import Security
+from iii_cluster.modules.http_functions.answer import result_of
 from iii_cluster.modules.http_functions.credentials import Variables, signature
 from iii_cluster.modules.http_functions.definition import read_invocation
 from iii_cluster.modules.http_functions.request import CallOf, Request, request_of
-from iii_cluster.modules.http_functions.urls import UrlPolicy
+from iii_cluster.outgoing.answer import Answer
+from iii_cluster.outgoing.security import Security
+from iii_cluster.outgoing.urls import UrlPolicy
 from iii_cluster.protocol.errors import EngineError
 
 POLICY = UrlPolicy(Security())

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from iii_cluster.modules.http_functions import names as names_module
 from iii_cluster.modules.http_functions import repeats
-from iii_cluster.modules.http_functions.addresses import is_public
-from iii_cluster.modules.http_functions.answer import Answer
-from iii_cluster.modules.http_functions.failures import ExchangeFailed, Reached
-from iii_cluster.modules.http_functions.names import Names, SystemLookup
 from iii_cluster.modules.http_functions.places import Places
+from iii_cluster.outgoing import names as names_module
+from iii_cluster.outgoing.addresses import is_public
+from iii_cluster.outgoing.answer import Answer
+from iii_cluster.outgoing.failures import ExchangeFailed, Reached
+from iii_cluster.outgoing.names import Names, SystemLookup
 from iii_cluster.protocol.errors import EngineError
 
 

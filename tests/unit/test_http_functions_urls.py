@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from iii_cluster.modules.http_functions.config import Security
-from iii_cluster.modules.http_functions.failures import (
+from iii_cluster.outgoing.failures import (
     HTTPS_REQUIRED,
     INVALID_URL,
     NOT_ALLOWED,
     PRIVATE_IP,
     URL_REFUSED,
 )
-from iii_cluster.modules.http_functions.globs import BadGlob, compile_globs
-from iii_cluster.modules.http_functions.urls import UrlPolicy
+from iii_cluster.outgoing.globs import BadGlob, compile_globs
+from iii_cluster.outgoing.security import Security
+from iii_cluster.outgoing.urls import UrlPolicy
 from iii_cluster.protocol.errors import EngineError
 
 

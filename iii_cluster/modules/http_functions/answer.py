@@ -6,6 +6,7 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Raw, Struct
 
+from iii_cluster.outgoing.answer import Answer
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.protocol.payload import BadPayload, check_text
 
@@ -15,17 +16,6 @@ NULL = b"null"
 
 _decode_any = msgspec.json.Decoder(Raw).decode
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # what zlib calls these
-
-
-class Answer(Struct, frozen=True):
-    """The parts of a response that count. `body` is as it was sent, None if it is too large."""
-
-    status: int
-    body: bytes | None
-    content_type: str = ""
-    encoding: str = ""
-    location: str = ""
-    retry_after: str = ""
 
 
 class _Told(Struct):

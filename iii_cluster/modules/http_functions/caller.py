@@ -3,18 +3,19 @@
 import asyncio
 import time
 
+from iii_cluster.outgoing.answer import Answer
+from iii_cluster.outgoing.client import Client
+from iii_cluster.outgoing.failures import REQUEST_FAILED, ExchangeFailed
+from iii_cluster.outgoing.names import Names
+from iii_cluster.outgoing.urls import Target, UrlPolicy
 from iii_cluster.protocol.errors import EngineError
 
 from . import repeats
-from .answer import Answer, result_of
-from .client import Client
+from .answer import result_of
 from .config import HttpFunctionsConfig
 from .definition import HttpFunction
-from .failures import REQUEST_FAILED, ExchangeFailed
-from .names import Names
 from .places import Places
 from .request import CallOf, Request, request_of
-from .urls import Target, UrlPolicy
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

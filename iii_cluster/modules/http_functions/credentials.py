@@ -10,10 +10,10 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from iii_cluster.outgoing.globs import BadGlob, compile_globs
 from iii_cluster.protocol.errors import EngineError
 
 from .failures import MISSING_VARIABLE
-from .globs import BadGlob, compile_globs
 
 SIGNATURE = "x-iii-Signature"
 RESERVED = "III_"  # begins the names of the engine's own variables

@@ -7,10 +7,10 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from iii_cluster.outgoing.urls import Target
 from iii_cluster.protocol.errors import INVALID_ARGUMENTS, EngineError
 
 from .credentials import ApiKey, Auth, Bearer, Credentials, Hmac, Nobody, Variables
-from .urls import Target
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})

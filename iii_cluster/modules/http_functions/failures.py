@@ -1,44 +1,9 @@
-"""How calls of HTTP functions fail."""
+"""How calls of HTTP functions fail; beside this, as all requests to addresses that users name do."""
 
-from enum import Enum, auto
+from iii_cluster.outgoing.failures import REQUEST_FAILED, RESPONSE_FAILED, URL_REFUSED
 
-from iii_cluster.protocol.errors import EngineError
+__all__ = ["HTTP_ERROR", "INVALID_RESPONSE", "MISSING_VARIABLE", "REQUEST_FAILED", "RESPONSE_FAILED", "URL_REFUSED"]
 
-URL_REFUSED = "url_validation_failed"
 MISSING_VARIABLE = "missing_env_var"
-REQUEST_FAILED = "http_request_failed"
-RESPONSE_FAILED = "http_response_failed"
 HTTP_ERROR = "http_error"
 INVALID_RESPONSE = "invalid_response"
-
-# Messages of URL_REFUSED.
-INVALID_URL = "Invalid URL"
-HTTPS_REQUIRED = "HTTPS is required"
-NOT_ALLOWED = "URL not in allowlist"
-PRIVATE_IP = "Private IP blocked"
-DNS_FAILED = "DNS lookup failed"
-
-
-def url_refused(reason: str) -> EngineError:
-    return EngineError(URL_REFUSED, reason)
-
-
-class Reached(Enum):
-    """How far an exchange came."""
-
-    NOTHING = auto()  # there was no connection
-    REQUEST = auto()  # some of the request may have been sent
-    HEAD = auto()  # the answer had begun
-
-
-class ExchangeFailed(Exception):
-    """One request came to nothing. With `final` another one would, too."""
-
-    def __init__(self, reached: Reached, reason: str, *, final: bool = False) -> None:
-        super().__init__(reason)
-        self.reached = reached
-        self.reason = reason
-        self.final = final
-
-    def as_error(self) -> EngineError:
-        return EngineError(RESPONSE_FAILED if self.reached is Reached.HEAD else REQUEST_FAILED, self.reason)

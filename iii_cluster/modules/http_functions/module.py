@@ -15,18 +15,19 @@ from iii_cluster.cluster.map import Role
 from iii_cluster.config.load import to_environment
 from iii_cluster.modules.engine import Engine
 from iii_cluster.modules.module import Module
+from iii_cluster.outgoing.names import Names
+from iii_cluster.outgoing.urls import UrlPolicy
 from iii_cluster.protocol.errors import INTERNAL_ERROR, EngineError
 
 from .config import HttpFunctionsConfig
 from .credentials import Variables
 from .definition import HttpFunction, read_invocation
-from .names import Names
 from .request import CallOf
-from .urls import UrlPolicy
 
 if TYPE_CHECKING:
+    from iii_cluster.outgoing.client import Client
+
     from .caller import Caller
-    from .client import Client
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ class HttpFunctionsModule(Module):
         if engine.role is not Role.GATEWAY:
             return
         # Only here: aiohttp is slow to import and large, and most have no use for it.
+        from iii_cluster.outgoing.client import Client
+
         from .caller import Caller
-        from .client import Client
 
         own = to_environment(engine.settings).values()
         self._variables = Variables(os.environ, self.config.security.env_allowlist, own)

@@ -4,9 +4,10 @@ import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from .answer import Answer
+from iii_cluster.outgoing.answer import Answer
+from iii_cluster.outgoing.failures import ExchangeFailed, Reached
+
 from .definition import IDEMPOTENT
-from .failures import ExchangeFailed, Reached
 
 FIRST_PAUSE = 0.1  # seconds, doubled every time; half of it is chance
 MAX_PAUSE = 2.0

@@ -7,19 +7,18 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from msgspec import Struct
 
+from iii_cluster.outgoing.answer import Headers
+from iii_cluster.outgoing.urls import Target
 from iii_cluster.protocol.errors import EngineError
 
 from .credentials import Credentials, Nobody
 from .definition import HttpFunction
 from .failures import REQUEST_FAILED
-from .urls import Target
 
 MAX_TRACE = 8192  # characters of a `traceparent` or a `baggage`
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _BODILESS = "GET"
-
-Headers = list[tuple[str, str]]
 
 
 class CallOf(Struct, frozen=True):

@@ -5,9 +5,9 @@ import re
 from yarl import URL
 
 from .addresses import Address, is_public, read_host
-from .config import Security
 from .failures import HTTPS_REQUIRED, INVALID_URL, NOT_ALLOWED, PRIVATE_IP, url_refused
 from .globs import BadGlob, compile_globs
+from .security import Security
 
 MAX_URL = 8192  # characters
 _STRANGE = re.compile(r"[\x00-\x20\x7f\\]")  # readers of URLs disagree on these

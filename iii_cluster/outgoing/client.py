@@ -11,10 +11,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from .addresses import Address, read_address
-from .answer import Answer
+from .answer import Answer, Headers
 from .failures import ExchangeFailed, Reached
 from .names import Names
-from .request import Headers
 from .urls import Target
 
 # How long a connection waits for its next request (s): less than the 5 s after which widespread servers close it. One
