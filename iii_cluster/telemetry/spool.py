@@ -14,6 +14,9 @@ class Batch(Struct):
     logs: list[Log]
     metrics: list[Metric]
 
+    def __bool__(self) -> bool:
+        return bool(self.spans or self.logs or self.metrics)
+
 
 class Spool:
     """Filled by whoever has something, emptied by the pipeline a few times per second."""

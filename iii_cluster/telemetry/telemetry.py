@@ -1,15 +1,25 @@
 """Telemetry of one process, through all its incarnations."""
 
+import asyncio
 import os
 
+from iii_cluster.cluster.keys import Keys
+from iii_cluster.cluster.tasks import end
 from iii_cluster.config.settings import Settings
+from iii_cluster.redis.commands import Commands
 
 from .config import OBSERVABILITY, Observability
 from .environment import observability
 from .metrics.metrics import Metrics
+from .pipeline import Pipeline
 from .sampling import sampler_of
 from .spool import Spool
+from .store.store import Store
+from .store.sweep import keep_swept
+from .store.writer import StoreWriter
 from .tracing import Tracer
+
+PATIENCE = 5.0  # s that the store's commands wait for Redis
 
 
 class Telemetry:
@@ -21,6 +31,11 @@ class Telemetry:
             config = observability(entry, os.environ)
         self.config = config
         self.spool = Spool()
+        self.pipeline = Pipeline(self.spool)
+        self.store: Store | None = None  # what the whole cluster keeps; there is one once this was started
+        self._settings = settings
+        self._commands: Commands | None = None  # of its own: calls do not wait for telemetry, nor it for calls
+        self._sweeping: asyncio.Task[None] | None = None
         self.metrics = Metrics()
         self.metrics.watch_drops("spool", self.spool.dropped)
         self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled, sampler=sampler_of(config))
@@ -31,6 +46,19 @@ class Telemetry:
 
     async def start(self) -> None:
         """Begin to pass on what is spooled. Never fails: what cannot be reached is tried again."""
+        config, prefix = self.config, Keys(self._settings.cluster).prefix
+        commands = self._commands = Commands(self._settings.redis_urls[0], "telemetry", PATIENCE)
+        store = self.store = Store(commands, prefix)
+        writer = StoreWriter(commands, prefix, config, store)
+        self.metrics.watch_drops("store", writer.dropped)
+        self.pipeline.add(writer)
+        self.pipeline.start()
+        self._sweeping = asyncio.create_task(keep_swept(store, config))
 
     async def stop(self) -> None:
         """Pass on what is left, within a second or so."""
+        if self._sweeping is not None:
+            await end(self._sweeping)
+        await self.pipeline.stop()
+        if self._commands is not None:
+            await self._commands.close()
