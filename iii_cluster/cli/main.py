@@ -13,6 +13,7 @@ COMMANDS = {
     "coordinator": "roles",
     "up": "up",
     "status": "status",
+    "top": "top",
     "drain": "drain",
     "restart": "restart",
     "workers": "inspect",
