@@ -6,6 +6,8 @@ import msgspec
 
 from iii_cluster.protocol import errors, frames
 from iii_cluster.routing.route import Target
+from iii_cluster.telemetry.context import NO_TRACE, Trace
+from iii_cluster.telemetry.tracing import Recording
 
 from .worker import Worker
 
@@ -13,13 +15,13 @@ STOPPED = errors.error_body(errors.INVOCATION_STOPPED, "Invocation stopped")
 CHANNEL_CLOSED = errors.error_body(errors.INVOCATION_ERROR, "channel closed")
 
 Done = Callable[[bytes, bytes], None]  # (result, error)
-Trace = tuple[bytes, bytes]  # traceparent and baggage, JSON strings or empty
 
 
 class Call:
     """One invocation on its way: what to call with what, and where the answer goes."""
 
     __slots__ = (
+        "began",
         "caller",
         "data",
         "done",
@@ -29,9 +31,11 @@ class Call:
         "id",
         "metadata",
         "namespace",
+        "on_end",
         "once",
         "parked_at",
         "raw_id",
+        "recording",
         "refusals",
         "target",
         "trace",
@@ -44,7 +48,7 @@ class Call:
         namespace: str,
         function: str,
         data: bytes,
-        trace: Trace = (b"", b""),
+        trace: Trace = NO_TRACE,
         metadata: bytes = b"",
         done: Done | None = None,
         feeder: Worker | None = None,
@@ -57,7 +61,7 @@ class Call:
         self.function = function
         self.function_json = frames.text(function)
         self.data = data
-        self.trace = trace
+        self.trace = trace  # for what it causes
         self.metadata = metadata
         self.done = done
         self.once = once  # its name, if it is a named delivery
@@ -65,18 +69,29 @@ class Call:
         self.target: Target | None = None  # set while it is in flight
         self.refusals = 0  # how often it reached no worker
         self.parked_at = 0.0  # when it began to wait for a node that nobody listens at
+        self.began = 0.0  # s, by the clock of who hears of its end
+        self.on_end: Callable[[Call, bytes], None] | None = None  # hears of its end, with its error, once
+        self.recording: Recording | None = None  # its span
 
     @property
     def size(self) -> int:
         """Bytes of its payload."""
         return len(self.data) + len(self.metadata)
 
+    def record(self, recording: Recording) -> None:
+        """It has a span now, and that is what its work continues."""
+        self.recording = recording
+        self.trace = recording.trace
+
     def finish(self, result: bytes, error: bytes) -> None:
         """Tell the caller, if there is one and it wants to know."""
+        if self.on_end is not None:
+            on_end, self.on_end = self.on_end, None
+            on_end(self, error)
         if self.done is not None:
             self.done(result, error)
         elif self.caller is not None and self.raw_id:
-            trace = frames.trace_tail(*self.trace)
+            trace = frames.trace_tail(*(self.trace if self.recording is None else self.recording.incoming))
             frame = frames.invocation_result(self.raw_id, self.function_json, result, error, trace)
             limit = self.caller.max_frame
             if limit and len(frame) > limit:

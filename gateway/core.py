@@ -30,6 +30,7 @@ from .announcer import Announcer
 from .answering import Builtin, OwnFunctions
 from .backpressure import Backpressure, target_released
 from .call import Call
+from .call_telemetry import CallTelemetry
 from .enqueue import enqueue
 from .invocations import Invocations
 from .limits import Limits
@@ -60,12 +61,14 @@ class GatewayCore:
         reattach_window: float = 0.0,
         types: Mapping[str, TriggerType] | None = None,
         limits: Limits | None = None,
+        telemetry: CallTelemetry | None = None,
     ) -> None:
         """`types` are the modules', by all their names."""
         self.node = node
         self.effects = effects
         self.ids = Ids(node)
         self.limits = limits or Limits()
+        self.telemetry = telemetry or CallTelemetry()
         self._shared_calls = self.limits.cluster.in_flight > 0
         self.workers: dict[int, Worker] = {}
         self.by_id: dict[str, Worker] = {}
@@ -75,7 +78,7 @@ class GatewayCore:
         self.invocations = Invocations(
             node, self.ids, self.routes, self.workers, self.backpressure, effects, reattach_window
         )
-        self.own = OwnFunctions(self.builtins, self.invocations)
+        self.own = OwnFunctions(self.builtins, self.invocations, self.telemetry)
         self.offers = Offers(self.workers, lambda: self.map, effects)
         self.on_offer = self.offers.on_offer
         self.on_withdraw = self.offers.on_withdraw
@@ -261,14 +264,16 @@ class GatewayCore:
         trace = (bytes(message.traceparent), bytes(message.baggage))
         if type(action) is messages.Enqueue:
             call = Call(worker, raw_id, namespace, message.function_id, b"", trace)
-            enqueue(self.own, call, message, self.ids.new(), self.invocations.answering(call))
+            enqueue(self.own, self.telemetry, call, message, self.ids.new(), self.invocations.answering(call))
             return
         data = with_caller(bytes(message.data), worker.suffix)
         function = message.function_id
         call = Call(worker, raw_id, namespace, function, data, trace, metadata)
         if namespace == "default" and function in self.builtins:
+            self.telemetry.begin(call, root=False)
             self.builtins[function](call, self.invocations.answering(call))
         else:
+            self.telemetry.begin(call, root=True)
             self.invocations.start(call)
 
     def _no_more(self) -> bool:
@@ -287,7 +292,9 @@ class GatewayCore:
 
     def _refuse(self, worker: Worker, raw_id: bytes, message: messages.InvokeFunction, code: str, reason: str) -> None:
         trace = (bytes(message.traceparent), bytes(message.baggage))
-        Call(worker, raw_id, "", message.function_id, b"", trace).finish(b"", errors.error_body(code, reason))
+        call = Call(worker, raw_id, message.namespace or "default", message.function_id, b"", trace)
+        self.telemetry.refuse(call)
+        call.finish(b"", errors.error_body(code, reason))
 
     def on_result(self, worker: Worker, message: messages.InvocationResult) -> None:
         error = errors.regular(bytes(message.error))

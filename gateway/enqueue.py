@@ -8,13 +8,22 @@ from iii_cluster.protocol import errors, messages
 
 from .answering import OwnFunctions
 from .call import Call, Done
+from .call_telemetry import CallTelemetry
 
 PROVIDER = "engine::queue::enqueue"
 
 
-def enqueue(own: OwnFunctions, call: Call, message: messages.InvokeFunction, receipt: str, reply: Done) -> None:
+def enqueue(
+    own: OwnFunctions,
+    telemetry: CallTelemetry,
+    call: Call,
+    message: messages.InvokeFunction,
+    receipt: str,
+    reply: Done,
+) -> None:
     """`call` goes to the queue that the message's action names; `reply` ends it."""
     assert isinstance(message.action, messages.Enqueue)
+    telemetry.begin_enqueue(call, message.action.queue)
     job: dict[str, Any] = {
         "queue": message.action.queue,
         "function_id": call.function,
@@ -32,7 +41,10 @@ def enqueue(own: OwnFunctions, call: Call, message: messages.InvokeFunction, rec
         else:
             reply(msgspec.json.encode({"messageReceiptId": receipt}), b"")
 
-    own.start(Call(None, b"", "default", PROVIDER, msgspec.json.encode(job), call.trace, done=done, feeder=call.caller))
+    data = msgspec.json.encode(job)
+    provider = Call(None, b"", "default", PROVIDER, data, call.trace, done=done, feeder=call.caller)
+    telemetry.measure(provider)
+    own.go_on(provider)
 
 
 def _failure(error: bytes) -> str:

@@ -19,6 +19,7 @@ from iii_cluster.routing.route import Target
 from iii_cluster.routing.table import RouteTable
 
 from .call import CHANNEL_CLOSED, Call, fitting
+from .call_telemetry import CALLEE, MOVED
 from .deliveries import Deliveries
 from .kept import Kept, LostConnections
 from .limits import Waiting
@@ -165,3 +166,6 @@ def _retarget(call: Call, target: Target) -> None:
         call.target.outstanding -= 1
         target.outstanding += 1
         call.target = target
+        if call.recording is not None:
+            call.recording.event(MOVED, {CALLEE: target.node})
+            call.recording.set(CALLEE, target.node)

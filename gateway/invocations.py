@@ -17,6 +17,7 @@ from iii_cluster.routing.table import RouteTable
 
 from .backpressure import Backpressure
 from .call import CHANNEL_CLOSED, Call, Done
+from .call_telemetry import CALLEE, PARKED, REFUSED
 from .deliveries import Deliveries
 from .external.outside import NotConfigured, Outside
 from .handover import Handover
@@ -146,6 +147,8 @@ class Invocations:
         if target.avoided:
             self._wait(call)
             self._parked.add(target.node, call, self._now)
+            if call.recording is not None:
+                call.recording.event(PARKED, {CALLEE: target.node})
             return
         invocation_id = call.id or self._enter(call)
         target.outstanding += 1
@@ -189,6 +192,8 @@ class Invocations:
         )
         if call.feeder is not None:
             self._backpressure.to_target(call.feeder, target)
+        if call.recording is not None:
+            call.recording.set(CALLEE, target.node)
 
     def _send_call(
         self, worker: Worker, invocation_id: str, function_json: bytes, data: bytes, tail: bytes, metadata: bytes
@@ -243,6 +248,8 @@ class Invocations:
     def _try_again(self, call: Call) -> None:
         """The owner that was known does not have the function (any more)."""
         call.refusals += 1
+        if call.recording is not None:
+            call.recording.event(REFUSED)
         if call.refusals > MAX_REFUSALS:
             self._fail(call, not_found(call.namespace, call.function, []))
         else:

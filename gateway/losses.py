@@ -88,3 +88,4 @@ class Losses:
         call.caller = None
         if call.target is None:
             del self._pending[invocation_id]
+            call.finish(b"", STOPPED)

@@ -19,6 +19,7 @@ from iii_cluster.node.node import Node
 from .access.setup import gate_of, guard_of
 from .builtins.install import Builtins
 from .builtins.modules import ModuleFunctions
+from .call_telemetry import CallTelemetry
 from .census import Census
 from .channels.channels import Channels
 from .core import GatewayCore
@@ -54,6 +55,7 @@ class GatewayService:
             reattach_window=settings.reattach_window,
             types=self._host.types,
             limits=limits_of(settings),
+            telemetry=CallTelemetry(node.telemetry.tracer, node.telemetry.metrics.functions),
         )
         self._engine = GatewayEngine(self.core, node)
         self._modules = ModuleFunctions(self.core, self._host)

@@ -206,7 +206,9 @@ class Guard:
         call = Call(worker, wanted, namespace, message.function_id, b"", trace)
         reply = self._core.invocations.answering(call)
         data = middleware_input(_access(worker), message, namespace)
-        self._core.own.start(Call(None, b"", "default", middleware, data, trace, done=reply, feeder=worker))
+        asked = Call(None, b"", "default", middleware, data, trace, done=reply, feeder=worker)
+        self._core.telemetry.begin(asked, root=True)
+        self._core.own.go_on(asked)
 
     def _refuse(self, worker: Worker, message: messages.InvokeFunction, reason: str) -> None:
         """The caller is told even if it wants no answer."""
@@ -215,7 +217,9 @@ class Guard:
             worker.drop("invokefunction", "invocation_id is not a UUID")
             return
         trace = (bytes(message.traceparent), bytes(message.baggage))
-        call = Call(worker, raw_id or b'"%b"' % self._core.ids.new().encode(), "", message.function_id, b"", trace)
+        wanted = raw_id or b'"%b"' % self._core.ids.new().encode()
+        call = Call(worker, wanted, message.namespace or "default", message.function_id, b"", trace)
+        self._core.telemetry.refuse(call)
         call.finish(b"", errors.error_body(errors.FORBIDDEN, reason))
 
     # -- answers, and triggers of other workers ----------------------------------------------------
