@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.telemetry.tracing import Trace
 
 from .engine import Engine
 
@@ -26,6 +27,10 @@ class Request(Struct, frozen=True):
     traceparent: bytes = b""
     baggage: bytes = b""
     metadata: bytes = b""  # JSON or empty
+
+    @property
+    def trace(self) -> Trace:
+        return self.traceparent, self.baggage
 
 
 class Function(Generic[T]):

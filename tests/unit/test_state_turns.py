@@ -10,6 +10,7 @@ import pytest
 from iii_cluster.modules.updates.ops import Increment, Op
 from iii_cluster.modules.updates.text import BadUpdate
 from iii_cluster.modules.updates.turns import MAX_STEPS, Contended, Outcome, Turns
+from iii_cluster.telemetry.tracing import Trace
 
 PATIENCE = 60.0  # seconds; no test waits for it
 MANY = 2**20
@@ -21,6 +22,7 @@ class Memory:
     def __init__(self, value: bytes | None = None) -> None:
         self.value = value
         self.told: list[bytes] = []
+        self.traces: list[Trace] = []
         self.turns: list[int] = []
         self.reads = 0
         self.before_swap: Callable[[], None] = lambda: None
@@ -33,7 +35,9 @@ class Memory:
             raise self.fails
         return self.value
 
-    async def swap(self, expected: bytes | None, steps: Sequence[bytes]) -> tuple[bool, bytes | None]:
+    async def swap(
+        self, expected: bytes | None, steps: Sequence[bytes], traces: Sequence[Trace]
+    ) -> tuple[bool, bytes | None]:
         await asyncio.sleep(0)
         self.before_swap()
         if self.fails is not None:
@@ -42,6 +46,7 @@ class Memory:
             return False, self.value
         self.value = steps[-1]
         self.told += steps
+        self.traces += traces
         self.turns.append(len(steps))
         return True, None
 
@@ -69,6 +74,16 @@ async def test_many_updates_share_a_turn_and_each_is_told(turns: Turns) -> None:
     assert memory.told == [outcome.new for outcome in outcomes]
     assert max(memory.turns) <= MAX_STEPS
     assert memory.reads == 1
+
+
+async def test_of_updates_that_share_a_turn_each_is_told_in_its_own_trace(turns: Turns) -> None:
+    memory = Memory()
+    traces = [(b'"%d"' % n, b"") for n in range(10)]
+    refused = turns.update("k", memory, [Increment("n.x", 1)], (b'"refused"', b""))
+    updates = [turns.update("k", memory, INCREMENT, trace) for trace in traces]
+    await asyncio.gather(*updates[:5], refused, *updates[5:], return_exceptions=True)
+    assert [trace for trace in memory.traces if trace in traces] == traces
+    assert len(memory.traces) == len(memory.told)
 
 
 async def test_what_others_write_meanwhile_is_not_lost(turns: Turns) -> None:

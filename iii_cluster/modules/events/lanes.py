@@ -32,14 +32,14 @@ class Lanes:
     def add(self, entry: Entry) -> bool:
         """Whether it is the first one of its lane."""
         self._waiting += 1
-        size = len(entry.event or b"")
+        size = entry.size
         lane = self._lanes.get(entry.lane)
         if lane is None:
             self._lanes[entry.lane] = deque([entry])
             self._ready.append(entry.lane)
         else:
             if self._bytes + size > self._max_bytes:
-                entry, size = entry._replace(event=None), 0
+                entry, size = entry._replace(event=None, context=b""), 0
             lane.append(entry)
         self._bytes += size
         return lane is None
@@ -51,7 +51,7 @@ class Lanes:
         entry = self._lanes[self._ready.popleft()][0]
         self._running += 1
         self._waiting -= 1
-        self._bytes -= len(entry.event or b"")
+        self._bytes -= entry.size
         return entry
 
     def ended(self, entry: Entry) -> None:

@@ -21,7 +21,8 @@ def outboxes(kind: str) -> list[str]:
 
 
 def stream_of(prefix: str, outbox: str) -> str:
-    """The Redis stream of an outbox. Entries have the fields k (lane), t (trigger ids) and e (event)."""
+    """The Redis stream of an outbox. Entries have the fields k (lane), t (trigger ids), e (event) and, if there
+    is a trace, c (its context)."""
     return f"{prefix}:events:{outbox}"
 
 

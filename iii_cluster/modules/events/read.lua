@@ -3,7 +3,7 @@
 -- KEYS  1 outbox (stream)  2 fences (hash)
 -- ARGV  1 name of the outbox  2 token  3 id of the last entry read ("-": none)  4 most entries  5 bytes enough
 -- Reply {id of the newest entry that ever was (said only when none was read before), entry...} with entry {id, lane,
---       triggers, event}; error FENCED if a later owner has been here. The last entry may exceed ARGV 5.
+--       triggers, event, context}; error FENCED if a later owner has been here. The last entry may exceed ARGV 5.
 local token = tonumber(ARGV[2])
 local fence = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
 if token < fence then
@@ -30,7 +30,8 @@ while #reply <= tonumber(ARGV[4]) and bytes < tonumber(ARGV[5]) do
   end
   last = entry[1]
   local fields = entry[2]
-  reply[#reply + 1] = {last, fields[2], fields[4], fields[6]}
-  bytes = bytes + #fields[6]
+  local context = fields[8] or '' -- former versions write none
+  reply[#reply + 1] = {last, fields[2], fields[4], fields[6], context}
+  bytes = bytes + #fields[6] + #context
 end
 return reply

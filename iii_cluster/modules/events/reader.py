@@ -148,11 +148,12 @@ class Reader:
 
     async def _deliver(self, entry: Entry) -> None:
         complete = True
-        event = entry.event if entry.event is not None else await self._persist(self._fetch, entry)
+        if entry.event is None and (fetched := await self._persist(self._fetch, entry)) is not None:
+            entry = entry._replace(event=fetched[0], context=fetched[1])
+        event = entry.event
         if event is not None and len(event) > self._engine.settings.max_message_bytes:
             log.warning("action=event_too_large outbox=%s bytes=%d", self.outbox, len(event))
         elif event is not None:
-            entry = entry._replace(event=event)
             try:
                 complete = await self._delivery.deliver(self.outbox, entry, self._begun, self._owned)
             except Exception:
@@ -165,7 +166,7 @@ class Reader:
         if self._awake and self.lanes.room:
             self.wake()
 
-    async def _fetch(self, entry: Entry) -> bytes | None:
+    async def _fetch(self, entry: Entry) -> tuple[bytes, bytes] | None:
         return await self._scripts.event(self.outbox, entry.id)
 
     async def _remove(self, entry: Entry) -> None:

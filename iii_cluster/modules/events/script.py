@@ -9,7 +9,10 @@ _APPEND = resources.files("iii_cluster.modules.events").joinpath("append.lua").r
 
 
 class EventScript(Script):
-    """A script that may call `append(stream, lane, triggers, event)`, see append.lua. Its first line is `#!lua`."""
+    """A script that may call `append(stream, lane, triggers, contexts, event)`, see append.lua.
+
+    Its first line is `#!lua`.
+    """
 
     __slots__ = ()
 

@@ -26,12 +26,17 @@ class Fenced(Exception):
 
 
 class Entry(NamedTuple):
-    """One event. `triggers`: a JSON array of ids, or b"" when the writer did not know them."""
+    """One event. `triggers`: a JSON array of ids, b"" when the writer did not know them. `context`: see context.py."""
 
     id: EntryId
     lane: bytes
     triggers: bytes
     event: bytes | None  # None: not kept in memory until its turn
+    context: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.event or b"") + len(self.context)
 
 
 class Page(NamedTuple):
@@ -52,17 +57,20 @@ class Scripts:
         reply = await self._run(
             _READ, outbox, token, "-" if after is None else text_of(after), PAGE_ENTRIES, PAGE_BYTES
         )
-        return Page(_id(reply[0]), [Entry(_id(id), lane, triggers, event) for id, lane, triggers, event in reply[1:]])
+        return Page(_id(reply[0]), [Entry(_id(id), *fields) for id, *fields in reply[1:]])
 
     async def done(self, outbox: str, token: int, id: EntryId) -> None:
         """Raises Fenced."""
         await self._run(_DONE, outbox, token, text_of(id))
 
-    async def event(self, outbox: str, id: EntryId) -> bytes | None:
-        """None: it is there no more."""
+    async def event(self, outbox: str, id: EntryId) -> tuple[bytes, bytes] | None:
+        """The event and its context. None: it is there no more."""
         at = text_of(id)
         reply = await self._commands.execute(b"XRANGE", stream_of(self._prefix, outbox), at, at, again=True)
-        return reply[0][1][5] if reply else None
+        if not reply:
+            return None
+        fields = reply[0][1]
+        return fields[5], fields[7] if len(fields) > 7 else b""
 
     async def lengths(self, outboxes: Sequence[str]) -> list[int]:
         keys = [stream_of(self._prefix, outbox) for outbox in outboxes]

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -9,7 +10,9 @@ import msgspec
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules.engine import Engine, Watched
 from iii_cluster.redis.commands import Commands
+from iii_cluster.telemetry.tracing import Trace
 
+from . import context
 from .kind import Kind
 from .outbox import lane_of, outbox_of, stream_of
 from .patterns import Patterns
@@ -23,15 +26,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Target(NamedTuple):
-    """Where the event of a write goes. `stream` is a key, `arguments` (lane, triggers) are arguments of its script."""
+    """Where the event of a write goes. `stream` is a key, `arguments` (lane, triggers, contexts) are arguments of its
+    script."""
 
     outbox: str
     stream: str
-    arguments: tuple[int, bytes]
+    arguments: tuple[int, bytes, bytes]
 
 
 class EventWriter:
-    """target = events.target(scope, key)       # None: no trigger asks for it
+    """target = events.target(scope, key, traces=[trace])       # None: no trigger asks for it
     await commands.run(script, [data, target.stream], [..., *target.arguments])     # `append` in an EventScript
     events.wake(target)
     """
@@ -56,8 +60,8 @@ class EventWriter:
         self._local.pop(trigger.id, None)
         self._stale = True
 
-    def target(self, *parts: str) -> Target | None:
-        """None when no trigger asks for events of these parts."""
+    def target(self, *parts: str, traces: Sequence[Trace] = ()) -> Target | None:
+        """None when no trigger asks for events of these parts. `traces`: of whoever writes, one for each event."""
         if self._stale or (self._local and time.monotonic() >= self._until):
             self._load()
         ids = self._patterns.matching(parts)
@@ -66,7 +70,7 @@ class EventWriter:
         lane = lane_of(parts)
         outbox = outbox_of(self._kind.name, lane)
         named = b"" if len(ids) > MAX_NAMED or not self._watched.known else _encode(ids)
-        return Target(outbox, stream_of(self._engine.prefix, outbox), (lane, named))
+        return Target(outbox, stream_of(self._engine.prefix, outbox), (lane, named, context.lines_of(traces)))
 
     def wake(self, target: Target | None) -> None:
         """The event is in its outbox."""

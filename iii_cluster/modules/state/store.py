@@ -13,6 +13,7 @@ from iii_cluster.modules.updates.turns import Turns
 from iii_cluster.modules.values import NotFinite, compact
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.tracing import Trace
 
 from .adapter import Notice, StateAdapter
 from .event import EventText
@@ -37,9 +38,11 @@ class _Stored:
     async def read(self) -> bytes | None:
         return await self._store.adapter.get(self._scope, self._key)
 
-    async def swap(self, expected: bytes | None, steps: Sequence[bytes]) -> tuple[bool, bytes | None]:
+    async def swap(
+        self, expected: bytes | None, steps: Sequence[bytes], traces: Sequence[Trace]
+    ) -> tuple[bool, bytes | None]:
         store = self._store
-        notice = store.notice(self._scope, self._key)
+        notice = store.notice(self._scope, self._key, *traces)
         swapped = await store.adapter.swap(self._scope, self._key, expected, steps, notice)
         store.wake(notice)
         return swapped
@@ -68,15 +71,16 @@ class Store:
         await self._turns.close()
         await self.adapter.stop()
 
-    def notice(self, scope: str, key: str) -> Notice | None:
-        target = None if self._events is None else self._events.target(scope, key)
+    def notice(self, scope: str, key: str, *traces: Trace) -> Notice | None:
+        """`traces`: of whoever writes, one for each event."""
+        target = None if self._events is None else self._events.target(scope, key, traces=traces)
         return None if target is None else Notice(target, EventText.of(scope, key))
 
     def wake(self, notice: Notice | None) -> None:
         if notice is not None and self._events is not None:
             self._events.wake(notice.target)
 
-    async def set(self, asked: SetInput, _request: Request) -> object:
+    async def set(self, asked: SetInput, request: Request) -> object:
         try:
             _check_names(asked.scope, asked.key)
             new = compact(asked.value if len(asked.value) else asked.data)
@@ -84,7 +88,7 @@ class Store:
                 raise EngineError(
                     "VALUE_TOO_LARGE", f"the value has {len(new)} bytes, more than max_value_bytes = {self._max_value}"
                 )
-            notice = self.notice(asked.scope, asked.key)
+            notice = self.notice(asked.scope, asked.key, request.trace)
             old = await self.adapter.set(asked.scope, asked.key, new, notice)
             self.wake(notice)
         except NotFinite as error:
@@ -100,19 +104,20 @@ class Store:
             raise failed("GET_ERROR", error) from error
         return None if value is None else Raw(value)
 
-    async def delete(self, asked: KeyInput, _request: Request) -> object:
+    async def delete(self, asked: KeyInput, request: Request) -> object:
         try:
             _check_names(asked.scope, asked.key)
-            old = await self._delete(asked.scope, asked.key)
+            old = await self._delete(asked.scope, asked.key, request.trace)
         except Exception as error:
             raise failed("DELETE_ERROR", error) from error
         return None if old is None else Raw(old)
 
-    async def update(self, asked: UpdateInput, _request: Request) -> object:
+    async def update(self, asked: UpdateInput, request: Request) -> object:
         try:
             _check_names(asked.scope, asked.key)
             stored = _Stored(self, asked.scope, asked.key)
-            old, new, errors = await self._turns.update((asked.scope, asked.key), stored, asked.ops)
+            item = (asked.scope, asked.key)
+            old, new, errors = await self._turns.update(item, stored, asked.ops, request.trace)
         except Exception as error:
             raise failed("UPDATE_ERROR", error) from error
         old_value = _NULL if old is None else Raw(old)
@@ -140,20 +145,20 @@ class Store:
             raise EngineError("LIST_GROUPS_ERROR", f"the names have more than {self._max_message} bytes together")
         return {"groups": groups}
 
-    async def clear(self, asked: ScopeInput, _request: Request) -> object:
+    async def clear(self, asked: ScopeInput, request: Request) -> object:
         deleted = 0
         try:
             async for page in self.adapter.pages(asked.scope):
                 for at in range(0, len(page), DELETES_AT_ONCE):
                     keys = [key for key, _value in page[at : at + DELETES_AT_ONCE]]
-                    olds = await asyncio.gather(*(self._delete(asked.scope, key) for key in keys))
+                    olds = await asyncio.gather(*(self._delete(asked.scope, key, request.trace) for key in keys))
                     deleted += sum(old is not None for old in olds)
         except Exception as error:
             raise failed("DELETE_ERROR", error) from error
         return {"deleted": deleted}
 
-    async def _delete(self, scope: str, key: str) -> bytes | None:
-        notice = self.notice(scope, key)
+    async def _delete(self, scope: str, key: str, trace: Trace) -> bytes | None:
+        notice = self.notice(scope, key, trace)
         old = await self.adapter.delete(scope, key, notice)
         self.wake(notice)
         return old

@@ -1,14 +1,14 @@
 """Streams whose data a worker keeps: it serves functions named after the operation and the stream."""
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from iii_cluster.modules.calling import HandlerError, call
 from iii_cluster.modules.engine import Engine
-from iii_cluster.modules.module import Request
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.tracing import Trace
 
 JSON_ERROR = "JSON_ERROR"
 
@@ -34,17 +34,6 @@ class Deleted(Struct):
     """What a provider's `delete` answers."""
 
     old_value: Raw = Raw(b"null")
-
-
-class Trace(NamedTuple):
-    """Of the call that a provider is asked for."""
-
-    traceparent: bytes = b""
-    baggage: bytes = b""
-
-    @classmethod
-    def of(cls, request: Request) -> "Trace":
-        return cls(request.traceparent, request.baggage)
 
 
 class Providers:

@@ -7,6 +7,7 @@ import msgspec
 from iii_cluster.modules.engine import Engine
 from iii_cluster.modules.events.writer import EventWriter, Target
 from iii_cluster.redis.commands import Commands
+from iii_cluster.telemetry.tracing import Trace
 
 from . import names
 from .scripts import PUBLISH, SNAPSHOT
@@ -30,8 +31,7 @@ class Notice(NamedTuple):
 
     @property
     def arguments(self) -> tuple[str | bytes | int, ...]:
-        lane, triggers = self.target.arguments if self.target is not None else (0, b"")
-        return self.channel, self.middle, lane, triggers
+        return self.channel, self.middle, *(self.target.arguments if self.target is not None else (0, b"", b""))
 
 
 class Publisher:
@@ -42,14 +42,14 @@ class Publisher:
         self._commands = commands
         self._events = events
 
-    def notice(self, stream: str, group: str, item: str | None) -> Notice:
-        """Item None: something sent to a whole group."""
+    def notice(self, stream: str, group: str, item: str | None, *traces: Trace) -> Notice:
+        """Item None: something sent to a whole group. `traces`: of whoever writes, one for each event."""
         return Notice(
             names.clock(self._prefix, stream, group),
             names.channel(self._prefix, stream, group),
             b',"streamName":%b,"groupId":%b,"id":%b,"event":' % (_encode(stream), _encode(group), _encode(item)),
             "g" if item is None else f"i{item}",
-            self._events.target(stream, group, item or ""),
+            self._events.target(stream, group, item or "", traces=traces),
         )
 
     async def publish(self, notice: Notice, *events: bytes) -> None:

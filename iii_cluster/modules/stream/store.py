@@ -10,6 +10,7 @@ from iii_cluster.modules.updates.turns import Turns
 from iii_cluster.modules.values import NotFinite, compact
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.tracing import Trace
 
 from .adapter import StreamAdapter, array, too_large
 from .inputs import (
@@ -45,8 +46,10 @@ class _Stored:
     async def read(self) -> bytes | None:
         return await self._store.adapter.get(*self._item.path)
 
-    async def swap(self, expected: bytes | None, steps: Sequence[bytes]) -> tuple[bool, bytes | None]:
-        notice = self._store.notice(self._item)
+    async def swap(
+        self, expected: bytes | None, steps: Sequence[bytes], traces: Sequence[Trace]
+    ) -> tuple[bool, bytes | None]:
+        notice = self._store.notice(self._item, *traces)
         swapped = await self._store.adapter.swap(*self._item.path, expected, steps, notice)
         self._store.publisher.wake(notice)
         return swapped
@@ -69,8 +72,8 @@ class Store:
         await self._turns.close()
         await self.adapter.stop()
 
-    def notice(self, item: Item) -> Notice:
-        return self.publisher.notice(*item.path)
+    def notice(self, item: Item, *traces: Trace) -> Notice:
+        return self.publisher.notice(*item.path, *traces)
 
     async def set(self, asked: SetItem, request: Request) -> object:
         try:
@@ -79,7 +82,7 @@ class Store:
             if provided is not None:
                 return provided
             new = compact(asked.data)
-            notice = self.notice(asked)
+            notice = self.notice(asked, request.trace)
             old = await self.adapter.set(*asked.path, new, notice)
             self.publisher.wake(notice)
         except NotFinite as error:
@@ -103,7 +106,7 @@ class Store:
             provided = await self._provided.delete(asked, request)
             if provided is not None:
                 return provided
-            notice = self.notice(asked)
+            notice = self.notice(asked, request.trace)
             old = await self.adapter.delete(*asked.path, notice)
             self.publisher.wake(notice)
         except Exception as error:
@@ -116,7 +119,7 @@ class Store:
             provided = await self._provided.update(asked, request)
             if provided is not None:
                 return provided
-            old, new, failures = await self._turns.update(asked.path, _Stored(self, asked), asked.ops)
+            old, new, failures = await self._turns.update(asked.path, _Stored(self, asked), asked.ops, request.trace)
         except Exception as error:
             raise failed("STREAM_UPDATE_ERROR", error) from error
         changed = _or_null(old), Raw(new)
@@ -153,13 +156,13 @@ class Store:
             raise failed("STREAM_LIST_ALL_ERROR", error) from error
         return All([Listed(name, sorted(groups)) for name, groups in sorted(streams.items())], len(streams))
 
-    async def send(self, asked: Send, _request: Request) -> None:
+    async def send(self, asked: Send, request: Request) -> None:
         try:
             check_names(asked.stream_name, asked.group_id, asked.id or "")
             event = sent(asked.type, compact(asked.data))
             if len(event) > MAX_SENT:
                 raise ValueError(f"the event has {len(event)} bytes, more than {MAX_SENT}")
-            notice = self.publisher.notice(asked.stream_name, asked.group_id, asked.id)
+            notice = self.publisher.notice(asked.stream_name, asked.group_id, asked.id, request.trace)
             await self.publisher.publish(notice, event)
         except NotFinite as error:
             raise EngineError(errors.DESERIALIZATION_ERROR, f"stream::send: {error} - at `$.data`") from None

@@ -25,8 +25,9 @@ local function stamp(clock, member)
 end
 
 -- clock: as above; member: 'i' and the item's id, or 'g'; channel: of the group; middle: the message's part between its
--- timestamp and its event; event: JSON; outbox, lane, triggers: for `append`, no outbox if no trigger wants it
-local function tell(clock, member, channel, middle, event, outbox, lane, triggers)
+-- timestamp and its event; event: JSON; outbox, lane, triggers, contexts: for `append`, no outbox if no
+-- trigger wants it
+local function tell(clock, member, channel, middle, event, outbox, lane, triggers, contexts)
   local head = '{"type":"stream","timestamp":' .. stamp(clock, member) .. middle
   local message = head .. event .. '}'
   if #message <= 4194304 then
@@ -35,6 +36,6 @@ local function tell(clock, member, channel, middle, event, outbox, lane, trigger
     redis.call('PUBLISH', channel, head .. '{"type":"large"}}')
   end
   if outbox then
-    append(outbox, lane, triggers, message)
+    append(outbox, lane, triggers, contexts, message)
   end
 end

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from iii_cluster.telemetry.tracing import NO_TRACE, Trace
+
 from .ops import Op, OpError
 from .text import BadUpdate, updated
 
@@ -18,9 +20,11 @@ class Stored(Protocol):
 
     async def read(self) -> bytes | None: ...
 
-    async def swap(self, expected: bytes | None, steps: Sequence[bytes]) -> tuple[bool, bytes | None]:
-        """Replace `expected` by the last of `steps`, in one move, telling of each of them. (False, what is there) if it
-        is something else."""
+    async def swap(
+        self, expected: bytes | None, steps: Sequence[bytes], traces: Sequence[Trace]
+    ) -> tuple[bool, bytes | None]:
+        """Replace `expected` by the last of `steps`, in one move, telling of each of them, each in the trace of whoever
+        asked for it. (False, what is there) if it is something else."""
 
 
 class Outcome(NamedTuple):
@@ -34,10 +38,11 @@ class Contended(Exception):
 
 
 class _Update:
-    __slots__ = ("ended", "ops")
+    __slots__ = ("ended", "ops", "trace")
 
-    def __init__(self, ops: Sequence[Op], ended: "asyncio.Future[Outcome]") -> None:
+    def __init__(self, ops: Sequence[Op], trace: Trace, ended: "asyncio.Future[Outcome]") -> None:
         self.ops = ops
+        self.trace = trace
         self.ended = ended
 
 
@@ -51,10 +56,10 @@ class Turns:
         self._waiting: dict[Hashable, deque[_Update]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def update(self, key: Hashable, stored: Stored, ops: Sequence[Op]) -> Outcome:
+    async def update(self, key: Hashable, stored: Stored, ops: Sequence[Op], trace: Trace = NO_TRACE) -> Outcome:
         """Raises BadUpdate, Contended, and what `stored` raises."""
         loop = asyncio.get_running_loop()
-        update = _Update(ops, loop.create_future())
+        update = _Update(ops, trace, loop.create_future())
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.append(update)
@@ -107,7 +112,8 @@ class Turns:
             outcomes = self._steps(value, waiting, taken)
             if not outcomes:
                 return value
-            done, present = await stored.swap(value, [outcome.new for outcome in outcomes])
+            steps, traces = [outcome.new for outcome in outcomes], [update.trace for update in taken]
+            done, present = await stored.swap(value, steps, traces)
             if done:
                 for update, outcome in zip(taken, outcomes, strict=True):
                     if not update.ended.done():

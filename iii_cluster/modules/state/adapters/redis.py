@@ -81,7 +81,7 @@ class RedisAdapter(StateAdapter):
             keys += (notice.target.stream,)
             arguments += (notice.text.middle, *notice.target.arguments, *steps)
         else:
-            arguments += ("", "", "", steps[-1])
+            arguments += ("", "", "", "", steps[-1])
         reply = await self._commands.start(_SWAP, keys, arguments)
         return (True, None) if reply[0] == 1 else (False, reply[1] if len(reply) > 1 else None)
 
