@@ -7,6 +7,7 @@ import msgspec
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.tracing import NO_TRACE, Trace
 
 from .calling import call
 from .engine import Engine
@@ -41,13 +42,17 @@ def condition_of(trigger: Trigger) -> str:
     return next((name for name in names if isinstance(name, str) and name), "")
 
 
-async def allowed(engine: Engine, trigger: Trigger, data: bytes) -> bool:
+async def allowed(engine: Engine, trigger: Trigger, data: bytes, trace: Trace = NO_TRACE) -> bool:
     """Whether the trigger's condition, called with the event, lets it fire: anything but `false` does.
 
     Raises EngineError when the condition fails or does not answer.
     """
     condition = condition_of(trigger)
-    return not condition or await call(engine, condition, data, namespace=trigger.namespace) != b"false"
+    if not condition:
+        return True
+    traceparent, baggage = trace
+    answer = await call(engine, condition, data, namespace=trigger.namespace, traceparent=traceparent, baggage=baggage)
+    return answer != b"false"
 
 
 class Conditions:
@@ -57,10 +62,10 @@ class Conditions:
         self._engine = engine
         self._failing: dict[str, None] = {}  # by trigger id, oldest first
 
-    async def allow(self, trigger: Trigger, data: bytes) -> bool:
+    async def allow(self, trigger: Trigger, data: bytes, trace: Trace = NO_TRACE) -> bool:
         """Whether the trigger may fire; `data` is what its function would get. A condition that fails says no."""
         try:
-            yes = await allowed(self._engine, trigger, data)
+            yes = await allowed(self._engine, trigger, data, trace)
         except EngineError as error:
             if trigger.id not in self._failing:
                 self._remember(trigger)

@@ -226,11 +226,12 @@ async def test_metadata_and_trace_context_are_passed_on(valkey: ValkeyServer) ->
         body = b'{"topic":"a"}'
         await on.subscribe(Trigger("t1", "durable:subscriber", "f", body, b'{"team":"x"}'))
         asked = {"topic": "a", "data": 1}
-        await on.gateway.call("enqueue", asked, traceparent=b'"00-aa-bb-01"', baggage=b'"user=ana,iii.tag.kind=x"')
+        unsampled = b'"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"'
+        await on.gateway.call("enqueue", asked, traceparent=unsampled, baggage=b'"user=ana,iii.tag.kind=x"')
         await on.emptied("a")
         (call,) = [call for call in on.cluster.calls if call.function == "f"]
         assert json.loads(call.metadata) == {"team": "x"}
-        assert (call.traceparent, call.baggage) == (b'"00-aa-bb-01"', b'"user=ana"')
+        assert (call.traceparent, call.baggage) == (unsampled, b'"user=ana"')
 
 
 @pytest.mark.parametrize(("how", "calls"), [({"maxRetries": 3}, 4), ({}, 3), ({"maxRetries": 0}, 1)])

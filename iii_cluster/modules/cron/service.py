@@ -4,16 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
 from typing import Any
 
 from redis.exceptions import ResponseError
 
+from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules.calling import call
 from iii_cluster.modules.conditions import Conditions
 from iii_cluster.modules.engine import Engine
+from iii_cluster.modules.spans import DeliverySpan, deliver
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Unavailable
+from iii_cluster.telemetry.records import Kind
+from iii_cluster.telemetry.tracing import NO_TRACE
 
 from .clock import RedisClock
 from .core import SECOND, CronCore
@@ -134,26 +137,41 @@ class CronService:
         made = self._jobs[job]
         trigger = made.trigger
         data = payload(made, tick, now)
-        if made.conditional and not await self._conditions.allow(trigger, data):
-            self._core.ended(job, self._now())
-            return
-        if not self._owns(job, token):
-            return
+        name = f"call {trigger.function}"
+        span = deliver(self._engine, name, NO_TRACE, Kind.PRODUCER, function=trigger.function, root=True)
+        span.set("faas.trigger", "timer")
+        span.set("job_id", trigger.id)
         try:
-            await call(
-                self._engine,
-                trigger.function,
-                data,
-                namespace=trigger.namespace,
-                metadata=trigger.metadata,
-                once=_name(job, tick),
-                sent=partial(self._sent, job, token, tick),
-            )
+            with span:
+                if made.conditional and not await self._conditions.allow(trigger, data, span.trace):
+                    span.refused()
+                elif self._owns(job, token):
+                    await self._call(job, token, tick, trigger, data, span)
+                else:
+                    span.left()
+                    return
         except EngineError as error:
             self._failed(job, error)
-        else:
-            self._worked(job)
         self._core.ended(job, self._now())
+
+    async def _call(self, job: str, token: int, tick: int, trigger: Trigger, data: bytes, span: DeliverySpan) -> None:
+        def sent(gateway: str) -> None:
+            span.sent(gateway)
+            self._sent(job, token, tick, gateway)
+
+        traceparent, baggage = span.trace
+        await call(
+            self._engine,
+            trigger.function,
+            data,
+            namespace=trigger.namespace,
+            metadata=trigger.metadata,
+            traceparent=traceparent,
+            baggage=baggage,
+            once=_name(job, tick),
+            sent=sent,
+        )
+        self._worked(job)
 
     async def _adopt(self, job: str, token: int, tick: int, started: int) -> None:
         name = _name(job, tick)

@@ -11,9 +11,11 @@ from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules import calling
 from iii_cluster.modules.conditions import Conditions
 from iii_cluster.modules.engine import Engine, Watched
+from iii_cluster.modules.spans import FanOut
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
+from . import context
 from .kind import Kind
 from .patterns import Patterns
 from .scripts import Entry, text_of
@@ -63,26 +65,38 @@ class Delivery:
         names = [name_of(outbox, entry, trigger) for trigger in triggers]
         # One at a time: all before the last one that was begun have ended.
         first = max((at for at, name in enumerate(names) if name in begun), default=0)
-        for name, trigger in list(zip(names, triggers, strict=True))[first:]:
-            if not owned():
-                return False
-            try:
-                if name in begun:
-                    await self._outlast(begun[name])
-                elif entry.event is not None and await self._conditions.allow(trigger, entry.event):
-                    await calling.call(
-                        self._engine,
-                        trigger.function,
-                        entry.event,
-                        namespace=trigger.namespace,
-                        metadata=trigger.metadata,
-                        once=name,
-                    )
-            except EngineError as error:
-                self._log(trigger, error)
+        with FanOut(self._engine, f"{self._kind.name}_triggers", context.read(entry.context)) as fan_out:
+            for name, trigger in list(zip(names, triggers, strict=True))[first:]:
+                if not owned():
+                    return False
+                try:
+                    if name in begun:
+                        await self._outlast(begun[name])
+                    elif entry.event is not None:
+                        await self._call(trigger, entry.event, name, fan_out)
+                except EngineError as error:
+                    self._log(trigger, error)
         for name in names:
             begun.pop(name, None)
         return True
+
+    async def _call(self, trigger: Trigger, event: bytes, name: str, fan_out: FanOut) -> None:
+        with fan_out.deliver(trigger.function) as span:
+            if not await self._conditions.allow(trigger, event, span.trace):
+                span.refused()
+                return
+            traceparent, baggage = span.trace
+            await calling.call(
+                self._engine,
+                trigger.function,
+                event,
+                namespace=trigger.namespace,
+                metadata=trigger.metadata,
+                traceparent=traceparent,
+                baggage=baggage,
+                once=name,
+                sent=span.sent,
+            )
 
     async def _outlast(self, end: Awaitable[bytes]) -> None:
         limit = self._engine.settings.handler_timeout

@@ -15,6 +15,7 @@ from iii_cluster.modules.cluster_adapter import Cluster, load_named
 from iii_cluster.modules.conditions import Conditions
 from iii_cluster.modules.engine import Engine, Watched
 from iii_cluster.modules.module import Function, Module, Request, TriggerType
+from iii_cluster.modules.spans import DeliverySpan, deliver
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 
@@ -136,14 +137,23 @@ class PubSubModule(Module):
         return self._topics
 
     def _tell(self, trigger: Trigger, data: bytes, request: Request) -> None:
+        self._invoke(trigger, data, self._span(trigger, request))
+
+    def _span(self, trigger: Trigger, request: Request) -> DeliverySpan:
         assert self._engine is not None
+        return deliver(self._engine, f"trigger {trigger.function}", request.trace, function=trigger.function)
+
+    def _invoke(self, trigger: Trigger, data: bytes, span: DeliverySpan) -> None:
+        assert self._engine is not None
+        traceparent, baggage = span.trace
         self._engine.invoke(
             trigger.function,
             data,
+            span.answered if span.recorded else None,
             namespace=trigger.namespace,
             metadata=trigger.metadata,
-            traceparent=request.traceparent,
-            baggage=request.baggage,
+            traceparent=traceparent,
+            baggage=baggage,
         )
 
     def _ask(self, trigger: Trigger, data: bytes, request: Request) -> None:
@@ -159,5 +169,8 @@ class PubSubModule(Module):
 
     async def _tell_if_allowed(self, trigger: Trigger, data: bytes, request: Request) -> None:
         assert self._conditions is not None
-        if await self._conditions.allow(trigger, data):
-            self._tell(trigger, data, request)
+        span = self._span(trigger, request)
+        if await self._conditions.allow(trigger, data, span.trace):
+            self._invoke(trigger, data, span)
+        else:
+            span.refused()

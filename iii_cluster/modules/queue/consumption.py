@@ -40,7 +40,7 @@ class Consumption:
         self._adapter = adapter
         self._queues = {queue.id: queue for queue in named.values()}  # and groups of topics, by id
         self._deliver: dict[str, NamedDelivery | GroupDelivery] = {
-            queue.id: NamedDelivery(engine, queue.timeout) for queue in named.values()
+            queue.id: NamedDelivery(engine, queue) for queue in named.values()
         }
         self._lanes: dict[str, _Lane] = {}
         self._by_key: dict[str, Consumer] = {}  # by nudge key
@@ -133,7 +133,7 @@ class Consumption:
             if isinstance(deliver, GroupDelivery):
                 deliver.subscribe(triggers)
             else:
-                self._deliver[id] = GroupDelivery(self._engine, triggers, queue.timeout)
+                self._deliver[id] = GroupDelivery(self._engine, queue, triggers)
         for id, queue in list(self._queues.items()):
             if queue.group is not None and id not in groups:
                 self._pause(id, queue)

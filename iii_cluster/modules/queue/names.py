@@ -43,5 +43,10 @@ def lane_key(lane: str) -> str:
 
 
 def delivery_name(lane: str, job_id: str, attempt: str) -> str:
-    """Of one attempt at one job."""
+    """Of one attempt at one job. `attempt` is its number, after "<times it was redriven>." if it was."""
     return f"{NUDGE_KIND}:{lane}:{job_id}:{attempt}"
+
+
+def attempt_of(delivery: str) -> str:
+    """The number of the attempt that a delivery is."""
+    return delivery.rpartition(":")[2].rpartition(".")[2]

@@ -5,7 +5,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw
 
-FUNCTION = "iii.function.id"
+from iii_cluster.telemetry.context import FUNCTION_MEMBER
+
 STRIPPED = frozenset({"iii.tag.kind", "iii.tag.display_name", "iii.tag.hidden"})  # about the sender only
 
 
@@ -23,8 +24,8 @@ def baggage_for(function: str, baggage: bytes) -> bytes:
     kept = []
     for member in members:
         key = member.partition("=")[0].strip()
-        if key == FUNCTION and function:
-            kept.append(f"{FUNCTION}={quote(function, safe=':')}")
+        if key == FUNCTION_MEMBER and function:
+            kept.append(f"{FUNCTION_MEMBER}={quote(function, safe=':')}")
         elif key not in STRIPPED:
             kept.append(member)
     return msgspec.json.encode(",".join(kept)) if kept else b""
