@@ -30,6 +30,12 @@ class Destination(Struct, frozen=True):
     protocol: str
     endpoint: str
 
+    @property
+    def shown(self) -> str:
+        """As it may be logged: without user, path and query, which may be secret."""
+        parts = urlsplit(self.endpoint)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
 
 class BadEndpoint(ValueError):
     """What the settings say is no address of a collector."""
