@@ -35,7 +35,7 @@ class App:
 
     def __init__(self, config: HttpConfig, engine: Engine, core: GatewayCore, channels: Channels) -> None:
         self._engine = engine
-        self._edge = Edge(config, core.own.start, channels)
+        self._edge = Edge(config, core.own.start, channels, core.telemetry.tracer)
         self._routes = Routes()
         self._watched: Watched | None = None
         self._refreshing: asyncio.TimerHandle | None = None

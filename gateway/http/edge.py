@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.call import Call, Trace
+from gateway.call import Call
 from gateway.channels.channel import Channel
 from iii_cluster.modules.http.config import HttpConfig
+from iii_cluster.telemetry.context import Trace
+from iii_cluster.telemetry.tracing import Tracer
 
 from .cors import CorsPolicy
 from .deadlines import Deadlines
@@ -34,14 +36,16 @@ class Edge:
         "query_lists",
         "start",
         "streaming",
+        "tracer",
         "upload_limit",
     )
 
-    def __init__(self, config: HttpConfig, start: Callable[[Call], None], channels: Channels) -> None:
+    def __init__(self, config: HttpConfig, start: Callable[[Call], None], channels: Channels, tracer: Tracer) -> None:
         """`start` calls a function; nothing it gets is ever waited for without a limit."""
         self.loop = asyncio.get_running_loop()
         self.start = start
         self.channels = channels
+        self.tracer = tracer
         self.cors = CorsPolicy(config.cors)
         self.deadlines = Deadlines(self.loop, config.default_timeout / 1000)  # of the heads of responses
         self.body_limit = config.body_limit

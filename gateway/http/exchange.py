@@ -87,6 +87,7 @@ class Exchange:
         "started_at",
         "status",
         "task",
+        "traceparent",
         "version",
     )
 
@@ -97,6 +98,7 @@ class Exchange:
         self.keep_alive = keep_alive
         self.started_at = connection.loop.time()
         self.route = ""  # the template that matched
+        self.traceparent = b""  # of its span, a JSON string
         self.expects_continue = connection.expect_100_continue
         self.task: asyncio.Task[None] | None = None  # the application's
         # The request's body.
@@ -340,8 +342,12 @@ class Exchange:
             now - self.started_at,
             self._connection.who,
             self.request_id,
-            self._header(b"traceparent"),
+            self.traceparent[1:-1] or self._header(b"traceparent"),
         )
+
+    @property
+    def scheme(self) -> str:
+        return self._connection.scheme or "http"
 
     @property
     def origin(self) -> str:

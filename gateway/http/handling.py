@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from gateway.call import Call
@@ -10,7 +10,7 @@ from gateway.channels.channel import Channel
 from gateway.channels.ends import ChannelClosed, ReaderEnd
 from iii_cluster.protocol import errors as codes
 
-from . import errors
+from . import errors, spans
 from .cors import Headers
 from .edge import Edge
 from .exchange import Exchange
@@ -20,7 +20,7 @@ from .request import NULL, announced, has_body, is_json, json_body, middleware_i
 from .response import NOTHING, Response, from_result
 from .routes import Match
 from .sending import parts, respond, stream
-from .streaming import Head, Streamed, whole
+from .streaming import Head, Streamed, late, whole
 from .upload import TooLarge, Upload, read_all
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Handling:
         "_query",
         "_request_body",
         "_response",
+        "_span",
         "_stage",
         "_streamed",
         "_task",
@@ -82,6 +83,9 @@ class Handling:
         self._cors = cors
         self._expired = False
         self._trace = trace_of(headers)
+        self._span = spans.begin(edge.tracer, exchange, headers, self._bound.trigger.function, self._trace)
+        if self._span is not None:
+            self._trace = self._span.trace
         self._waiter: asyncio.Future[None] | None = None
         self._ended: tuple[bytes, bytes] | None = None  # result and error of the function
         self._verdict: Response | None = None  # of the upload: too large; of the clock: too late
@@ -104,8 +108,9 @@ class Handling:
         try:
             self._call(self._payload())
         except Exception as error:
-            self.end()
-            return respond(self._exchange, failure(error), self._cors)
+            response = failure(error)
+            self.end(response.status)
+            return respond(self._exchange, response, self._cors)
         return None
 
     def _has_input(self) -> bool:
@@ -370,25 +375,21 @@ class Handling:
             self._streamed.client_gone()
         self._wake()
 
-    def end(self) -> None:
-        """The response is complete, or nobody waits for it: what the function still says is ignored."""
+    def end(self, status: int = 0) -> None:
+        """The response is complete, or nobody waits for it: what the function still says is ignored. `status`, if it
+        is yet to be sent."""
         self._edge.deadlines.end(self)
+        span, self._span = self._span, None
+        if span is not None:
+            error = self._ended[1] if self._ended is not None else b""
+            complete, cut = self._exchange.complete or status > 0, not self._exchange.disconnected
+            spans.end(span, status or self._exchange.status, error, complete=complete, cut=cut)
         if self._called is not None:  # it may never end, and need not keep the request
             ends_later = self._streamed is not None and self._streamed.complete
-            self._called.done = _late(self._bound.trigger.function) if ends_later else None
+            self._called.done = late(self._bound.trigger.function) if ends_later else None
         if self._upload is not None:
             self._upload.stop()
         for channel in (self._response, self._request_body):
             if channel is not None:
                 channel.on_touch = None
                 self._edge.channels.discard(channel)
-
-
-def _late(function: str) -> Callable[[bytes, bytes], None]:
-    """For the end of a call whose response is complete."""
-
-    def done(_result: bytes, error: bytes) -> None:
-        if error:
-            errors.stream_failed(error, function, complete=True)
-
-    return done

@@ -1,6 +1,7 @@
 """Responses that a function writes to its channel."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -108,3 +109,13 @@ class Streamed:
     def client_gone(self) -> None:
         self.gone = True
         self._end.close(BROKEN, "the client is gone")
+
+
+def late(function: str) -> Callable[[bytes, bytes], None]:
+    """For the end of a call whose response is complete."""
+
+    def done(_result: bytes, error: bytes) -> None:
+        if error:
+            errors.stream_failed(error, function, complete=True)
+
+    return done

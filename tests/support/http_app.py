@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from gateway.call import Call
+from gateway.call_telemetry import CallTelemetry
 from gateway.channels.channel import Channel
 from gateway.channels.ends import ReaderEnd, WriterEnd
 from gateway.channels.home import Home
@@ -18,6 +19,8 @@ from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules.http.config import HttpConfig
 from iii_cluster.protocol.errors import error_body
 from iii_cluster.routing.ids import Ids
+from iii_cluster.telemetry.spool import Spool
+from iii_cluster.telemetry.tracing import Tracer
 
 Handler = Callable[[dict[str, Any]], Any]
 JSON = [("content-type", "application/json")]
@@ -56,12 +59,14 @@ class Client:
         self.head: dict[str, Any] = {}
         self.pieces: list[bytes] = []
         self.complete = False
+        self.gone = False
         self.arrived = asyncio.Event()
         self.reads = asyncio.Event()  # cleared: it takes nothing more
         self.reads.set()
 
     def more(self, body: bytes | None, *, last: bool = False) -> None:
         if body is None:
+            self.gone = True
             self._messages.put_nowait({"type": "http.disconnect"})
         else:
             self._messages.put_nowait({"type": "http.request", "body": body, "more_body": not last})
@@ -129,6 +134,8 @@ class FakeExchange:
         self.path = path
         self.query = query
         self.headers = headers
+        self.version, self.scheme = "1.1", "http"
+        self.route, self.traceparent = "", b""
         self.task: asyncio.Task[None] | None = None
         self.receive = client.receive
         self.send = client.send
@@ -149,6 +156,18 @@ class FakeExchange:
         await self._answered.wait()
         if self.task is not None:
             await self.task
+
+    @property
+    def status(self) -> int:
+        return self._client.status if self._client.head else 0
+
+    @property
+    def complete(self) -> bool:
+        return self._client.complete
+
+    @property
+    def disconnected(self) -> bool:
+        return self._client.gone
 
     @property
     def taking(self) -> bool:
@@ -181,7 +200,8 @@ class FakeCluster:
         self.changed: Callable[[], None] = lambda: None
         self.told = asyncio.Event()  # of the triggers
         self.told.set()
-        core = SimpleNamespace(own=SimpleNamespace(start=self._start))
+        self.tracer = Tracer(Spool(), enabled=False)
+        core = SimpleNamespace(own=SimpleNamespace(start=self._start), telemetry=CallTelemetry(self.tracer))
         self.app = App(msgspec.convert(config, HttpConfig), cast("Any", self), cast("Any", core), cast("Any", self))
         self.app.start()
 
