@@ -111,3 +111,5 @@ class Metric(Struct):
     instrumentation_scope_name: str | None = None
     instrumentation_scope_version: str | None = None
     resource: dict[str, Any] = field(default_factory=dict)  # for collectors; functions do not show it
+    delta: bool = False  # likewise: points say what came since the last ones, not since `started_unix_nano`
+    started_unix_nano: int = 0  # likewise; 0: not known

@@ -47,6 +47,12 @@ class Spool:
         else:
             self.dropped_metrics += 1
 
+    def lost(self, spans: int = 0, logs: int = 0, metrics: int = 0) -> None:
+        """So many were dropped before they came here."""
+        self.dropped_spans += spans
+        self.dropped_logs += logs
+        self.dropped_metrics += metrics
+
     def dropped(self) -> dict[str, int]:
         """By signal."""
         return {"spans": self.dropped_spans, "logs": self.dropped_logs, "metrics": self.dropped_metrics}

@@ -10,6 +10,7 @@ from iii_cluster.redis.commands import Commands
 
 from .config import OBSERVABILITY, Observability
 from .environment import observability
+from .intake import Intake
 from .metrics.metrics import Metrics
 from .pipeline import Pipeline
 from .sampling import sampler_of
@@ -38,7 +39,9 @@ class Telemetry:
         self._sweeping: asyncio.Task[None] | None = None
         self.metrics = Metrics()
         self.metrics.watch_drops("spool", self.spool.dropped)
-        self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled, sampler=sampler_of(config))
+        sampler = sampler_of(config)
+        self.intake = Intake(self.spool, config, sampler)
+        self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled, sampler=sampler)
 
     def rename(self, node: str) -> None:
         """The process goes on under another node id."""
@@ -59,6 +62,7 @@ class Telemetry:
         """Pass on what is left, within a second or so."""
         if self._sweeping is not None:
             await end(self._sweeping)
+        await self.intake.stop()
         await self.pipeline.stop()
         if self._commands is not None:
             await self._commands.close()

@@ -4,10 +4,10 @@ import msgspec
 from msgspec.structs import replace
 
 from ..records import Attributes, Event, HistogramPoint, Log, Metric, NumberPoint, Span
+from ..texts import cut
 
 MAX_RECORD = 64 * 2**10  # bytes
 CUTS = (8192, 1024, 128)  # characters of a text that are left, tried one after the other
-MARK = "…"  # where a text was cut
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 decode_span = msgspec.msgpack.Decoder(Span).decode
@@ -61,11 +61,6 @@ def _cut_event(event: Event, limit: int) -> Event:
 
 def _cut(attributes: Attributes, limit: int) -> Attributes:
     return [(cut(key, limit), cut(value, limit)) for key, value in attributes]
-
-
-def cut(text: str, limit: int) -> str:
-    """`text`, or its first `limit` characters and a mark."""
-    return text if len(text) <= limit else text[:limit] + MARK
 
 
 def encode_log(log: Log) -> bytes:
