@@ -25,6 +25,7 @@ from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE, WORKERS_AVAI
 from iii_cluster.routing.firing import Firing
 
 from .cleanup import Departure
+from .console.console import Console
 from .core import MapKeeper
 from .events import FunctionsPoll, worker_event
 from .ledger import Ledger
@@ -38,9 +39,12 @@ FLUSH_TIMEOUT = 1.0  # s a leader that stops waits until its records are written
 logger = logging.getLogger(__name__)
 
 
-async def serve(node: Node) -> "CoordinatorService":
-    """Starts competing at once: the first leader puts itself into the map."""
-    service = CoordinatorService(node)
+async def serve(node: Node, console: Console | None = None) -> "CoordinatorService":
+    """Starts competing at once: the first leader puts itself into the map. `console` is that of the process, if it
+    has served before."""
+    if console is None and node.settings.console == "on":
+        console = Console(node)
+    service = CoordinatorService(node, console)
     service.compete()
     return service
 
@@ -52,9 +56,10 @@ class CoordinatorService:
     were meant for its former self, so whether that term is still its own is asked right before anything is done.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, console: Console | None = None) -> None:
         settings = node.settings
         self._node = node
+        self._console = console
         self._id = node.info.id
         self._scan_interval = settings.lease_interval / SCANS_PER_INTERVAL
         self._command_timeout = settings.lease_ttl / 2
@@ -78,6 +83,8 @@ class CoordinatorService:
         self._election.on_deposed = self._on_deposed
         self._firing.on_sent = self._ledger.told
         self._subscribe()
+        if console is not None:
+            console.attach(node, self._firing)
 
     def _subscribe(self) -> None:
         bus, workers = self._node.bus, self._ledger.workers
@@ -100,10 +107,20 @@ class CoordinatorService:
         self._election.start()
 
     async def start(self) -> None:
+        if self._console is not None:
+            await self._console.start()
+        await self.rejoined()
+
+    async def rejoined(self) -> None:
         self._poll_task = asyncio.create_task(self.functions_poll.run(), name="functions-poll")
 
     async def stop(self, grace: float) -> None:
         """Give leadership up: the next leader goes on with what the records say."""
+        await self._resign(grace)
+        if self._console is not None:
+            await self._console.stop()
+
+    async def _resign(self, grace: float) -> None:
         if self._poll_task is not None:
             await end(self._poll_task)
         if self._ledger.term:
@@ -112,18 +129,15 @@ class CoordinatorService:
         self._abandon()
 
     async def rejoin(self, node: Node) -> "CoordinatorService":
-        await self.stop(0)
+        await self._resign(0)
         await self._node.redis.aclose()  # asked once more to give up a lease it may have thought its own
-        return await serve(node)
-
-    async def rejoined(self) -> None:
-        await self.start()
+        return await serve(node, self._console)
 
     def ready(self) -> bool:
         return self._poll_task is not None
 
     def ports(self) -> dict[str, int]:
-        return {}
+        return {} if self._console is None else {"console": self._console.port}
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -132,6 +146,7 @@ class CoordinatorService:
             "workers": len(self._ledger.workers),
             "cleaning": len(self._ledger.cleanup),
             "triggers": sum(len(self._firing.triggers(type)) for type in FIRED),
+            **({} if self._console is None else {"console": self._console.describe()}),
         }
 
     # -- leadership

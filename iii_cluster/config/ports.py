@@ -70,6 +70,11 @@ def metrics_port(settings: Settings) -> Listening:
     return Listening("metrics", "metrics_port", host, settings.metrics_port, settings.admin_tls)
 
 
+def console_port(settings: Settings) -> Listening:
+    """Of coordinators, which share it."""
+    return Listening("console", "console_port", settings.console_host, settings.console_port, settings.admin_tls)
+
+
 def clashes(ports: Sequence[Listening]) -> Iterator[tuple[Listening, Listening]]:
     """Pairs that could be reached at one address. Port 0 is any free one."""
     for one, other in combinations(ports, 2):

@@ -1,0 +1,1 @@
+"""The console: a page that shows the cluster live, served by every coordinator."""

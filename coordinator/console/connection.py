@@ -1,0 +1,54 @@
+"""Connections of the console's port: uvicorn's, with limits that it has none of."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_CONNECTIONS = 256
+MAX_HEAD = 32 * 2**10  # bytes of a request line and its headers
+HEAD_TIMEOUT = 10.0  # s from the connection, or the end of the request before, to the end of a head
+
+
+class ConsoleConnection(HttpToolsProtocol):
+    """Cut when there are too many of them, or a request's head is too long or too slow."""
+
+    _head = 0  # bytes of the head that is being read
+    _reading_head = True
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+            return
+        self._deadline = self.loop.call_later(HEAD_TIMEOUT, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._reading_head:
+            self._head += len(data)
+            if self._head > MAX_HEAD and data.find(b"\r\n\r\n") < 0:
+                self.transport.abort()
+                return
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(HEAD_TIMEOUT, self.transport.abort)
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._reading_head = False
+        self._stop_clock()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._reading_head = True
+        self._head = 0
+        super().on_message_complete()
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
