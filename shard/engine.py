@@ -9,6 +9,7 @@ from iii_cluster.modules.engine import Adopted, Done, Invocation, Ownership, Sen
 from iii_cluster.modules.node_engine import NodeEngine
 from iii_cluster.node.node import Node
 from iii_cluster.routing.caller import MOVED, PATIENCE, Caller
+from iii_cluster.routing.telemetry import CallerTelemetry
 
 from .flushed import Flushed
 from .owned import OwnedSlots
@@ -26,7 +27,8 @@ class ShardEngine(NodeEngine):
     def __init__(self, node: Node, module_functions: Container[str]) -> None:
         super().__init__(node, self)
         self._wakers: dict[str, list[Wake]] = {}  # by kind
-        self._caller = Caller(node.info.id, self, module_functions)
+        telemetry = CallerTelemetry(node.telemetry.tracer, node.telemetry.metrics.functions)
+        self._caller = Caller(node.info.id, self, module_functions, telemetry)
         self._flushed = Flushed(node.info.id, node.asker)
         self._owned = OwnedSlots(node.info.id, lambda: node.membership.healthy)
         self.ownership: Ownership = self._owned

@@ -3,6 +3,7 @@
 from types import TracebackType
 
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.kinds import is_observability
 from iii_cluster.telemetry.records import Kind
 from iii_cluster.telemetry.tracing import Recording, Trace, Value
 
@@ -122,5 +123,7 @@ def deliver(
     fan_out: FanOut | None = None,
 ) -> DeliverySpan:
     """With `root` also when there is no trace yet."""
+    if is_observability(function):
+        return DeliverySpan(None, trace)
     recording = engine.telemetry.tracer.begin(name, trace, kind, root=root, function=function)
     return DeliverySpan(recording, trace, fan_out)

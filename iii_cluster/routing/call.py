@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from iii_cluster.bus.envelopes import Invoke
+from iii_cluster.telemetry.tracing import Recording
 
 from .route import Target
 
@@ -16,6 +17,7 @@ class Call:
     __slots__ = (
         "_forgotten",
         "asked_gateway",
+        "began",
         "done",
         "error",
         "forgotten",
@@ -23,6 +25,7 @@ class Call:
         "names_target",
         "obstacle",
         "parked_at",
+        "recording",
         "refusals",
         "sent",
         "target",
@@ -48,6 +51,8 @@ class Call:
         self.parked_at: float | None = None  # when it began to wait for its target
         self.obstacle = ""  # why that is, if it cannot wait for long
         self.error = b""  # with which it is to fail
+        self.began = 0.0  # s, by the clock of who measures it; 0: nobody does
+        self.recording: Recording | None = None  # its span
 
     @property
     def size(self) -> int:

@@ -20,6 +20,7 @@ from .failures import not_found, stopped, unserved
 from .ids import Ids
 from .route import Route, Target
 from .table import RouteTable
+from .telemetry import CallerTelemetry
 from .waiting import Waiting
 
 MODULE_NAMESPACE = "default"  # that the functions of modules are in
@@ -38,7 +39,13 @@ log = logging.getLogger(__name__)
 class Caller:
     """All calls of one node. `on_idle` is told when the last one that could not be sent yet is on its way or failed."""
 
-    def __init__(self, node: str, links: Links, module_functions: Container[str] = ()) -> None:
+    def __init__(
+        self,
+        node: str,
+        links: Links,
+        module_functions: Container[str] = (),
+        telemetry: CallerTelemetry | None = None,
+    ) -> None:
         """`module_functions` are those that every gateway answers itself; others it has are asked for when no worker
         serves them."""
         self.on_idle: Callable[[], None] | None = None
@@ -48,6 +55,7 @@ class Caller:
         self._routes = RouteTable("", links)
         self._doors = Doors()
         self._module_functions = module_functions
+        self._telemetry = telemetry
         self._calls: dict[str, Call] = {}  # by id, from their start to their end
         self._unawaited: dict[str, None] = {}  # ids, oldest first
         self._waiting = Waiting()
@@ -94,10 +102,21 @@ class Caller:
         With `names_target` everybody who knows the same owners sends what is called `once` to the same one of them.
         `sent(gateway)` is called whenever it goes to one, perhaps before this returns, and when another takes it over;
         with "" when it reached no worker there and is to be sent again.
+
+        In a trace it has a span, unless it has a name: deliveries have spans of whoever makes them.
         """
         id = self._ids.new()
+        recording = None
+        telemetry = self._telemetry
+        if telemetry is not None and traceparent and not once:
+            recording = telemetry.span(function, namespace, (traceparent, baggage))
+            if recording is not None:
+                traceparent, baggage = recording.trace
         invoke = Invoke(id, 0, function, data, namespace, traceparent, baggage, metadata, once)
         call = Call(invoke, done, names_target, self._unawait, sent)
+        if telemetry is not None:
+            call.recording = recording
+            telemetry.begin(call)
         self._calls[id] = call
         self._start(call)
         return call
@@ -108,7 +127,7 @@ class Caller:
             return
         self._unawaited[call.invoke.id] = None
         if len(self._unawaited) > MAX_UNAWAITED:
-            self._end(self._calls[next(iter(self._unawaited))], b"", b"")
+            self._end(self._calls[next(iter(self._unawaited))], b"", b"", known=False)
 
     def _start(self, call: Call) -> None:
         invoke = call.invoke
@@ -149,7 +168,7 @@ class Caller:
 
     def _send(self, call: Call, target: Target) -> None:
         if call.forgotten and call.invoke.once and call.done is None:
-            self._end(call, b"", b"")
+            self._end(call, b"", b"", known=False)
         elif target.avoided:
             self._park(call, target.node, f"{target.node} cannot be reached")
         elif target.congested or self._links.congested(target.node):
@@ -239,9 +258,12 @@ class Caller:
         else:
             call.done = _both(call.done, done)
 
-    def _end(self, call: Call, result: bytes, error: bytes) -> None:
+    def _end(self, call: Call, result: bytes, error: bytes, *, known: bool = True) -> None:
+        """It is not followed any further. Not `known`: it may go on, or has not begun."""
         if self._calls.pop(call.invoke.id, None) is None:
             return
+        if known and self._telemetry is not None:
+            self._telemetry.ended(call, error)
         self._is_back(call)
         done, call.done = call.done, None
         if done is not None:

@@ -9,6 +9,7 @@ from iii_cluster.cluster.membership import Membership
 
 from .caller import PATIENCE, Caller
 from .subscriptions import Subscriptions
+from .telemetry import CallerTelemetry
 
 
 class Firing:
@@ -17,11 +18,11 @@ class Firing:
     Takes the handlers of watch answers, results and refusals on this node's bus, and what it tells of nodes.
     """
 
-    def __init__(self, bus: Bus, membership: Membership) -> None:
+    def __init__(self, bus: Bus, membership: Membership, telemetry: CallerTelemetry | None = None) -> None:
         self.on_sent: Callable[[], None] | None = None  # the last event that had to wait is on its way, or given up
         self._bus = bus
         self._subscriptions = Subscriptions(bus)
-        self.caller = Caller(bus.node_id, bus)  # for other calls of this node, too
+        self.caller = Caller(bus.node_id, bus, telemetry=telemetry)  # for other calls of this node, too
         self.caller.on_idle = self._maybe_all_sent
         self._early: list[tuple[str, bytes, str, float]] = []  # events of types whose triggers are not known yet
         self._now = 0.0  # seconds, moved by expire()

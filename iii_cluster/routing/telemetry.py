@@ -1,0 +1,61 @@
+"""What is told of the calls of a node without workers: how long each took, how it ended, and its span. Pure."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from iii_cluster.telemetry.kinds import is_observability, kind_of
+from iii_cluster.telemetry.records import Kind
+from iii_cluster.telemetry.tracing import Recording, Trace, Tracer
+
+from .call import Call
+
+
+class Counter(Protocol):
+    """Ids are those of functions; of another namespace than "default", "namespace/id"."""
+
+    def ended(self, function: str, seconds: float, error: bytes) -> None: ...
+
+    def exemplar(self, function: str, seconds: float, trace_id: str) -> None: ...
+
+
+class CallerTelemetry:
+    """The gateways that serve these calls do not count them."""
+
+    def __init__(self, tracer: Tracer, functions: Counter, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`clock` gives seconds."""
+        self._tracer = tracer
+        self._functions = functions
+        self._clock = clock
+
+    def span(self, function: str, namespace: str, trace: Trace) -> Recording | None:
+        """Of a call in a trace."""
+        if is_observability(function):
+            return None
+        recording = self._tracer.begin(f"call {function}", trace, Kind.SERVER, root=False, function=function)
+        if recording is not None:
+            recording.set("faas.invoked_name", function)
+            recording.set("faas.trigger", "other")
+            recording.set("iii.function.kind", kind_of(function))
+            if namespace != "default":
+                recording.set("iii.namespace", namespace)
+        return recording
+
+    def begin(self, call: Call) -> None:
+        """The call is made now."""
+        call.began = self._clock()
+
+    def ended(self, call: Call, error: bytes) -> None:
+        """It has ended, and this is how."""
+        if not call.began:  # somebody else's, whose end is waited for here
+            return
+        seconds = self._clock() - call.began
+        invoke = call.invoke
+        name = invoke.function if invoke.namespace == "default" else f"{invoke.namespace}/{invoke.function}"
+        self._functions.ended(name, seconds, error)
+        recording = call.recording
+        if recording is not None:
+            if call.target is not None:
+                recording.set("iii.node.callee", call.target.node)
+            recording.end(error)
+            self._functions.exemplar(name, seconds, recording.trace_id)
