@@ -23,6 +23,7 @@ from iii_cluster.cluster.tasks import end
 from iii_cluster.node.node import Node
 from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE, WORKERS_AVAILABLE
 from iii_cluster.routing.firing import Firing
+from iii_cluster.routing.telemetry import CallerTelemetry
 
 from .cleanup import Departure
 from .console.console import Console
@@ -70,7 +71,8 @@ class CoordinatorService:
         self._records = WorkerRecords(node.redis, node.keys, lambda: self._ledger.term, self._on_stored)
         self._cleanup_timer: asyncio.TimerHandle | None = None
         self._cleanup_deadline: float | None = None  # that the timer is set for
-        self._firing = Firing(node.bus, node.membership)
+        telemetry = CallerTelemetry(node.telemetry.tracer, node.telemetry.metrics.functions)
+        self._firing = Firing(node.bus, node.membership, telemetry)
         self.functions_poll = FunctionsPoll(
             self._firing, node.asker, node.membership, node.redis, node.keys, lambda: self._ledger.term
         )
