@@ -12,6 +12,7 @@ from .config import OBSERVABILITY, Observability
 from .environment import observability
 from .intake import Intake
 from .metrics.metrics import Metrics
+from .otlp.forward import Forwarder
 from .pipeline import Pipeline
 from .sampling import sampler_of
 from .spool import Spool
@@ -39,6 +40,8 @@ class Telemetry:
         self._sweeping: asyncio.Task[None] | None = None
         self.metrics = Metrics()
         self.metrics.watch_drops("spool", self.spool.dropped)
+        self.forwarder = Forwarder(config)
+        self.metrics.watch_drops("collector", self.forwarder.dropped)
         sampler = sampler_of(config)
         self.intake = Intake(self.spool, config, sampler)
         self.tracer = Tracer(self.spool, config.service_name, enabled=config.enabled, sampler=sampler)
@@ -46,6 +49,7 @@ class Telemetry:
     def rename(self, node: str) -> None:
         """The process goes on under another node id."""
         self.tracer.node = node
+        self.forwarder.rename(node)
 
     async def start(self) -> None:
         """Begin to pass on what is spooled. Never fails: what cannot be reached is tried again."""
@@ -55,6 +59,9 @@ class Telemetry:
         writer = StoreWriter(commands, prefix, config, store)
         self.metrics.watch_drops("store", writer.dropped)
         self.pipeline.add(writer)
+        if self.forwarder.active:
+            self.pipeline.add(self.forwarder)
+            self.forwarder.start()
         self.pipeline.start()
         self._sweeping = asyncio.create_task(keep_swept(store, config))
 

@@ -33,6 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "SPANS_INTERVAL", 0.0)
     monkeypatch.setattr(forward, "METRICS_INTERVAL", 0.0)
     monkeypatch.setattr(forward, "TICK", 0.02)
+    monkeypatch.setattr(forward, "STOP_TIMEOUT", 0.5)
     monkeypatch.setattr(lane, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(lane, "LONGEST_PAUSE", 0.02)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "5")
@@ -239,14 +240,14 @@ async def test_a_collector_of_no_use_costs_a_bounded_amount_of_memory_and_no_tim
 ) -> None:
     forwarder = make(trouble, protocol, own_metrics=lambda: lambda: MetricsData([]))
     batch = Batch([span(n + 1) for n in range(1000)], [log(str(n)) for n in range(1000)], [])
-    for _ in range(20):
+    for _ in range(15):
         before = time.thread_time()
         forwarder.offer(batch)
         assert time.thread_time() - before < 1.0  # of computing: it never waits
         await asyncio.sleep(0)
     dropped = forwarder.dropped()
-    assert dropped["spans"] >= 20_000 - lane.MAX_ITEMS - forward.SPANS_AT_ONCE * 20
-    assert dropped["logs"] >= 20_000 - lane.MAX_ITEMS - 1000
+    assert dropped["spans"] >= 10_000
+    assert dropped["logs"] >= 15_000 - lane.MAX_ITEMS - 1000
     assert forwarder.sent().get(Signal.TRACES, 0) == 0
 
     async with asyncio.timeout(forward.STOP_TIMEOUT + 10):  # this machine may be busy

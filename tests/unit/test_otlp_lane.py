@@ -10,7 +10,6 @@ from iii_cluster.telemetry.otlp.lane import (
     MAX_BYTES,
     MAX_ITEMS,
     Lane,
-    has_room,
 )
 
 INTERVAL = 5.0
@@ -67,7 +66,9 @@ def test_pauses_have_a_limit(lane: Lane[int]) -> None:
 
 def test_it_never_grows_beyond_its_limits(lane: Lane[int]) -> None:
     put(lane, *range(MAX_ITEMS + 10))
-    assert (lane.dropped, lane.fill) == (10, 1.0)
+    assert (lane.dropped, lane.fill, lane.room) == (10, 1.0, 0)
+    lane.take()
+    assert lane.room == 3
     large = Lane[int](3, INTERVAL)
     put(large, *range(100), size=MAX_BYTES // 8)
     assert large.dropped == 92
@@ -79,15 +80,6 @@ def test_a_batch_of_large_items_is_smaller() -> None:
     lane = Lane[int](512, INTERVAL)
     put(lane, *range(10), size=BATCH_BYTES // 2)
     assert len(lane.take()) == 2
-
-
-@given(st.integers(0, 2**128 - 1), st.floats(0, 1), st.floats(0, 1))
-def test_what_is_left_out_are_whole_traces(number: int, fill: float, fuller: float) -> None:
-    trace_id = f"{number:032x}"
-    fill, fuller = sorted((fill, fuller))
-    assert has_room(trace_id, fill) or not has_room(trace_id, fuller)
-    assert has_room(trace_id, 0.49)
-    assert not has_room(trace_id, 1.0)
 
 
 @given(st.lists(st.sampled_from(["put", "take", "fail", "arrive"])))

@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from iii_cluster.telemetry.config import Observability
-from iii_cluster.telemetry.records import Log, Metric, Span
+from iii_cluster.telemetry.shedding import Shedder
 from iii_cluster.telemetry.spool import Batch
+from iii_cluster.telemetry.store.encoding import log_size, metric_size, span_size
 
 from .destinations import BadEndpoint, Destination, Signal, destinations
-from .lane import Lane, has_room
+from .lane import Lane
 from .resource import own_resource
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 OwnMetrics = Callable[[], Callable[[], Any]]
 
+SPANS_PER_SECOND = 2000  # that one process sends: to encode them takes some 7 % of a core
 SPANS_AT_ONCE = 512
 METRICS_AT_ONCE = 1000
 SPANS_INTERVAL = 1.0  # s that a few spans wait for others
@@ -65,6 +67,7 @@ class Forwarder:
             Signal.LOGS: Lane(config.logs_batch_size, config.logs_flush_interval_ms / 1000),
         }
         self._lanes = {signal: lane for signal, lane in lanes.items() if signal in self._to}
+        self._shedder = Shedder(SPANS_PER_SECOND)
         self._wake = threading.Event()
         self._stop_at: float | None = None
         self._thread: threading.Thread | None = None
@@ -91,20 +94,21 @@ class Forwarder:
 
     def offer(self, batch: Batch) -> None:
         """Takes what goes to a collector; never waits."""
-        if (lane := self._lanes.get(Signal.TRACES)) is not None:
-            for span in batch.spans:
-                if not span.end_time_unix_nano:  # it will come again
-                    continue
-                if has_room(span.trace_id, lane.fill):
-                    lane.put(span, size_of_span(span))
-                else:
-                    lane.refuse()
+        if (traces := self._lanes.get(Signal.TRACES)) is not None:
+            ended = [span for span in batch.spans if span.end_time_unix_nano]  # the others will come again
+            kept = self._shedder.shed(ended, time.monotonic(), traces.room)
+            traces.refuse(len(ended) - len(kept))
+            for span in kept:
+                traces.put(span, span_size(span))
         if (logs := self._lanes.get(Signal.LOGS)) is not None:
             for log in batch.logs:
-                logs.put(log, size_of_log(log))
+                logs.put(log, log_size(log))
         if (metrics := self._lanes.get(Signal.METRICS)) is not None:
             for metric in batch.metrics:
-                metrics.put(metric, size_of_metric(metric))
+                metrics.put(metric, metric_size(metric))
+
+    def lost(self, spans: int, logs: int) -> None:
+        """Who drops them counts them."""
 
     def start(self) -> None:
         """On the running loop."""
@@ -230,21 +234,3 @@ class Route:
             away, dropped = now - self._away_since, self._lane.dropped - self._dropped
             self._away_since = None
             logger.info("action=collector_back signal=%s after_s=%.1f dropped=%d", self._to.signal, away, dropped)
-
-
-def size_of_span(span: Span) -> int:
-    """About what it takes, in bytes."""
-    size = 400 + 60 * len(span.attributes)
-    for _, value in span.attributes:
-        size += len(value)
-    for event in span.events:
-        size += 200 + sum(len(value) for _, value in event.attributes)
-    return size + 200 * len(span.links)
-
-
-def size_of_log(log: Log) -> int:
-    return 400 + len(log.body) + sum(60 + (len(v) if isinstance(v, str) else 60) for v in log.attributes.values())
-
-
-def size_of_metric(metric: Metric) -> int:
-    return 400 + 300 * len(metric.data_points)

@@ -48,9 +48,14 @@ class Lane(Generic[Item]):
             self._bytes_in += size
             self._queue.append((item, size))
 
-    def refuse(self) -> None:
-        """Something that does not come in."""
-        self._refused += 1
+    def refuse(self, count: int) -> None:
+        """So many do not come in."""
+        self._refused += count
+
+    @property
+    def room(self) -> int:
+        """Items that still fit in, about."""
+        return MAX_ITEMS - len(self._queue) if self.fill < 1 else 0
 
     # -- whoever takes
 
@@ -100,8 +105,3 @@ class Lane(Generic[Item]):
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, self._pause * 2))
         self._not_before = now + self._pause * (0.8 + 0.4 * chance)
         self._sent_at = now
-
-
-def has_room(trace_id: str, fill: float) -> bool:
-    """Whether a span may still come in: from half full on whole traces are left out, more and more of them."""
-    return fill < 0.5 or int(trace_id[-4:] or "0", 16) < 2 * (1 - fill) * 0x10000
