@@ -24,6 +24,7 @@ from iii_cluster.routing.failures import stopped
 from .congestion import Congestion
 from .inside import for_outside
 from .outside import log_refusal
+from .spans import begin_span
 
 if TYPE_CHECKING:
     from iii_cluster.modules.http_functions.definition import HttpFunction
@@ -107,14 +108,22 @@ class ExternalCalls:
 
     async def _run(self, function: "HttpFunction", invoke: Invoke) -> tuple[bytes, bytes]:
         """Result and error."""
+        span = begin_span(self._core.telemetry.tracer, function, invoke)
+        if span is not None:
+            invoke = replace(invoke, traceparent=span.trace[0], baggage=span.trace[1])
+        result, error = b"", stopped("its gateway stops")
         try:
             told = replace(invoke, data=for_outside(invoke.data))
-            return await self._module.call(function, told), b""
+            result, error = await self._module.call(function, told), b""
         except EngineError as failed:
-            return b"", failed.body()
+            error = failed.body()
         except Exception:
             log.exception("action=http_function_failed function=%r", invoke.function)
-            return b"", errors.error_body(errors.INTERNAL_ERROR, "the HTTP function failed, see the gateway's log")
+            error = errors.error_body(errors.INTERNAL_ERROR, "the HTTP function failed, see the gateway's log")
+        finally:
+            if span is not None:
+                span.end(error)
+        return result, error
 
     def _ended(self, task: asyncio.Task[tuple[bytes, bytes]], origin: str, id: str, size: int) -> None:
         self._running.discard(task)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.call_telemetry import CallTelemetry
 from gateway.core import GatewayCore
 from gateway.limits import Limits
 from gateway.worker import Worker
@@ -89,6 +90,7 @@ class FakeGateway:
         reattach_window: float = 0.0,
         types: Sequence[TriggerType] = (),
         limits: Limits | None = None,
+        telemetry: CallTelemetry | None = None,
     ) -> None:
         self.effects = RecordedEffects()
         self.core = GatewayCore(
@@ -99,6 +101,7 @@ class FakeGateway:
             reattach_window=reattach_window,
             types={name: type for type in types for name in (type.id, *type.aliases)},
             limits=limits,
+            telemetry=telemetry,
         )
         self.use(cluster_map(name, *(nodes or ("shard-00000001", "coordinator-00000001"))))
 
