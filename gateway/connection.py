@@ -9,6 +9,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from iii_cluster.config.settings import Settings
+from iii_cluster.telemetry.intake import PREFIXES, Intake
 
 from .channels.handshake import wanted
 from .channels.wire import ChannelPort, ChannelWire
@@ -18,9 +19,6 @@ from .sockets.framing import MAX_FRAME, frames
 from .sockets.rate import MessageRate
 from .sockets.websocket import QUIET
 from .worker import Worker
-
-# Prefixes of binary telemetry frames.
-TELEMETRY = (b"OTLP", b"MTRC", b"LOGS")
 
 WORKER_PATH = "/"
 TELEMETRY_PATH = "/otel"
@@ -44,7 +42,7 @@ class WorkerPort(ChannelPort, Protocol):
 class Connection(ChannelWire):
     """A socket of the worker port, from accept to close. Implements the core's `Outlet`."""
 
-    __slots__ = ("_on_text", "early", "telemetry", "worker")
+    __slots__ = ("_on_text", "early", "intake", "telemetry", "worker")
 
     def __init__(self, port: WorkerPort, settings: Settings) -> None:
         limits = settings.max_message_bytes, settings.max_frame_bytes
@@ -52,6 +50,7 @@ class Connection(ChannelWire):
         self._on_text = port.on_text
         self.worker: Worker | None = None
         self.telemetry = False
+        self.intake: Intake | None = None  # takes its telemetry, once it was let in
         self.early: list[tuple[bytes, bool]] | None = None  # messages while it is decided whether it may come in
 
     @property
@@ -130,12 +129,16 @@ class Connection(ChannelWire):
     def _on_message(self, payload: bytes, *, text: bool) -> None:
         worker = self.worker
         if worker is not None:
-            if text or payload[:4] not in TELEMETRY:  # that is accepted and discarded
+            if text or payload[:4] not in PREFIXES:
                 self._on_text(worker, payload)
+            elif self.intake is not None:
+                self.intake.frame(payload)
         elif self.end is not None:
             self.end.on_message(payload, text)
         elif self.early is not None:
             self.early.append((payload, text))  # at most what was read at once: the socket is paused
+        elif self.intake is not None and not text and payload[:4] in PREFIXES:
+            self.intake.frame(payload)
 
     def let_in(self) -> None:
         """Go on with what waited, and read on."""

@@ -12,6 +12,7 @@ from iii_cluster.access.rules import Access
 from iii_cluster.access.tokens import Tokens
 from iii_cluster.config.settings import Settings, WorkerListener
 from iii_cluster.protocol import errors, frames
+from iii_cluster.telemetry.intake import Intake
 
 from .access.failures import Failures
 from .access.gate import Gate, Unauthorized
@@ -47,6 +48,7 @@ class Listener(SocketPort[Connection]):
         name: str,
         channels: Channels,
         gate: Gate | None = None,
+        intake: Intake | None = None,
     ) -> None:
         """Raises TlsError or TokensError when files that it was given cannot be used."""
         if own.handshake_timeout_ms is not None:
@@ -59,6 +61,7 @@ class Listener(SocketPort[Connection]):
         self._channels = channels
         self._own = own
         self._gate = gate  # None: there are no rules
+        self._intake = intake
         self._asking: set[asyncio.Task[None]] = set()
         self.name = name
         self.host = own.host or settings.host
@@ -200,6 +203,7 @@ class Listener(SocketPort[Connection]):
         connection.close(_POLICY_VIOLATION, "authentication failed")
 
     def _connect(self, connection: Connection, access: Access | None) -> None:
+        connection.intake = self._intake
         if not connection.telemetry:
             connection.worker = self._core.connect(connection, connection.address, secrets.token_hex(16), access)
 

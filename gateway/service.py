@@ -85,7 +85,7 @@ class GatewayService:
     def _listener(self, own: WorkerListener, name: str) -> Listener:
         settings = self._node.settings
         gate = gate_of(own, name, self._engine, settings)
-        return Listener(self.core, settings, own, name, self.channels, gate)
+        return Listener(self.core, settings, own, name, self.channels, gate, self._node.telemetry.intake)
 
     def _make_census(self) -> Census:
         core = self.core
