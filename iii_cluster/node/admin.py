@@ -1,4 +1,5 @@
-"""The admin port of every process, JSON over HTTP: pages, such as /healthz, and actions to POST, such as /drain."""
+"""The admin port of every process: pages of JSON, such as /healthz, actions to POST, such as /drain, and metrics. The
+port for metrics alone is another one of these."""
 
 import logging
 import socket
@@ -17,6 +18,7 @@ from .serving import Serving
 
 Page = Callable[[], tuple[int, Any]]  # HTTP status, JSON-able body
 Action = Callable[[bytes], Awaitable[tuple[int, Any]]]  # the same, for a body of JSON
+Text = Callable[[str], Awaitable[tuple[str, bytes]]]  # (Accept header): content type and body
 
 BACKLOG = 64
 SHUTDOWN_TIMEOUT = 1  # s, for requests in flight
@@ -41,7 +43,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Admin:
-    """Serves `pages` and `actions`, by path, on a bound socket, on the running loop.
+    """Serves `pages`, `actions` and `texts`, by path, on a bound socket, on the running loop.
 
     Where there are `tokens`, one has to be shown for all but PROBES.
     """
@@ -53,9 +55,11 @@ class Admin:
         actions: Mapping[str, Action],
         tls: TlsFiles | None = None,
         tokens: Tokens | None = None,
+        texts: Mapping[str, Text] | None = None,
     ) -> None:
         self._pages = pages
         self._actions = actions
+        self._texts = texts or {}
         self._tokens = tokens or Tokens()
         self._refused = 0
         config = asgi_config(self._app, backlog=BACKLOG, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT)
@@ -68,16 +72,19 @@ class Admin:
         await self._serving.stop()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(b"content-type", b"application/json")]
-        if self._is_known(scope):
-            status, content = await self._respond(scope, receive)
+        kind, more = "application/json", []
+        if not self._is_known(scope):
+            status, content = 401, _json({"error": "this port wants a token: Authorization: Bearer ..."})
+            more.append(CHALLENGE)
+        elif (text := self._texts.get(scope["path"])) is not None and scope["method"] in ("GET", "HEAD"):
+            status = 200
+            kind, content = await text(", ".join(header(scope, b"accept")))
         else:
-            status, content = 401, {"error": "the admin port wants a token: Authorization: Bearer ..."}
-            headers.append(CHALLENGE)
-        body = msgspec.json.encode(content) + b"\n"
-        headers.append((b"content-length", str(len(body)).encode()))
+            status, answer = await self._respond(scope, receive)
+            content = _json(answer)
+        headers = [(b"content-type", kind.encode()), *more, (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
 
     def _is_known(self, scope: Scope) -> bool:
         """Whether the request shows a token, or needs none."""
@@ -95,7 +102,7 @@ class Admin:
 
     async def _respond(self, scope: Scope, receive: Receive) -> tuple[int, Any]:
         page, action = self._pages.get(scope["path"]), self._actions.get(scope["path"])
-        if page is None and action is None:
+        if page is None and action is None and scope["path"] not in self._texts:
             return 404, {"error": "not found"}
         if page is not None and scope["method"] in ("GET", "HEAD"):
             return page()
@@ -107,6 +114,10 @@ class Admin:
         if body is None:
             return 413, {"error": f"a request has {MAX_BODY} bytes at most"}
         return await action(body)
+
+
+def _json(content: Any) -> bytes:
+    return msgspec.json.encode(content) + b"\n"
 
 
 def refused(scope: Scope) -> tuple[int, Any] | None:

@@ -13,19 +13,18 @@ from typing import Any
 import uvloop
 
 from iii_cluster import __version__
-from iii_cluster.access.tls import tls_files
-from iii_cluster.access.tokens import Tokens
 from iii_cluster.cluster.map import NodeInfo, Role
 from iii_cluster.cluster.tasks import end
-from iii_cluster.config.hosts import is_loopback
-from iii_cluster.config.ports import admin_port, ports_of_gateway
+from iii_cluster.config.ports import admin_port, metrics_port, ports_of_gateway
 from iii_cluster.config.settings import Settings
+from iii_cluster.telemetry.metrics.exposition import Exposition
 from iii_cluster.telemetry.telemetry import Telemetry
 
-from . import logs, status
-from .admin import Admin, Page, bind
+from . import logs, numbers, status
+from .admin import Page
 from .drain import drain
 from .node import Node
+from .own_ports import OwnPorts
 from .readiness import report_ready, watch_lifeline
 from .role import RoleService, Serve
 from .stopping import EXIT_FAILED, StopRequest
@@ -72,7 +71,7 @@ def _unexpected(error: BaseException) -> BaseException | None:
 
 
 class RoleProcess:
-    """A role, its admin port, and the node of its current incarnation."""
+    """A role, the ports it has for itself, and the node of its current incarnation."""
 
     def __init__(self, role: Role, settings: Settings, serve: Serve, stop: StopRequest, ready_fd: int | None) -> None:
         self._role = role
@@ -86,8 +85,8 @@ class RoleProcess:
         self._serving = False  # has served, if only once
         self._node: Node | None = None
         self._service: RoleService | None = None
-        self._admin: Admin | None = None
-        self._admin_port = 0
+        self._own: OwnPorts | None = None
+        self._own_ports: dict[str, int] = {}
         self._telemetry = Telemetry(settings)
 
     @property
@@ -96,27 +95,23 @@ class RoleProcess:
 
     async def run(self) -> None:
         """Serve until cancelled, through as many incarnations as it takes; raises what makes that impossible."""
-        settings = self._settings
-        tls = tls_files(settings.admin_tls) if settings.admin_tls is not None else None
-        tokens = Tokens(*settings.admin_tokens)
-        if not tokens.required and not is_loopback(settings.admin_host):
-            logger.warning("action=admin_open host=%s reason=no tokens are set", settings.admin_host)
-        listener = bind(settings.admin_host, settings.admin_port)
-        self._admin_port = listener.getsockname()[1]
+        metrics = self._telemetry.metrics
+        own = OwnPorts(self._settings, self._pages(), {"/drain": self._drain}, Exposition(metrics).text)
+        self._own_ports = own.numbers
         node = self._new_node()
-        self._admin = Admin(listener, self._pages(), {"/drain": self._drain}, tls, tokens)
-        await self._admin.start()
+        self._own = own
+        await own.start()
         await self._telemetry.start()
-        logger.info(
-            "action=node_starting node=%s version=%s admin_port=%d", node.info.id, __version__, self._admin_port
-        )
+        metrics.lag.start()
+        metrics.of_node(lambda snapshot: numbers.tell(self._current, self._service, snapshot))
+        logger.info("action=node_starting node=%s version=%s ports=%s", node.info.id, __version__, own.numbers)
         await _unless_expelled(node, self._join(node))
         while True:
             await node.membership.until_expelled()
             node = await self._come_back(node)
 
     async def stop(self) -> None:
-        """The way back: tell the cluster, drain the role, leave, close the bus, then the admin port."""
+        """The way back: tell the cluster, drain the role, leave, close the bus, then its own ports."""
         if self._node is not None:
             await self._node.begin_drain()
         if self._service is not None:
@@ -125,8 +120,9 @@ class RoleProcess:
             await self._node.stop()
             logger.info("action=node_stopped node=%s", self._node.info.id)
         await self._telemetry.stop()
-        if self._admin is not None:
-            await self._admin.stop()
+        self._telemetry.metrics.lag.stop()
+        if self._own is not None:
+            await self._own.stop()
 
     async def _stop_service(self, service: RoleService) -> None:
         try:
@@ -142,7 +138,8 @@ class RoleProcess:
     def _new_node(self, predecessor: str = "") -> Node:
         self._incarnation += 1
         listening = ports_of_gateway(self._settings) if self._role is Role.GATEWAY else []
-        ports = {"admin": self._admin_port}
+        everything = (admin_port(self._settings), metrics_port(self._settings), *listening)
+        ports = dict(self._own_ports)
         if self._serving and self._service is not None:
             ports |= self._service.ports()
         else:  # free ones are only known when they are bound
@@ -155,7 +152,7 @@ class RoleProcess:
             started_ms=self._started_ms,
             version=__version__,
             ports=ports,
-            tls=tuple(own.name for own in (admin_port(self._settings), *listening) if own.tls),
+            tls=tuple(own.name for own in everything if own.tls),
         )
         node = self._node = Node(info, self._settings, predecessor, self._telemetry)
         self._telemetry.rename(info.id)
@@ -175,7 +172,7 @@ class RoleProcess:
             return
         await service.start()
         self._serving = True
-        ports = {**service.ports(), "admin": self._admin_port}
+        ports = {**service.ports(), **self._own_ports}
         logger.info("action=node_ready node=%s ports=%s", node.info.id, ports)
         if self._ready_fd is not None:
             report_ready(self._ready_fd, {"id": node.info.id, "role": self._role, "pid": os.getpid(), "ports": ports})

@@ -57,7 +57,7 @@ def test_probes_of_every_role_are_answered_over_tls_alone(
             with contextlib.suppress(ConnectionResetError):
                 assert not plain.recv(100).startswith(b"HTTP")
     known = admin.get(https(cluster.nodes[0], "/cluster"), certificates.client())[1]["nodes"]
-    assert {tuple(node["tls"]) for node in known} == {("admin",)}
+    assert {tuple(node["tls"]) for node in known} == {("admin", "metrics")}
 
 
 def test_commands_find_their_way_with_the_authority(make_cluster: MakeCluster, certificates: Certificates) -> None:

@@ -17,11 +17,16 @@ async def act(body: bytes) -> tuple[int, Any]:
     return 202, {"got": body.decode()}
 
 
+async def told(accept: str) -> tuple[str, bytes]:
+    return "application/x-told", json.dumps(f"you accept {accept}").encode()
+
+
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     listener = bind("127.0.0.1", 0)
     number: int = listener.getsockname()[1]
-    admin = Admin(listener, {"/ok": lambda: (200, {"fine": True}), "/not": lambda: (503, ["because"])}, {"/act": act})
+    pages: dict[str, Page] = {"/ok": lambda: (200, {"fine": True}), "/not": lambda: (503, ["because"])}
+    admin = Admin(listener, pages, {"/act": act}, texts={"/text": told})
     await admin.start()
     yield number
     await admin.stop()
@@ -51,6 +56,13 @@ async def test_a_page_is_served_as_json(port: int) -> None:
 
 async def test_a_page_chooses_its_status(port: int) -> None:
     assert await request(port, "GET", "/not") == (503, ["because"])
+
+
+async def test_a_text_is_told_what_is_accepted(port: int) -> None:
+    headers = "accept: text/plain\r\nAccept: */*\r\n"
+    assert await request(port, "GET", "/text", headers) == (200, "you accept text/plain, */*")
+    assert await request(port, "HEAD", "/text") == (200, None)
+    assert (await request(port, "POST", "/text"))[0] == 405
 
 
 async def test_an_unknown_path_is_not_found(port: int) -> None:
@@ -121,7 +133,7 @@ async def guarded() -> AsyncIterator[int]:
     listener = bind("127.0.0.1", 0)
     number: int = listener.getsockname()[1]
     pages: dict[str, Page] = {"/healthz": lambda: (200, None), "/readyz": lambda: (503, None), "/ok": lambda: (200, 1)}
-    admin = Admin(listener, pages, {"/act": act}, tokens=Tokens((TOKEN,)))
+    admin = Admin(listener, pages, {"/act": act}, tokens=Tokens((TOKEN,)), texts={"/text": told})
     await admin.start()
     yield number
     await admin.stop()
@@ -134,7 +146,7 @@ async def test_probes_need_no_token(guarded: int) -> None:
 
 @pytest.mark.parametrize("shown", ["", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer \xff\xfe", "\xff"])
 async def test_nothing_else_is_told_without_a_token(guarded: int, shown: str) -> None:
-    paths = ("/ok", "/act", "/unknown", "/healthz/", "/readyz/../ok", "//healthz", "/ok?/healthz")
+    paths = ("/ok", "/act", "/text", "/unknown", "/healthz/", "/readyz/../ok", "//healthz", "/ok?/healthz")
     header = f"Authorization: {shown}\r\n" if shown else ""
     for method, path in itertools.product(("GET", "POST", "OPTIONS"), paths):
         status, body = await request(guarded, method, path, header)

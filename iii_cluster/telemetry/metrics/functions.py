@@ -27,6 +27,8 @@ class FunctionNumbers(Struct, array_like=True):
     deferred: int = 0
     seconds: float = 0.0  # of all that ended
     buckets: list[int] = []  # as many as BUCKETS
+    error_seconds: float = 0.0  # of the errors among them
+    error_buckets: list[int] = []  # likewise; empty without any
 
 
 class Exemplar(NamedTuple):
@@ -49,6 +51,7 @@ class Functions:
 
     def __init__(self) -> None:
         self._numbers: dict[str, list[float]] = {}  # by id: buckets, seconds, errors, deferred
+        self._failures: dict[str, list[float]] = {}  # by id, if there were any: buckets, seconds
         self._codes: dict[str, dict[str, int]] = {}  # by id
         self._exemplars: dict[str, dict[int, Exemplar]] = {}  # by id and bucket
 
@@ -61,7 +64,7 @@ class Functions:
         numbers[bisect_left(BOUNDS, seconds)] += 1
         numbers[_SECONDS] += seconds
         if error:
-            self._failed(function, numbers, error)
+            self._failed(function, numbers, seconds, error)
 
     def deferred(self, function: str) -> None:
         """A call was accepted for a queue."""
@@ -74,12 +77,7 @@ class Functions:
 
     def numbers(self) -> dict[str, FunctionNumbers]:
         """A copy of everything."""
-        return {
-            id: FunctionNumbers(
-                int(sum(own[:BUCKETS])), int(own[_ERRORS]), int(own[_DEFERRED]), own[_SECONDS], own[:BUCKETS]  # type: ignore[arg-type]
-            )
-            for id, own in self._numbers.items()
-        }  # fmt: skip
+        return {id: _copy(own, self._failures.get(id)) for id, own in self._numbers.items()}
 
     def error_codes(self) -> dict[str, dict[str, int]]:
         """Errors by function and code; a copy."""
@@ -98,13 +96,26 @@ class Functions:
             function = OTHER
         return self._numbers.setdefault(function, [0] * BUCKETS + [0.0, 0, 0])
 
-    def _failed(self, function: str, numbers: list[float], error: bytes) -> None:
+    def _failed(self, function: str, numbers: list[float], seconds: float, error: bytes) -> None:
+        function = self._known(function)
         numbers[_ERRORS] += 1
+        failures = self._failures.setdefault(function, [0] * BUCKETS + [0.0])
+        failures[bisect_left(BOUNDS, seconds)] += 1
+        failures[_SECONDS] += seconds
         try:
             code = _decode_error(error).code[:MAX_CODE]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             code = UNKNOWN
-        codes = self._codes.setdefault(self._known(function), {})
+        codes = self._codes.setdefault(function, {})
         if code not in codes and len(codes) >= MAX_CODES:
             code = OTHER
         codes[code] = codes.get(code, 0) + 1
+
+
+def _copy(own: list[float], failures: list[float] | None) -> FunctionNumbers:
+    buckets: list[int] = own[:BUCKETS]  # type: ignore[assignment]  # nothing else is ever added to them
+    numbers = FunctionNumbers(sum(buckets), int(own[_ERRORS]), int(own[_DEFERRED]), own[_SECONDS], buckets)
+    if failures is not None:
+        numbers.error_seconds = failures[_SECONDS]
+        numbers.error_buckets = failures[:BUCKETS]  # type: ignore[assignment]
+    return numbers

@@ -66,4 +66,8 @@ def _sum(one: FunctionNumbers, other: FunctionNumbers) -> FunctionNumbers:
         one.deferred + other.deferred,
         one.seconds + other.seconds,
         added(one.buckets, other.buckets),
+        one.error_seconds + other.error_seconds,
+        added(one.error_buckets, other.error_buckets)
+        if one.error_buckets and other.error_buckets
+        else one.error_buckets or other.error_buckets,
     )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from .functions import Functions
+from .lag import LoopLag
 from .process import ThisProcess
 from .requests import Requests
 from .snapshot import Snapshot
@@ -17,6 +18,7 @@ class Metrics:
     def __init__(self) -> None:
         self.functions = Functions()
         self.requests = Requests()
+        self.lag = LoopLag()
         self.worker_spawns = 0
         self.worker_deaths = 0
         self._process = ThisProcess()
@@ -46,6 +48,7 @@ class Metrics:
             http=self.requests.numbers(),
             worker_spawns=self.worker_spawns,
             worker_deaths=self.worker_deaths,
+            loop_lag_ms=self.lag.seconds * 1000,
             cpu_seconds=now.cpu_seconds,
             rss_bytes=now.rss_bytes,
             virtual_bytes=now.virtual_bytes,

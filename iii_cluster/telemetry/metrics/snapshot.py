@@ -47,6 +47,7 @@ class QueueNumbers(Struct, array_like=True):
 class Snapshot(Struct, kw_only=True, omit_defaults=True):
     """Counts are totals since the process began unless said otherwise; the rest is as it is now."""
 
+    cluster: str = ""
     node: str = ""
     role: str = ""
     host: str = ""
@@ -56,7 +57,7 @@ class Snapshot(Struct, kw_only=True, omit_defaults=True):
     time_ms: int = 0
     functions: dict[str, FunctionNumbers] = {}  # calls made through this gateway, or by this shard
     error_codes: dict[str, dict[str, int]] = {}  # by function and code
-    in_flight: int = 0  # calls made here that have not ended
+    in_flight: int = 0  # calls made here, or held for others, that have not ended
     connections: int = 0  # worker sockets
     workers: int = 0  # of those, known as workers
     worker_spawns: int = 0  # told by the leader, for the whole cluster
@@ -74,9 +75,14 @@ class Snapshot(Struct, kw_only=True, omit_defaults=True):
     leading: bool = False
     term: int = 0  # of the map this node goes by
     epoch: int = 0
+    members: dict[str, int] = {}  # nodes by role; told by the leader
+    slots_unowned: int = 0  # likewise
+    redis_connected: bool = True  # whether the node can send and hears its inbox
     redis_reconnects: int = 0
     redis_outages: int = 0  # times the node could not hear its inbox
     http: dict[str, HttpNumbers] = {}  # by "METHOD /route"
+    http_in_progress: int = 0
+    refused: dict[str, int] = {}  # by what: connections, registrations, calls, tokens, requests
     queues: dict[str, QueueNumbers] = {}  # told by one shard for the whole cluster
     cron_fired: int = 0
     cron_lag_seconds: float = 0.0  # the worst of the last minute: fired after it was due
