@@ -1,0 +1,83 @@
+// The newest traces, filtered.
+
+import { h } from "../core/dom.js";
+import { count, duration, plural } from "../core/format.js";
+import { replaceQuery, to } from "../core/router.js";
+import { checkbox, search, select, state, table, when } from "../parts/pieces.js";
+import { arrived, empty, head } from "../parts/states.js";
+
+const PAGE = 100;
+const SETTLE = 300; // ms without a key after which a filter counts
+const DURATIONS = [["", "Any"], ["10", "≥ 10 ms"], ["100", "≥ 100 ms"], ["1000", "≥ 1 s"], ["10000", "≥ 10 s"]];
+const STATUSES = [["", "Any"], ["ok", "Ok"], ["error", "Error"], ["unset", "Not said"]];
+
+export function traces(context, rest, query) {
+  const asked = {
+    name: query.name || "", service_name: query.service_name || "", status: query.status || "", min_duration_ms: query.min_duration_ms || "",
+    function_id: query.function_id || "", include_internal: query.include_internal || "",
+  };
+  let offset = 0;
+  let timer = 0;
+  const filters = () => ({ traces: { ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== "")), ...(asked.name ? { search_all_spans: 1 } : {}), limit: PAGE, offset } });
+  const change = (name, wait) => (value) => {
+    asked[name] = value;
+    offset = 0;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      replaceQuery(asked);
+      context.watch(["traces"], filters());
+      context.redraw();
+    }, wait);
+    context.redraw();
+  };
+  return {
+    title: "Traces",
+    topics: ["traces"],
+    filters: filters(),
+    leave: () => clearTimeout(timer),
+    view: () => [
+      head("Traces", "What calls went through, newest first."),
+      h("div", { class: "filters", key: "filters" },
+        search("Name", asked.name, change("name", SETTLE), "of a span"),
+        search("Service", asked.service_name, change("service_name", SETTLE)),
+        select("Status", asked.status, STATUSES, change("status", 0)),
+        select("Duration", asked.min_duration_ms, DURATIONS, change("min_duration_ms", 0)),
+        checkbox("Internal ones, too", asked.include_internal === "1", (on) => change("include_internal", 0)(on ? "1" : ""))),
+      asked.function_id ? h("p", { key: "of" }, "Of the function ", h("code", {}, asked.function_id), " ", h("button", { class: "small", onclick: () => change("function_id", 0)("") }, "Show all")) : null,
+      arrived(context, "traces", list),
+    ],
+  };
+
+  function list(data) {
+    const filtered = Object.values(asked).some((value) => value !== "");
+    if (data.spans.length === 0 && offset === 0) {
+      return h("div", { class: "panel", key: "none" }, filtered ? empty("No trace matches", "Loosen the filters.") : empty("No traces yet", "Call a function, over HTTP or from a worker. Traces are kept when iii-observability is enabled and samples them."));
+    }
+    return [
+      table("Traces", [
+        ["Trace", (one) => h("a", { class: "mono", href: to(["traces", one.trace_id]) }, one.name), { title: true }],
+        ["Service", (one) => one.service_name],
+        ["Status", (one) => outcome(one)],
+        ["Duration", (one) => (one.end_time_unix_nano ? duration((one.end_time_unix_nano - one.start_time_unix_nano) / 1e6) : "…"), { num: true }],
+        ["Began", (one) => when(one.start_time_unix_nano / 1e6, context.now())],
+        ["Id", (one) => h("span", { class: "mono dim" }, one.trace_id.slice(0, 16))],
+      ], data.spans, (one) => `${one.trace_id} ${one.span_id}`),
+      h("div", { class: "pager", key: "pager" },
+        h("button", { class: "small", disabled: offset === 0, onclick: () => turn(-PAGE) }, "Newer"),
+        h("span", { class: "dim small" }, `${count(offset + 1)}–${count(offset + data.spans.length)} of ${plural(data.total, "trace")}`),
+        h("button", { class: "small", disabled: offset + data.spans.length >= data.total, onclick: () => turn(PAGE) }, "Older")),
+    ];
+  }
+
+  function turn(by) {
+    offset = Math.max(0, offset + by);
+    context.watch(["traces"], filters());
+    context.redraw();
+  }
+}
+
+function outcome(one) {
+  if (!one.end_time_unix_nano) return state("dim", "under way");
+  if (one.status === "error") return state("bad", "error", one.status_description);
+  return state(one.status === "ok" ? "good" : "dim", one.status === "ok" ? "ok" : "–");
+}
