@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 
 from iii_cluster.cluster.keys import Keys
 from tests.support import admin
@@ -30,6 +32,7 @@ class Coordinator(Process):
     def __init__(self, directory: Path, redis_url: str) -> None:
         super().__init__("coordinator", directory / "coordinator.log")
         self.admin_port = reserve_port()
+        self.metrics_port = reserve_port()
         self.redis_url = redis_url
         self.ready_fd, self._ready_end = os.pipe()
         self._lifeline_end, self.lifeline = os.pipe()
@@ -39,7 +42,8 @@ class Coordinator(Process):
             "redis-url": self.redis_url,
             "cluster": CLUSTER,
             "admin-port": self.admin_port,
-            "metrics-port": 0,
+            "metrics-port": self.metrics_port,
+            "console": "off",
             "ready-fd": self._ready_end,
             "lifeline-fd": self._lifeline_end,
         }
@@ -69,6 +73,7 @@ class Coordinator(Process):
         if self.lifeline >= 0:
             self.cut_lifeline()
         release_port(self.admin_port)
+        release_port(self.metrics_port)
 
 
 @pytest.fixture
@@ -83,7 +88,7 @@ def test_a_ready_process_says_who_and_where_it_is(coordinator: Coordinator) -> N
     ready = coordinator.wait_ready()
     assert ready["id"].startswith("coordinator-")
     assert (ready["role"], ready["pid"]) == ("coordinator", coordinator.pid)
-    assert ready["ports"] == {"admin": coordinator.admin_port}
+    assert ready["ports"] == {"admin": coordinator.admin_port, "metrics": coordinator.metrics_port}
 
 
 def test_the_admin_port_tells_health_map_and_numbers(coordinator: Coordinator) -> None:
@@ -95,6 +100,19 @@ def test_the_admin_port_tells_health_map_and_numbers(coordinator: Coordinator) -
     status = coordinator.get("/status")[1]
     assert (status["id"], status["role"], status["service"]["leading"]) == (ready["id"], "coordinator", True)
     assert coordinator.get("/unknown")[0] == 404
+
+
+@pytest.mark.parametrize("port", ["admin", "metrics"])
+def test_metrics_are_told_on_two_ports(coordinator: Coordinator, port: str) -> None:
+    coordinator.start()
+    ready = coordinator.wait_ready()
+    with urlopen(f"http://127.0.0.1:{ready['ports'][port]}/metrics", timeout=10) as answer:
+        kind, text = answer.headers["content-type"], answer.read().decode()
+    assert kind.startswith("text/plain; version=0.0.4")
+    told = {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert told["iii_node_info"].labels["node"] == ready["id"]
+    assert told["iii_leader"].value == 1
+    assert told["process_resident_memory_bytes"].value > 2**20
 
 
 def test_a_signal_stops_it_gracefully(coordinator: Coordinator, valkey: ValkeyServer) -> None:
