@@ -31,7 +31,7 @@ from .core import MapKeeper
 from .events import FunctionsPoll, worker_event
 from .ledger import Ledger
 from .records import WorkerRecords
-from .workers import WorkerRecord
+from .workers import CONNECTED, DISCONNECTED, WorkerRecord
 
 FIRED = (WORKERS_AVAILABLE, FUNCTIONS_AVAILABLE)
 SCANS_PER_INTERVAL = 2  # lease scans per lease interval
@@ -291,8 +291,14 @@ class CoordinatorService:
 
     def fire(self, event: str, worker: str, once: str) -> bool:
         logger.info("action=%s worker=%s", event, worker)
+        self._count(event)
         self._firing.fire(WORKERS_AVAILABLE, worker_event(event, worker), once)
         return self._firing.all_sent
+
+    def _count(self, event: str) -> None:
+        metrics = self._node.telemetry.metrics
+        metrics.worker_spawns += event == CONNECTED
+        metrics.worker_deaths += event == DISCONNECTED
 
     def _set_cleanup_timer(self) -> None:
         """Have the ledger called when the running step of the clean-up is overdue."""

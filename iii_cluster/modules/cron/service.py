@@ -99,6 +99,7 @@ class CronService:
         self._spawn(self._claim, job, token, tick)
 
     def run(self, job: str, token: int, tick: int, now: int) -> None:
+        self._engine.telemetry.metrics.cron.run(now / SECOND - tick)
         self._spawn(self._run, job, token, tick, now)
 
     def finish(self, job: str, token: int, tick: int, skipped: int) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 
+from .cron import Cron
 from .functions import Functions
 from .lag import LoopLag
 from .process import ThisProcess
@@ -18,6 +19,7 @@ class Metrics:
     def __init__(self) -> None:
         self.functions = Functions()
         self.requests = Requests()
+        self.cron = Cron()
         self.lag = LoopLag()
         self.worker_spawns = 0
         self.worker_deaths = 0
@@ -48,6 +50,8 @@ class Metrics:
             http=self.requests.numbers(),
             worker_spawns=self.worker_spawns,
             worker_deaths=self.worker_deaths,
+            cron_fired=self.cron.fired,
+            cron_lag_seconds=self.cron.lag,
             loop_lag_ms=self.lag.seconds * 1000,
             cpu_seconds=now.cpu_seconds,
             rss_bytes=now.rss_bytes,
