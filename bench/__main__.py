@@ -17,6 +17,7 @@ from .figures import Row
 from .modules import suite as module_suite
 from .remote import LoadError
 from .report import facts, print_table, write_json
+from .telemetry.suite import telemetry
 from .usage import raise_open_files
 
 OPEN_FILES = 16_384  # also for the gateways, which inherit the limit
@@ -24,6 +25,7 @@ SCENARIOS = (
     *("calls", "scale", "register", "memory"),
     *("state", "streams", "queues", "pubsub", "cron"),
     *("http", "routes", "channels", "access"),
+    "telemetry",
     "compare",
 )
 FULL_SECONDS = 2.0
@@ -131,6 +133,7 @@ def against_own(
         "routes": fresh("routes", lambda cluster: edge_suite.routes(edge, cluster)),
         "channels": fresh("channels", lambda cluster: edge_suite.channels(edge, cluster)),
         "access": fresh("access", lambda cluster: edge_suite.access(edge, cluster)),
+        "telemetry": lambda: telemetry(plan, valkey),
     }
     if other:
         runs["compare"] = fresh("compare", lambda cluster: suite.compare(plan, suite.own_target(cluster), other))
