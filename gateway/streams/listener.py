@@ -12,11 +12,12 @@ from iii_cluster.config.settings import Settings
 from iii_cluster.modules.engine import Engine
 from iii_cluster.modules.stream.hooks import Unauthorized
 from iii_cluster.modules.stream.module import StreamModule
+from iii_cluster.telemetry.context import NO_TRACE
 
 from .clients import Clients
 from .connection import StreamConnection
 from .frames import Deflated
-from .handshake import handshake
+from .handshake import handshake, trace_of
 from .session import Session
 
 _MAX_LEAVING = 10_000  # clients that are gone and whose hooks are being told; of more, hooks are not told
@@ -110,7 +111,8 @@ class StreamListener(SocketPort[StreamConnection]):
         assert hooks is not None
         asked = handshake(request.headers, request.path, connection.address)
         try:
-            context = await hooks.authenticate(asked, self.settings.handshake_timeout / 2)
+            limit = self.settings.handshake_timeout / 2
+            context = await hooks.authenticate(asked, limit, trace_of(request.headers))
         except Unauthorized:
             connection.reject(HTTPStatus.UNAUTHORIZED, "Not authorized\n")
             return
@@ -121,11 +123,13 @@ class StreamListener(SocketPort[StreamConnection]):
 
     def _accept(self, connection: StreamConnection, context: bytes) -> None:
         hooks, presence, clients = self._module.hooks, self._module.presence, self._clients
+        trace = NO_TRACE if connection.request is None else trace_of(connection.request.headers)
         if hooks is None or presence is None or clients is None or not connection.accept():
             return
         self._handshaking.pop(connection, None)
         limit = self._module.config.max_subscriptions
-        session = self._sessions[connection] = Session(connection, clients.fanout, hooks, presence, context, limit)
+        session = Session(connection, clients.fanout, hooks, presence, context, limit, trace)
+        self._sessions[connection] = session
         connection.on_text = session.on_text
 
     def _keep(self, task: "asyncio.Task[Any]") -> None:

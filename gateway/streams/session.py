@@ -12,6 +12,7 @@ from gateway.sockets.port import SERVICE_RESTART
 from iii_cluster.modules.stream.follow import unauthorized
 from iii_cluster.modules.stream.hooks import Hooks, HooksUnknown, Membership
 from iii_cluster.modules.stream.presence import Presence, Stay
+from iii_cluster.telemetry.context import NO_TRACE, Trace
 
 from .fanout import Fanout, Outlet, Subscription
 from .frames import text_frames
@@ -65,9 +66,16 @@ def read(payload: bytes) -> _Message | None:
 
 class Session:
     def __init__(
-        self, socket: Socket, fanout: Fanout, hooks: Hooks, presence: Presence, context: bytes, max_subscriptions: int
+        self,
+        socket: Socket,
+        fanout: Fanout,
+        hooks: Hooks,
+        presence: Presence,
+        context: bytes,
+        max_subscriptions: int,
+        trace: Trace = NO_TRACE,
     ) -> None:
-        """`context`: what the auth function said of the client, JSON."""
+        """`context`: what the auth function said of the client, JSON. `trace`: that of its handshake."""
         self.subscriptions: dict[str, Subscription] = {}
         self._socket = socket
         self._fanout = fanout
@@ -76,6 +84,7 @@ class Session:
         self._stays: dict[str, Stay] = {}  # recorded ones, by subscription id
         self._context = Raw(context)
         self._max_subscriptions = max_subscriptions
+        self._trace = trace
         self._waiting: deque[_Message] = deque()
         self._task: asyncio.Task[None] | None = None  # while messages wait
         self._halted = False  # its socket is not read
@@ -132,8 +141,8 @@ class Session:
     async def _ask_and_do(self, message: _Message) -> None:
         membership = self._membership(message.asked)
         if message.type == "leave":
-            await self._hooks.left(membership, self._departure(membership.subscription_id))
-        elif not await self._hooks.may_join(membership, HOOKS_LIMIT):
+            await self._hooks.left(membership, self._departure(membership.subscription_id), self._trace)
+        elif not await self._hooks.may_join(membership, HOOKS_LIMIT, self._trace):
             self._refuse(message.asked)
             return
         self._do(message)
@@ -195,5 +204,6 @@ class Session:
 
     async def _tell_left(self, subscriptions: list[Subscription]) -> None:
         for subscription in subscriptions:
-            await self._hooks.left(self._membership(subscription), self._departure(subscription.id))
+            membership = self._membership(subscription)
+            await self._hooks.left(membership, self._departure(subscription.id), self._trace)
             self._unrecord(subscription.id)

@@ -11,6 +11,7 @@ from iii_cluster.config.settings import Settings
 from iii_cluster.modules.host import ModuleHost
 from iii_cluster.modules.module import Request
 from iii_cluster.modules.state.module import StateConfig, StateModule
+from iii_cluster.telemetry.tracing import NO_TRACE, Trace
 from tests.support.engine import FakeCluster, FakeEngine
 
 
@@ -21,8 +22,9 @@ class StateGateway:
         self.engine = engine
         self.host = host
 
-    async def raw(self, function: str, data: bytes) -> bytes | None:
-        return await self.host.run(function, Request(function, data))
+    async def raw(self, function: str, data: bytes, trace: Trace = NO_TRACE) -> bytes | None:
+        traceparent, baggage = trace
+        return await self.host.run(function, Request(function, data, traceparent=traceparent, baggage=baggage))
 
     async def call(self, function: str, **data: Any) -> Any:
         """The result as Python has it; ... for none."""

@@ -12,6 +12,7 @@ from iii_cluster.modules.host import ModuleHost
 from iii_cluster.modules.load import make
 from iii_cluster.modules.module import Request
 from iii_cluster.modules.stream.module import StreamModule
+from iii_cluster.telemetry.tracing import NO_TRACE, Trace
 from tests.support.engine import FakeCluster, FakeEngine
 from tests.support.eventually import eventually
 from tests.support.valkey import ValkeyServer
@@ -30,10 +31,12 @@ class StreamGateway:
     def port(self) -> int:
         return self.listener.port
 
-    async def call(self, function: str, data: Any) -> Any:
+    async def call(self, function: str, data: Any, trace: Trace = NO_TRACE) -> Any:
         """As a worker gets it. Raises EngineError."""
         text = data if isinstance(data, bytes) else json.dumps(data).encode()
-        result = await self.host.run(function, Request(function, text))
+        traceparent, baggage = trace
+        request = Request(function, text, traceparent=traceparent, baggage=baggage)
+        result = await self.host.run(function, request)
         return None if result is None else json.loads(result)
 
     async def set(self, stream: str, group: str, item: str, data: Any) -> Any:

@@ -9,7 +9,7 @@ from iii_cluster.telemetry.metrics.functions import Functions
 from iii_cluster.telemetry.spool import Spool
 from iii_cluster.telemetry.tracing import Tracer
 from tests.support.caller import ME, A, B, Lab, cluster_map, owner
-from tests.support.spans import SAMPLED, SPAN_ID, UNSAMPLED, Spans, context_of, said
+from tests.support.recorded import SAMPLED, SPAN_ID, UNSAMPLED, Spans, context_of, said
 
 
 class Told:

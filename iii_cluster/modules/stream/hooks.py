@@ -11,7 +11,9 @@ from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.modules.calling import call
 from iii_cluster.modules.conditions import Conditions
 from iii_cluster.modules.engine import Engine, Watched
+from iii_cluster.modules.spans import deliver
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.tracing import NO_TRACE, Trace
 
 from .triggers import JOIN, LEAVE, hooked_stream
 
@@ -67,11 +69,14 @@ class Hooks:
     def authenticates(self) -> bool:
         return bool(self._auth_function)
 
-    async def authenticate(self, request: bytes, limit: float) -> bytes:
+    async def authenticate(self, request: bytes, limit: float, trace: Trace = NO_TRACE) -> bytes:
         """The context of a client, JSON. `request`: its handshake. Raises Unauthorized."""
         function = self._auth_function
         try:
-            answer = await call(self._engine, function, request, timeout=limit)
+            traceparent, baggage = trace
+            answer = await call(
+                self._engine, function, request, traceparent=traceparent, baggage=baggage, timeout=limit
+            )
         except EngineError as error:
             self._failed(function, error)
             if self._refuse_on_error:
@@ -92,7 +97,7 @@ class Hooks:
         """Whether joining and leaving needs no hook to be asked."""
         return self._join.known and self._leave.known and not self._join.all() and not self._leave.all()
 
-    async def may_join(self, membership: Membership, limit: float) -> bool:
+    async def may_join(self, membership: Membership, limit: float, trace: Trace = NO_TRACE) -> bool:
         """Raises HooksUnknown after `limit` seconds."""
         if not self._join.known:
             try:
@@ -102,7 +107,7 @@ class Hooks:
                 raise HooksUnknown from None
         data = _encode(membership)
         for trigger in _of(self._join, membership):
-            if _refuses(await self._ask(trigger, data)):
+            if _refuses(await self._ask(trigger, data, trace)):
                 return False
         return True
 
@@ -115,25 +120,31 @@ class Hooks:
         """Whether some hook wants to know when this one leaves."""
         return any(True for _ in _of(self._leave, membership))
 
-    async def left(self, membership: Membership, departure: str = "") -> None:
+    async def left(self, membership: Membership, departure: str = "", trace: Trace = NO_TRACE) -> None:
         """`departure` names what another process may tell of, too: a hook hears of it once."""
         data = _encode(membership)
         for trigger in _of(self._leave, membership):
-            await self._ask(trigger, data, f"{departure}:{trigger.id}" if departure else "")
+            await self._ask(trigger, data, trace, f"{departure}:{trigger.id}" if departure else "")
 
-    async def _ask(self, trigger: Trigger, data: bytes, once: str = "") -> bytes:
+    async def _ask(self, trigger: Trigger, data: bytes, trace: Trace, once: str = "") -> bytes:
         """What a hook says, b"" if it fails: that refuses nothing."""
-        if not await self._conditions.allow(trigger, data):
-            return b""
         try:
-            answer = await call(
-                self._engine,
-                trigger.function,
-                data,
-                namespace=trigger.namespace,
-                metadata=trigger.metadata,
-                once=once,
-            )
+            with deliver(self._engine, f"trigger {trigger.function}", trace, function=trigger.function) as span:
+                if not await self._conditions.allow(trigger, data, span.trace):
+                    span.refused()
+                    return b""
+                traceparent, baggage = span.trace
+                answer = await call(
+                    self._engine,
+                    trigger.function,
+                    data,
+                    namespace=trigger.namespace,
+                    metadata=trigger.metadata,
+                    traceparent=traceparent,
+                    baggage=baggage,
+                    once=once,
+                    sent=span.sent,
+                )
         except EngineError as error:
             self._failed(trigger.id, error)
             return b""
