@@ -20,8 +20,8 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self.writers = Tokens(settings.console_tokens, settings.console_tokens_file)
-        self.workers = Tokens(settings.tokens, settings.tokens_file)
         self._loopback = is_loopback(settings.console_host)
+        self.workers = Tokens() if self._loopback else Tokens(settings.tokens, settings.tokens_file)
         self._wrong = Rate(WRONG_TOKENS_PER_SECOND, WRONG_TOKENS_AT_ONCE)
 
     @property

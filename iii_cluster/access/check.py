@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
+from iii_cluster.config.hosts import is_loopback
 from iii_cluster.config.modules import HTTP, STREAM
 from iii_cluster.config.settings import Settings, Tls
 
@@ -27,8 +28,8 @@ class _Place(Struct, frozen=True):
     known: str
 
 
-def unusable_files(settings: Settings, *, gateway: bool = True) -> list[Unusable]:
-    """Who is no gateway has an admin port only."""
+def unusable_files(settings: Settings, *, gateway: bool = True, coordinator: bool = False) -> list[Unusable]:
+    """Who is no gateway has an admin port only, and a `coordinator` the console's."""
     found = []
     admin = _Place("admin_tls_", "admin_tls_")
     certificates = [(admin, settings.admin_tls)] if settings.admin_tls is not None else []
@@ -36,6 +37,12 @@ def unusable_files(settings: Settings, *, gateway: bool = True) -> list[Unusable
     if gateway:
         certificates += _certificates(settings)
         tokens_of_ports = list(_tokens(settings))
+    if coordinator and settings.console == "on":
+        console = settings.console_tokens, settings.console_tokens_file
+        tokens_of_ports.append((_Place("console_", "console_"), console))
+        readers = _Place("", ""), (settings.tokens, settings.tokens_file)
+        if not is_loopback(settings.console_host) and readers not in tokens_of_ports:
+            tokens_of_ports.append(readers)
     for place, tls in certificates:
         try:
             server_context(tls)

@@ -9,7 +9,7 @@ import click
 
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.fields import FLAGS
-from iii_cluster.config.ports import admin_port, metrics_port, ports_of_gateway
+from iii_cluster.config.ports import admin_port, metrics_port, shared_ports
 from iii_cluster.config.settings import Settings
 from iii_cluster.local.ports import PortError, check_free, check_shareable
 
@@ -41,7 +41,7 @@ def role_command(role: Role) -> click.Command:
         if not settings.redis_urls:
             click.echo("error: no Redis is given; use --redis-url or III_CLUSTER_REDIS_URL", err=True)
             raise SystemExit(EXIT_INVALID)
-        refuse_unfit(config, gateway=role is Role.GATEWAY)
+        refuse_unfit(config, gateway=role is Role.GATEWAY, coordinator=role is Role.COORDINATOR)
         _check_ports(role, settings)
         raise SystemExit(_run(role, settings, ready_fd, lifeline_fd))
 
@@ -53,8 +53,8 @@ def _check_ports(role: Role, settings: Settings) -> None:
     defaults."""
     alone = (admin_port(settings), metrics_port(settings))
     looks = [partial(check_free, own.host, own.port, own.option) for own in alone]
-    if role is Role.GATEWAY:
-        looks += [partial(check_shareable, own.host, own.port, own.option) for own in ports_of_gateway(settings)]
+    shared = shared_ports(settings, gateway=role is Role.GATEWAY, coordinator=role is Role.COORDINATOR)
+    looks += [partial(check_shareable, own.host, own.port, own.option) for own in shared]
     failed = False
     for look in looks:
         try:

@@ -29,6 +29,11 @@ class Screen:
         self._out = _Stream(highlight=False)
         self._err = _Stream(stderr=True, highlight=False)
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether somebody reads the summary: it goes to no file and no log."""
+        return self._out.file.isatty()
+
     def say(self, text: str) -> None:
         self._print(self._err, Text(f"iii-cluster: {text}", style="bold"))
 

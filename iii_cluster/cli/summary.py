@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from iii_cluster.config.ports import ports_of_gateway
+from iii_cluster.config.ports import CONSOLE, console_port, ports_of_gateway
 from iii_cluster.config.redact import redact_urls
 from iii_cluster.config.settings import ADMIN_PORT, WORKER_PORT, Settings, Tls
 from iii_cluster.local.child import Ready
@@ -14,8 +14,11 @@ from .own import ask_own, own_url, reachable
 from .screen import Screen
 
 
-async def print_summary(screen: Screen, settings: Settings, nodes: list[Ready], embedded: bool) -> None:
-    """Who runs where, who leads, and how to connect. `nodes` are what was started here."""
+async def print_summary(
+    screen: Screen, settings: Settings, nodes: list[Ready], embedded: bool, console_token: str = ""
+) -> None:
+    """Who runs where, who leads, and how to connect. `nodes` are what was started here; `console_token` was made up
+    for whoever reads this."""
     admin = nodes[0].ports.get("admin", 0)
     cluster = await asyncio.to_thread(_cluster, settings, admin)
     leader = cluster.get("leader", "")
@@ -27,10 +30,15 @@ async def print_summary(screen: Screen, settings: Settings, nodes: list[Ready], 
         ports = " ".join(f"{name}:{port}" for name, port in sorted(node.ports.items()))
         rows.append((node.role, node.id, f"pid {node.pid}", ports, ", ".join(remarks)))
     screen.table(("role", "node", "process", "ports", ""), rows)
-    screen.facts(_facts(settings, nodes, leader, own_url(settings, admin), embedded))
+    facts = _facts(
+        settings, nodes, leader, own_url(settings, admin), embedded, _console(settings, nodes, console_token)
+    )
+    screen.facts(facts)
 
 
-def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embedded: bool) -> dict[str, str]:
+def _facts(
+    settings: Settings, nodes: list[Ready], leader: str, admin: str, embedded: bool, console: str
+) -> dict[str, str]:
     facts = {
         "leader": leader or "unknown",
         "redis": redact_urls(settings.redis_urls) + (" (embedded Valkey)" if embedded else ""),
@@ -56,10 +64,24 @@ def _facts(settings: Settings, nodes: list[Ready], leader: str, admin: str, embe
         trust = "SSL_CERT_FILE=FILE " if tls is not None else ""
         facts["try"] = f"{token}{trust}III_URL={url} python my_worker.py"
         facts[""] = f"{token}iii-cluster invoke my::function --data '{{}}'{where}{_tls_options(tls)}"
+    if console:
+        facts["console"] = console
     option = "" if admin == f"http://127.0.0.1:{ADMIN_PORT}" else f" --admin {admin}"
     token = "III_TOKEN=... " if any(settings.admin_tokens) else ""
     facts["status"] = f"{token}iii-cluster status{option}{_tls_options(settings.admin_tls)}"
     return facts
+
+
+def _console(settings: Settings, nodes: list[Ready], token: str) -> str:
+    """Its address, "" if there is none. A token in the fragment is sent to nobody."""
+    port = next((node.ports[CONSOLE] for node in nodes if CONSOLE in node.ports), None)
+    if port is None:
+        return ""
+    own = console_port(settings)
+    url = f"http{_s(own.tls)}://{reachable(own.host)}:{port}/"
+    if token:
+        return f"{url}#token={token}"
+    return url if settings.console_tokens or settings.console_tokens_file else f"{url} (read-only)"
 
 
 def _s(tls: Tls | None) -> str:

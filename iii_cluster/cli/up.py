@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 
 from iii_cluster.config.fields import FLAGS
 from iii_cluster.config.load import Config
-from iii_cluster.config.ports import Listening, ports_of_gateway
+from iii_cluster.config.ports import CONSOLE, Listening, shared_ports
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings, Topology
 from iii_cluster.local.child import Ready
@@ -37,6 +38,7 @@ from .unready import why_not_ready
 START_TIMEOUT = 60.0  # s until every process is ready
 REDIS_TIMEOUT = 3.0  # s to answer when we look whether it is there
 STOP_MARGIN = 10.0  # s a process may take to stop beyond its drain timeout
+CONSOLE_TOKEN = 24  # bytes of one made up
 EXIT_FAILED = 1
 EXIT_FORCED = 130
 
@@ -57,7 +59,7 @@ def up(config_file: Path | None, **flags: Any) -> None:
     config = load_config(config_file, flags)
     counts = config.topology
     nodes = counts.gateways + counts.shards + counts.coordinators
-    refuse_unfit(config, gateway=counts.gateways > 0, nodes=nodes)
+    refuse_unfit(config, gateway=counts.gateways > 0, coordinator=counts.coordinators > 0, nodes=nodes)
     screen = Screen()
     try:
         raise SystemExit(asyncio.run(run_up(config, screen, config_file)))
@@ -70,7 +72,7 @@ async def run_up(config: Config, screen: Screen, config_file: Path | None = None
     """Runs until a signal; returns the exit code. Raises what stands in the way before anything was started."""
     check_counts(config)
     with ExitStack() as held:
-        settings = _with_shared_ports(config, held)
+        settings, console_token = _with_console_token(_with_shared_ports(config, held), screen)
         valkey, data_dir = None, Path(config.topology.data_dir)
         if not settings.redis_urls:
             valkey = EmbeddedValkey(data_dir, config.topology.redis_port)
@@ -79,7 +81,7 @@ async def run_up(config: Config, screen: Screen, config_file: Path | None = None
         else:
             await _check_redis(settings)
             _lock_for_control(data_dir, held)
-        return await _Up(config, settings, valkey, data_dir, screen, config_file).run()
+        return await _Up(config, settings, valkey, data_dir, screen, config_file, console_token).run()
 
 
 class _Up:
@@ -93,8 +95,10 @@ class _Up:
         data_dir: Path,
         screen: Screen,
         config_file: Path | None,
+        console_token: str,
     ) -> None:
         self._settings = settings
+        self._console_token = console_token
         self._valkey = valkey
         self._screen = screen
         self._roles = role_specs(config, settings)
@@ -137,7 +141,9 @@ class _Up:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 await self._open_control()
-                await print_summary(self._screen, self._settings, starting.result(), self._valkey is not None)
+                await print_summary(
+                    self._screen, self._settings, starting.result(), self._valkey is not None, self._console_token
+                )
             await stopping
         finally:
             starting.cancel()
@@ -167,17 +173,19 @@ class _Up:
 
 
 def _with_shared_ports(config: Config, held: ExitStack) -> Settings:
-    """The settings with the ports all gateways share; without gateways they are none of ours."""
-    settings = config.settings
-    if not config.topology.gateways:
-        return settings
+    """The settings with the ports all gateways share, and all coordinators; those of no process here are not ours."""
+    settings, counts = config.settings, config.topology
 
     def share(own: Listening) -> int:
         shared = SharedPort(own.host, own.port, own.option)
         held.callback(shared.close)
         return shared.port
 
-    ports = {own.name: share(own) for own in ports_of_gateway(settings)}
+    shared = shared_ports(settings, gateway=counts.gateways > 0, coordinator=counts.coordinators > 0)
+    ports = {own.name: share(own) for own in shared}
+    settings = replace(settings, console_port=ports.get(CONSOLE, settings.console_port))
+    if not counts.gateways:
+        return settings
     main, *others = settings.worker_listeners
     return replace(
         settings,
@@ -186,6 +194,14 @@ def _with_shared_ports(config: Config, held: ExitStack) -> Settings:
         stream_port=ports["stream"],
         listeners=(main, *(replace(one, port=ports[f"worker-{number}"]) for number, one in enumerate(others, 2))),
     )
+
+
+def _with_console_token(settings: Settings, screen: Screen) -> tuple[Settings, str]:
+    """With a console token made up for this run, if none is set and whoever started it can read it: "" otherwise."""
+    if settings.console == "off" or settings.console_tokens or settings.console_tokens_file or not screen.on_terminal:
+        return settings, ""
+    token = secrets.token_urlsafe(CONSOLE_TOKEN)
+    return replace(settings, console_tokens=(token,)), token
 
 
 def _lock_for_control(data_dir: Path, held: ExitStack) -> None:

@@ -13,6 +13,8 @@ from .hosts import address_of
 from .modules import HTTP, STREAM
 from .settings import Settings, Tls
 
+CONSOLE = "console"  # name of its port
+
 
 class Listening(Struct, frozen=True):
     """`name` is the port's in logs and listings, `setting` what says its number, `tls` None for none."""
@@ -72,7 +74,13 @@ def metrics_port(settings: Settings) -> Listening:
 
 def console_port(settings: Settings) -> Listening:
     """Of coordinators, which share it."""
-    return Listening("console", "console_port", settings.console_host, settings.console_port, settings.admin_tls)
+    return Listening(CONSOLE, "console_port", settings.console_host, settings.console_port, settings.admin_tls)
+
+
+def shared_ports(settings: Settings, *, gateway: bool, coordinator: bool) -> list[Listening]:
+    """Those that the processes of these roles share on a host."""
+    console = [console_port(settings)] if coordinator and settings.console == "on" else []
+    return [*(ports_of_gateway(settings) if gateway else []), *console]
 
 
 def clashes(ports: Sequence[Listening]) -> Iterator[tuple[Listening, Listening]]:

@@ -9,7 +9,7 @@ import msgspec
 from iii_cluster.cluster.map import Role
 from iii_cluster.config.fields import DOCUMENTS, FIELDS, TOKEN_VARIABLE
 from iii_cluster.config.load import Config, to_environment
-from iii_cluster.config.ports import Listening, admin_port, metrics_port, ports_of_gateway
+from iii_cluster.config.ports import Listening, admin_port, metrics_port, shared_ports
 from iii_cluster.config.settings import Settings
 
 from .child import ChildSpec
@@ -57,15 +57,17 @@ def role_specs(config: Config, settings: Settings) -> list[ChildSpec]:
 def replacement(spec: ChildSpec, settings: Settings, running: Collection[ChildSpec]) -> ChildSpec:
     """What runs next to `spec`'s process and then in its place: the same with spare ports of its own. Raises
     PortError."""
+    chosen = [one for one in _own_ports(settings) if one.port]
+    if not chosen:
+        return spec
     # Held ports that nobody listens on look free to others of the same user.
     used = {port for other in running for port in _own_numbers(other)}
-    used |= {one.port for one in ports_of_gateway(settings)}
+    used |= {one.port for one in shared_ports(settings, gateway=True, coordinator=True)}
     env = dict(spec.env)
-    for one in _own_ports(settings):
-        if one.port:
-            port = spare_port(one.host, one.port, used, one.option)
-            used.add(port)
-            env[FIELDS[one.setting].variable] = str(port)
+    for one in chosen:
+        port = spare_port(one.host, one.port, used, one.option)
+        used.add(port)
+        env[FIELDS[one.setting].variable] = str(port)
     return msgspec.structs.replace(spec, env=env)
 
 
