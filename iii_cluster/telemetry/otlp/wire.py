@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 Number = int | float | str | None
 
 
-class Wire(Struct, rename="camel", frozen=True, gc=False):
+class Wire(Struct, rename="camel", gc=False):
     """Base: unknown members are ignored."""
 
 
