@@ -1,53 +1,57 @@
-"""Spans that tests look at, and contexts they begin with."""
+"""Spans, logs and metrics as a test needs them, and work in turns done at once."""
 
-from collections.abc import Iterable
+from typing import TypeVar
 
-from iii_cluster.telemetry.records import Span
-from iii_cluster.telemetry.spool import Spool
-from iii_cluster.telemetry.tracing import Trace
+from iii_cluster.modules.observability.turns import Steps
+from iii_cluster.telemetry.records import HistogramPoint, Log, Metric, NumberPoint, Span
 
-TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-SPAN_ID = "b7ad6b7169203331"
-TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
-SAMPLED: Trace = (f'"{TRACEPARENT}"'.encode(), b'"user=ana,iii.function.id=before"')
-UNSAMPLED: Trace = (f'"00-{TRACE_ID}-{SPAN_ID}-00"'.encode(), b'"user=ana,iii.function.id=before"')
+T = TypeVar("T")
+
+MS = 1_000_000  # ns
 
 
-class Spans:
-    """What was recorded so far, in the order it ended."""
-
-    def __init__(self, *spools: Spool) -> None:
-        self._spools = spools
-        self._seen: list[Span] = []
-
-    def all(self) -> list[Span]:
-        for spool in self._spools:
-            self._seen += spool.take().spans
-        return self._seen
-
-    def names(self) -> list[str]:
-        return [span.name for span in self.all()]
-
-    def named(self, name: str) -> Span:
-        """The only one of that name."""
-        (span,) = [span for span in self.all() if span.name == name]
-        return span
-
-    def under(self, parent: Span | str) -> list[str]:
-        """Names of the spans right below one (or below the span id), sorted."""
-        id = parent if isinstance(parent, str) else parent.span_id
-        return sorted(span.name for span in self.all() if span.parent_span_id == id)
+def finished(steps: Steps[T]) -> T:
+    """The result of work in turns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
-def said(span: Span) -> dict[str, str]:
-    """Its attributes."""
-    return dict(span.attributes)
+def span(
+    id: str,
+    parent: str | None = None,
+    *,
+    trace: str = "t",
+    name: str = "call",
+    start: int = 0,
+    end: int | None = None,
+    status: str = "ok",
+    service: str = "iii",
+    pending: bool = False,
+    **attributes: str,
+) -> Span:
+    """Times are ms. In names of attributes `__` stands for a dot."""
+    ended = 0 if pending else (start if end is None else end) * MS or 1
+    own = [(key.replace("__", "."), value) for key, value in attributes.items()]
+    made = Span(trace, id, parent, name, start * MS, ended, status, own, service)
+    made.pending = pending
+    return made
 
 
-def context_of(span: Span) -> bytes:
-    """The traceparent of what it caused, as on the wire."""
-    return f'"00-{span.trace_id}-{span.span_id}-01"'.encode()
+def log(body: str = "", *, time: int = 0, observed: int = 0, severity: int = 9, text: str = "INFO", **ids: str) -> Log:
+    """Times are ms."""
+    trace, of = ids.get("trace"), ids.get("span")
+    return Log(time * MS, observed * MS, severity, text, body, {}, trace, of, {}, ids.get("service", "shop"))
 
 
-def traces(spans: Iterable[Span]) -> set[str]:
-    return {span.trace_id for span in spans}
+def metric(
+    name: str, *values: float, time: int = 0, kind: str = "gauge", service: str = "shop", **labels: str
+) -> Metric:
+    """`time` in ms."""
+    points: list[NumberPoint | HistogramPoint] = [
+        NumberPoint(value, list(labels.items()), time * MS) for value in values
+    ]
+    return Metric(name, "", "", kind, points, service, time * MS)

@@ -1,0 +1,111 @@
+"""Records as functions show them: without what only collectors want."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from iii_cluster.telemetry.records import Attributes, Event, HistogramPoint, Link, Metric, NumberPoint, Span
+
+from .turns import Steps, portions
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ShownSpan(Struct, omit_defaults=True, kw_only=True):
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+    status: str
+    status_description: str | None = None
+    attributes: Attributes
+    service_name: str
+    events: list[Event]
+    links: list[Link]
+    instrumentation_scope_name: str | None = None
+    instrumentation_scope_version: str | None = None
+    flags: int | None = None
+    trace_state: str | None = None
+    pending: bool = False
+    trace_tags: dict[str, str] | None = None
+
+
+class Branch(ShownSpan, kw_only=True):
+    """A span and those below it."""
+
+    children: list["Branch"]
+
+
+class ShownMetric(Struct, omit_defaults=True, kw_only=True):
+    name: str
+    description: str
+    unit: str
+    metric_type: str
+    data_points: list[NumberPoint | HistogramPoint]
+    service_name: str
+    timestamp_unix_nano: int
+    instrumentation_scope_name: str | None = None
+    instrumentation_scope_version: str | None = None
+
+
+_T = TypeVar("_T")
+_S = TypeVar("_S", bound=ShownSpan)
+
+
+def shown_span(span: Span, tags: dict[str, str] | None = None) -> ShownSpan:
+    shown = _copied(span, ShownSpan)
+    shown.trace_tags = tags
+    return shown
+
+
+def branch(span: Span) -> Branch:
+    return _copied(span, Branch, children=[])
+
+
+def _copied(span: Span, kind: type[_S], **more: Any) -> _S:
+    return kind(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_span_id,
+        name=span.name,
+        start_time_unix_nano=span.start_time_unix_nano,
+        end_time_unix_nano=span.end_time_unix_nano,
+        status=span.status,
+        status_description=span.status_description,
+        attributes=span.attributes,
+        service_name=span.service_name,
+        events=span.events,
+        links=span.links,
+        instrumentation_scope_name=span.instrumentation_scope_name,
+        instrumentation_scope_version=span.instrumentation_scope_version,
+        flags=span.flags,
+        trace_state=span.trace_state,
+        pending=span.pending,
+        **more,
+    )
+
+
+def shown_metric(metric: Metric) -> ShownMetric:
+    return ShownMetric(
+        name=metric.name,
+        description=metric.description,
+        unit=metric.unit,
+        metric_type=metric.metric_type,
+        data_points=metric.data_points,
+        service_name=metric.service_name,
+        timestamp_unix_nano=metric.timestamp_unix_nano,
+        instrumentation_scope_name=metric.instrumentation_scope_name,
+        instrumentation_scope_version=metric.instrumentation_scope_version,
+    )
+
+
+def encoded(items: list[_T], size: int = 32) -> Steps[Raw]:
+    """A JSON array. Records are encoded a few at a time: some are large."""
+    parts: list[bytes] = []
+    for portion in portions(items, size):
+        parts.append(_encode(portion)[1:-1])
+        yield
+    return Raw(b"[" + b",".join(parts) + b"]")
