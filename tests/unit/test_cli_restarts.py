@@ -13,7 +13,7 @@ from iii_cluster.local.child import ChildSpec
 from tests.support.eventually import eventually
 from tests.support.stand_in import Stage
 
-SETTINGS = Settings(admin_port=0)
+SETTINGS = Settings(metrics_port=0, admin_port=0)
 
 
 def restarts(stage: Stage, settings: Settings = SETTINGS, stop_within: float = 30) -> Restarts:
