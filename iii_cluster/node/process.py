@@ -15,7 +15,7 @@ import uvloop
 from iii_cluster import __version__
 from iii_cluster.cluster.map import NodeInfo, Role
 from iii_cluster.cluster.tasks import end
-from iii_cluster.config.ports import admin_port, metrics_port, ports_of_gateway
+from iii_cluster.config.ports import admin_port, metrics_port, shared_ports
 from iii_cluster.config.settings import Settings
 from iii_cluster.telemetry.metrics.exposition import Exposition
 from iii_cluster.telemetry.telemetry import Telemetry
@@ -137,7 +137,8 @@ class RoleProcess:
 
     def _new_node(self, predecessor: str = "") -> Node:
         self._incarnation += 1
-        listening = ports_of_gateway(self._settings) if self._role is Role.GATEWAY else []
+        gateway, coordinator = self._role is Role.GATEWAY, self._role is Role.COORDINATOR
+        listening = shared_ports(self._settings, gateway=gateway, coordinator=coordinator)
         everything = (admin_port(self._settings), metrics_port(self._settings), *listening)
         ports = dict(self._own_ports)
         if self._serving and self._service is not None:
