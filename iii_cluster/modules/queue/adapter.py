@@ -66,6 +66,7 @@ class Stats(Struct, frozen=True):
     depth: int = 0  # waiting or in flight
     delayed: int = 0  # not due yet, the retried ones too
     dead: int = 0
+    oldest: int = 0  # when the job that waits longest was made, ms since 1970; 0: none waits, or nobody knows
 
 
 Ended = Callable[[bytes], None]  # the error body, JSON; b"" for success

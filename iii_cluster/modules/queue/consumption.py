@@ -69,6 +69,14 @@ class Consumption:
     def describe(self) -> dict[str, int]:
         return {"lanes": len(self._lanes)}
 
+    def told_here(self) -> list[Queue]:
+        """The queues that this shard tells the numbers of."""
+        return [queue for queue in self._queues.values() if self.tells_of(queue)]
+
+    def tells_of(self, queue: Queue) -> bool:
+        """Only one shard owns its first lane."""
+        return self._engine.ownership.token(lane_key(self._adapter.lanes(queue)[0])) > 0
+
     def attended(self) -> set[str] | None:
         """Lanes of the groups with triggers; None while it is not known which triggers there are."""
         if not all(watched.known for watched in self._watched):

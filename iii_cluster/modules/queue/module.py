@@ -19,6 +19,7 @@ from .config import MAX_NAME, Config, all_queues, queue_of
 from .consumption import Consumption
 from .groups import Groups
 from .management import Management
+from .numbers import Numbers
 from .putting import Putting
 from .retention import Retention
 from .subscribers import DURABLE, SHARED
@@ -45,6 +46,7 @@ class QueueModule(Module):
         self._adapter: Adapter | None = None
         self._groups: Groups | None = None
         self._consumption: Consumption | None = None
+        self._numbers: Numbers | None = None
         self._retention: Retention | None = None
 
     def functions(self) -> Mapping[str, Function[Any]]:
@@ -74,6 +76,7 @@ class QueueModule(Module):
         self._adapter = adapter
         if engine.role is Role.SHARD:
             self._consumption = Consumption(engine, adapter, queues)
+            self._numbers = Numbers(engine, adapter, self._consumption)
             if hours := self.config.group_retention_hours:
                 self._retention = Retention(engine, adapter, self._consumption.attended, hours * 3600)
             return
@@ -88,6 +91,9 @@ class QueueModule(Module):
         if self._retention is not None:
             await self._retention.stop()
             self._retention = None
+        if self._numbers is not None:
+            await self._numbers.stop()
+            self._numbers = None
         if self._consumption is not None:
             await self._consumption.stop()
             self._consumption = None

@@ -32,6 +32,9 @@ class Metrics:
         """Ask `source` for every snapshot from now on; it must be quick."""
         self._sources.append(source)
 
+    def unwatch(self, source: Source) -> None:
+        self._sources.remove(source)
+
     def watch_drops(self, stage: str, dropped: Callable[[], Mapping[str, int]]) -> None:
         """`dropped()` counts what a stage of telemetry gave up, by signal: spans, logs, metrics."""
         self._drops[stage] = dropped

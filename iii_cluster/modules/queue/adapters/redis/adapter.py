@@ -160,10 +160,12 @@ class RedisAdapter:
 
     async def stats(self, of: Of) -> Stats:
         depth = delayed = dead = 0
+        made = []
         for lane in await self._lanes_of(of):
             counts = await self._count(lane)
-            depth, delayed, dead = depth + counts[0], delayed + counts[1], dead + counts[2]
-        return Stats(depth, delayed, dead)
+            depth, delayed, dead = depth + counts.depth, delayed + counts.delayed, dead + counts.dead
+            made += [counts.oldest] if counts.oldest else []
+        return Stats(depth, delayed, dead, min(made, default=0))
 
     async def dead(self, of: Of, offset: int, limit: int) -> Sequence[Dead]:
         lanes = await self._lanes_of(of)
@@ -190,18 +192,21 @@ class RedisAdapter:
     async def redrive(self, of: Of) -> int:
         total = 0
         for lane in await self._lanes_of(of):
-            left = (await self._count(lane))[2]
+            left = (await self._count(lane)).dead
             while left > 0 and (batch := await self._browse(lane, 0, min(BATCH, left), oldest=True)):
                 total += await self._redrive(lane, [dead.job for dead in batch])
                 left -= len(batch)
         return total
 
-    async def _count(self, lane: str) -> Sequence[int]:
+    async def _count(self, lane: str) -> Stats:
         keys = LaneKeys(self._prefix, lane)
-        counts: Sequence[int] = await self._commands.run(
-            scripts.STATS, (keys.jobs, keys.delayed, keys.dead), again=True
-        )
-        return counts
+        used = (keys.jobs, keys.delayed, keys.dead, keys.waiting, keys.groups, keys.group)
+        depth, delayed, dead, job = await self._commands.run(scripts.STATS, used, again=True)
+        try:
+            oldest = decode_job(job).created_at if job else 0
+        except msgspec.MsgspecError:
+            oldest = 0
+        return Stats(depth, delayed, dead, oldest)
 
     async def _redrive(self, lane: str, jobs: Sequence[Job]) -> int:
         keys = LaneKeys(self._prefix, lane)
@@ -236,8 +241,8 @@ class RedisAdapter:
     async def _purge(self, lane: str) -> int:
         keys = LaneKeys(self._prefix, lane)
         used = (keys.waiting, keys.delayed, keys.jobs, keys.tries)
-        depth, delayed, _dead = await self._count(lane)
-        total, left = 0, depth + delayed
+        counts = await self._count(lane)
+        total, left = 0, counts.depth + counts.delayed
         while left > 0 and (count := await self._commands.run(scripts.PURGE, used, (BATCH,))):
             total, left = total + count, left - count
         return total
