@@ -44,6 +44,7 @@ const app = {
   asking: false, // for a token
   wrong: false, // the token we have is none of the cluster's
   page: null,
+  visits: 0, // of pages: each has nodes of its own
   route: null,
   filters: {}, // of each topic, as JSON
   data: {}, // the last data of each topic
@@ -78,7 +79,7 @@ function redraw() {
 function watch(topics, filters = {}) {
   for (const topic of topics) {
     const filter = JSON.stringify(filters[topic] || {});
-    if (app.filters[topic] !== filter) {
+    if ((app.filters[topic] || "{}") !== filter) {
       app.filters[topic] = filter;
       delete app.data[topic];
       delete app.errors[topic];
@@ -95,6 +96,7 @@ function navigate() {
   app.menu = false;
   const moved = app.route !== null && app.route.name !== [name, ...rest].join("/");
   app.route = { name: [name, ...rest].join("/"), area: name === "nodes" ? "overview" : name };
+  app.visits += 1;
   app.page = make ? make(context, rest, route.query) : unknown();
   watch(app.page.topics || [], app.page.filters || {});
   draw();
@@ -172,7 +174,7 @@ function pages() {
 function content() {
   const page = app.page;
   const body = app.problem !== null || app.asking ? tokenForm(app, signIn, () => { app.asking = false; draw(); }) : page.view();
-  return h("main", { id: "main", tabindex: "-1", key: `main ${app.asking || app.problem !== null ? "token" : app.route.name}` }, body);
+  return h("main", { id: "main", tabindex: "-1", key: `main ${app.asking || app.problem !== null ? "token" : app.visits}` }, body);
 }
 
 async function openSession() {

@@ -118,7 +118,7 @@ function setProps(node, before, after) {
 function setProp(node, name, before, after) {
   if (name.startsWith("on")) {
     listen(node, name.slice(2), after);
-  } else if (AS_PROPERTY.has(name) && name in node) {
+  } else if (AS_PROPERTY.has(name) && name in node && node.localName !== "option") {
     const value = after === undefined ? (typeof node[name] === "string" ? "" : false) : after;
     if (node[name] !== value) node[name] = value;
   } else if (before !== after) {

@@ -12,6 +12,7 @@ export function count(value) {
 export function rate(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return NONE;
   if (value === 0) return "0";
+  if (value < 0.1) return "<0.1";
   if (value < 10) return value.toFixed(1);
   return count(value);
 }

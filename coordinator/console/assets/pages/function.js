@@ -51,7 +51,8 @@ export function functionPage(context, [namespace, id], query) {
     filters: { [topic]: { namespace, id } },
     received: (name, data) => { if (name === topic) loaded(data); },
     view: () => [
-      h("div", { key: "top" }, crumbs(h("a", { href: "#/functions" }, "Functions"), namespace === "default" ? null : ` / ${namespace}`), head(id, detail ? detail.function.description : "")),
+      crumbs(h("a", { href: "#/functions" }, "Functions"), namespace === "default" ? null : ` / ${namespace}`),
+      head(id, detail ? detail.function.description : ""),
       error && !detail ? failed(error) : detail ? body() : loading(),
     ],
   };

@@ -20,7 +20,7 @@ export function node(context, [id]) {
     topics: ["node"],
     filters: { node: { id } },
     view: () => [
-      h("div", { key: "crumbs" }, crumbs(h("a", { href: "#/overview" }, "Overview"))),
+      crumbs(h("a", { href: "#/overview" }, "Overview")),
       arrived(context, "overview", (data) => {
         const one = data.nodes.find((other) => other.id === id);
         return one ? about(one, data) : h("div", { class: "panel", key: "gone" }, empty("This node is not part of the cluster (any more)", h("p", {}, h("a", { href: "#/overview" }, "Overview"))));

@@ -44,7 +44,8 @@ export function queue(context, [name]) {
     topics: ["queue", "dead"],
     filters: filters(),
     view: () => [
-      h("div", { key: "top" }, crumbs(h("a", { href: "#/queues" }, "Queues")), head(name)),
+      crumbs(h("a", { href: "#/queues" }, "Queues")),
+      head(name),
       arrived(context, "queue", (data) => h("div", { key: "numbers" }, figures([
         ["Depth", count(data.depth)], data.in_flight === undefined ? null : ["In flight", count(data.in_flight)],
         ["Consumers", count(data.consumer_count)], ["Dead letters", count(data.dlq_depth), "", data.dlq_depth ? "bad" : ""],

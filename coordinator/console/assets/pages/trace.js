@@ -19,7 +19,7 @@ export function trace(context, [id]) {
     topics: ["trace"],
     filters: { trace: { trace_id: id } },
     view: () => [
-      h("div", { key: "crumbs" }, crumbs(h("a", { href: "#/traces" }, "Traces"), " / ", h("span", { class: "mono" }, id))),
+      crumbs(h("a", { href: "#/traces" }, "Traces"), " / ", h("span", { class: "mono" }, id)),
       arrived(context, "trace", (data) => {
         if (data !== from) {
           from = data;

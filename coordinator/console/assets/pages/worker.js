@@ -13,7 +13,7 @@ export function worker(context, [id]) {
     title: "Worker",
     topics: ["workers"],
     view: () => [
-      h("div", { key: "crumbs" }, crumbs(h("a", { href: "#/workers" }, "Workers"))),
+      crumbs(h("a", { href: "#/workers" }, "Workers")),
       arrived(context, "workers", (data) => {
         const one = data.workers.find((other) => other.id === id);
         return one ? show(one) : h("div", { class: "panel", key: "gone" }, empty("This worker is not connected (any more)", "A worker that reconnects after its gateway forgot it has a new id. ", h("p", {}, h("a", { href: "#/workers" }, "All workers"))));

@@ -45,8 +45,8 @@ const MARK_WORDS = { joined: "joined", lost: "lost", left: "left", leader: "new 
 const CHARACTER = 6.4; // px, of the labels' type
 const TOGETHER = 14; // px between marks that share a line
 
-/** Labels for marks, in two rows without overlaps: [{x, row, anchor, text, marks}]. Marks close together share one. */
-export function placeMarks(marks, x, width) {
+/** Labels for marks, in three rows without overlaps: [{x, row, anchor, text, marks}]; row -1: no place. Marks close together share one. */
+export function placeMarks(marks, x, width, terse = false) {
   const groups = [];
   for (const mark of marks) {
     const at = x(mark.time_ms);
@@ -54,9 +54,9 @@ export function placeMarks(marks, x, width) {
     if (last && at - last.x < TOGETHER) last.marks.push(mark);
     else groups.push({ x: at, marks: [mark] });
   }
-  const taken = [-Infinity, -Infinity];
+  const taken = [-Infinity, -Infinity, -Infinity];
   for (const group of groups) {
-    group.text = label(group.marks);
+    group.text = label(group.marks, terse);
     const length = group.text.length * CHARACTER;
     group.anchor = group.x + length + 8 > width ? "end" : "start";
     const from = group.anchor === "end" ? group.x - length - 8 : group.x;
@@ -66,12 +66,13 @@ export function placeMarks(marks, x, width) {
   return groups;
 }
 
-function label(marks) {
+function label(marks, terse) {
   const kinds = [...new Set(marks.map((mark) => mark.kind))];
   const word = (kind) => {
     const same = marks.filter((mark) => mark.kind === kind).length;
     return (MARK_WORDS[kind] || kind) + (same > 1 && kind !== "slots" ? ` ×${same}` : "");
   };
+  if (terse) return kinds.map(word).join(", ");
   if (marks.length === 1 && marks[0].kind !== "slots" && marks[0].kind !== "redis" && marks[0].node) {
     return `${short(marks[0].node)} ${word(marks[0].kind)}`;
   }

@@ -38,7 +38,7 @@ export function head(title, text, ...right) {
 }
 
 export function crumbs(...links) {
-  return h("p", { class: "crumbs" }, links);
+  return h("p", { class: "crumbs", key: "crumbs" }, links);
 }
 
 /** Why a control is off, in one sentence, with the way to change it. */

@@ -4,7 +4,7 @@ import { h } from "../core/dom.js";
 import { duration, exact, rate, time } from "../core/format.js";
 import { linePath, nearest, niceMax, placeMarks } from "./scale.js";
 
-const LANE = 44; // px for the labels of marks
+const LANE = 62; // px for the labels of marks
 const PLOT = 96; // px height of one chart
 const GAP = 34; // px between charts, with the title of the next
 const AXIS = 24; // px for times
@@ -68,7 +68,7 @@ export class Timeline {
     const first = Math.max(0, nearest(series.t, from) - 1);
     const cut = (values) => values.slice(first);
     const times = cut(series.t);
-    const shown = placeMarks(marks.filter((mark) => mark.time_ms >= from && mark.time_ms <= now), x, this.width);
+    const shown = placeMarks(marks.filter((mark) => mark.time_ms >= from && mark.time_ms <= now), x, this.width, this.width < 520);
     const bottom = HEIGHT - AXIS;
     return h("svg", {
       class: "plot", width: this.width, height: HEIGHT, viewBox: `0 0 ${this.width} ${HEIGHT}`, tabindex: "0", role: "slider",

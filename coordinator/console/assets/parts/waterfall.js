@@ -6,7 +6,6 @@ import { Rows } from "./rows.js";
 import { unfolded } from "./span_tree.js";
 
 const ROW = 30; // px
-const INDENT = 14; // px per level
 const DEEPEST = 12; // levels that are indented further
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
 
@@ -56,7 +55,7 @@ export class Waterfall {
       "aria-label": `${row.span.name}, ${row.span.service_name}, ${row.pending ? "not ended" : duration(row.end - row.start)}${row.failed ? ", error" : ""}`,
       onclick: () => this.select(row),
     },
-      h("span", { class: "span-name", style: { "padding-left": `${Math.min(row.depth, DEEPEST) * INDENT}px` } },
+      h("span", { class: "span-name", style: { "padding-left": `calc(${Math.min(row.depth, DEEPEST)} * var(--indent))` } },
         h("span", { class: `fold${row.children ? "" : " none"}`, onclick: (event) => { event.stopPropagation(); this.toggle(row); } }, row.children ? (folded ? "▸" : "▾") : ""),
         row.failed ? h("span", { class: "tag bad" }, "error") : null,
         h("span", { class: "text" }, row.span.name), h("span", { class: "service dim" }, row.span.service_name)),
