@@ -4,11 +4,14 @@ import logging
 import re
 from typing import Literal, NamedTuple
 
+from iii_cluster.node.logs import NOT_KEPT, OWN_QUOTA
+
 from .quota import Quota
 
 log = logging.getLogger(__name__)
 
 LINES_PER_SECOND = 1000
+ACCESS = OWN_QUOTA | NOT_KEPT
 _LONGEST = 512  # characters of a path
 
 # What could end a field, a line or a quotation, and what is not visible.
@@ -38,7 +41,7 @@ class AccessLog:
 
     def write(self, entry: Entry) -> None:
         if self._quota.take():
-            log.log(logging.WARNING if entry.status >= 500 else logging.INFO, "%s", line(entry))
+            log.log(logging.WARNING if entry.status >= 500 else logging.INFO, "%s", line(entry), extra=ACCESS)
 
     def tick(self) -> None:
         """Once a second."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from iii_cluster.node.logs import OWN_QUOTA
 from iii_cluster.protocol import errors
 
 from .quota import Quota
@@ -39,7 +40,7 @@ class _Lines:
             if kept_back := self._quota.renew():
                 log.error("action=http_errors_not_logged count=%d", kept_back)
         if self._quota.take():
-            log.error(line, *values)
+            log.error(line, *values, extra=OWN_QUOTA)
 
 
 _lines = _Lines()

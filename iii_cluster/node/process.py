@@ -23,6 +23,7 @@ from iii_cluster.telemetry.telemetry import Telemetry
 from . import logs, numbers, status
 from .admin import Page
 from .drain import drain
+from .log_spooling import LogSpooling
 from .node import Node
 from .own_ports import OwnPorts
 from .readiness import report_ready, watch_lifeline
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 def run_role(role: Role, settings: Settings, serve: Serve, *, ready_fd: int | None, lifeline_fd: int | None) -> int:
     """Run one process of the cluster until it is told to stop; returns its exit code (0: graceful)."""
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, settings.log_format, role)
     gc.set_threshold(GARBAGE)
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -88,6 +89,8 @@ class RoleProcess:
         self._own: OwnPorts | None = None
         self._own_ports: dict[str, int] = {}
         self._telemetry = Telemetry(settings)
+        logs.adjust(self._telemetry.config)
+        self._spooling = LogSpooling(self._telemetry)
 
     @property
     def phase(self) -> str:
@@ -119,6 +122,7 @@ class RoleProcess:
         if self._node is not None:
             await self._node.stop()
             logger.info("action=node_stopped node=%s", self._node.info.id)
+        self._spooling.close()
         await self._telemetry.stop()
         self._telemetry.metrics.lag.stop()
         if self._own is not None:
@@ -157,6 +161,8 @@ class RoleProcess:
         )
         node = self._node = Node(info, self._settings, predecessor, self._telemetry)
         self._telemetry.rename(info.id)
+        self._spooling.rename(info.id)
+        logs.identify(info.id)
         node.on_drain = lambda grace: self._stop.request("drain", grace=grace)
         return node
 
