@@ -96,6 +96,7 @@ class Caller:
         once: str = "",
         names_target: bool = False,
         sent: Sent | None = None,
+        counted: bool = True,
     ) -> Call:
         """Start a call; `done` is never called before this returns.
 
@@ -103,7 +104,8 @@ class Caller:
         `sent(gateway)` is called whenever it goes to one, perhaps before this returns, and when another takes it over;
         with "" when it reached no worker there and is to be sent again.
 
-        In a trace it has a span, unless it has a name: deliveries have spans of whoever makes them.
+        In a trace it has a span, unless it has a name: deliveries have spans of whoever makes them. Not `counted` are
+        those of who only looks.
         """
         id = self._ids.new()
         recording = None
@@ -114,7 +116,7 @@ class Caller:
                 traceparent, baggage = recording.trace
         invoke = Invoke(id, 0, function, data, namespace, traceparent, baggage, metadata, once)
         call = Call(invoke, done, names_target, self._unawait, sent)
-        if telemetry is not None:
+        if telemetry is not None and counted:
             call.recording = recording
             telemetry.begin(call)
         self._calls[id] = call
