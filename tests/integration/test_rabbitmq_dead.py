@@ -12,6 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.queues import Gate
 from tests.support.rabbit_queues import MakeQueues, rabbit_queues
 from tests.support.rabbitmq import RabbitServer
+from tests.support.recorded import SPAN_ID, TRACEPARENT, Spans, context_of, said
 from tests.support.valkey import ValkeyServer
 
 
@@ -136,3 +137,25 @@ async def test_purge_deletes_what_waits(make: MakeQueues, unique: str) -> None:
     await queues.enqueue(unique, "f", 9)
     await eventually(lambda: gate.seen == [0, 9])
     gate.let_go()
+
+
+async def test_attempts_are_spans_in_one_trace_also_after_a_redrive(make: MakeQueues, unique: str) -> None:
+    queues = await make({unique: {"max_retries": 1, "backoff_ms": 1}})
+    broken = True
+
+    def handle(_data: Any) -> None:
+        if broken:
+            raise EngineError("broken", "still")
+
+    queues.cluster.register("f", handle)
+    receipt = await queues.enqueue(unique, "f", 1, traceparent=TRACEPARENT, baggage="user=ana")
+    await eventually(lambda: queues.dead(unique))
+    broken = False
+    asked = {"queue": unique, "message_id": receipt}
+    await queues.gateway.call("iii::queue::redrive_message", asked)
+    await eventually(lambda: len(queues.cluster.calls) == 3)
+    spans = Spans(*(node.telemetry.spool for node in queues.cluster.nodes))
+    await eventually(lambda: spans.under(SPAN_ID) == [f"fn_queue {unique}"] * 3)
+    assert [said(span)["attempt"] for span in spans.all()] == ["1", "2", "1"]
+    assert [call.traceparent for call in queues.cluster.calls] == [context_of(span) for span in spans.all()]
+    assert {call.baggage for call in queues.cluster.calls} == {b'"user=ana"'}
