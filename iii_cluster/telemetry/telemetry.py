@@ -40,7 +40,7 @@ class Telemetry:
         self._sweeping: asyncio.Task[None] | None = None
         self.metrics = Metrics()
         self.metrics.watch_drops("spool", self.spool.dropped)
-        self.forwarder = Forwarder(config)
+        self.forwarder = Forwarder(config, self.metrics.for_collectors)
         self.metrics.watch_drops("collector", self.forwarder.dropped)
         sampler = sampler_of(config)
         self.intake = Intake(self.spool, config, sampler)
