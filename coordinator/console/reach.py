@@ -76,9 +76,13 @@ class Reach:
         *,
         namespace: str = "default",
         trace: Trace = NO_TRACE,
+        counted: bool = False,
         timeout: float = TIMEOUT,  # noqa: ASYNC109
     ) -> bytes:
-        """The result, JSON, b"" for none. Raises Failure: 502 for what the function answered, 503 and 504."""
+        """The result, JSON, b"" for none. Raises Failure: 502 for what the function answered, 503 and 504.
+
+        Not `counted`: looks of the page would be most of what an idle cluster does.
+        """
         if not self.redis.up:
             raise unavailable("this coordinator cannot reach Redis; it goes on when Redis is back")
         if len(self._waiting) >= MAX_CALLS:
@@ -93,7 +97,13 @@ class Reach:
         self._waiting.add(ended)
         traceparent, baggage = trace
         calling = self._firing.caller.call(
-            function, data, done, namespace=namespace, traceparent=traceparent, baggage=baggage
+            function,
+            data,
+            done,
+            namespace=namespace,
+            traceparent=traceparent,
+            baggage=baggage,
+            counted=counted,
         )
         try:
             async with asyncio.timeout(timeout):

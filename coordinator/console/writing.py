@@ -164,7 +164,7 @@ class Writing:
         try:
             with self._told(request, "invoke", "function", function) as told:
                 result = await self._reach.call(
-                    function, bytes(data), namespace=namespace, trace=trace, timeout=INVOKE_TIMEOUT
+                    function, bytes(data), namespace=namespace, trace=trace, counted=True, timeout=INVOKE_TIMEOUT
                 )
                 told()
             return Called(Raw(result or b"null"), took(), trace_id)
@@ -179,7 +179,7 @@ class Writing:
     async def do(self, request: Request, what: str, target: str, function: str, data: bytes) -> bytes:
         """`target` is what the log names."""
         with self._told(request, what, "target", target) as told:
-            result = await self._reach.call(function, data)
+            result = await self._reach.call(function, data, counted=True)
             told()
         return result
 
