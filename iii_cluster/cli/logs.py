@@ -115,9 +115,9 @@ def line_of(record: Record) -> Text:
     line.append(f"{plain(record['service_name'])}  ", "cyan")
     line.append(plain(record["body"]))
     for key, value in record["attributes"].items():
-        if key != "service.name":
-            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            line.append(f"  {plain(key)}={plain(shown)}", "dim")
+        shown = f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        if key != "service.name" and shown not in record["body"]:  # nodes have theirs in both
+            line.append(f"  {plain(shown)}", "dim")
     if record.get("trace_id"):
         line.append(f"  trace={plain(record['trace_id'])}", "dim")
     return line

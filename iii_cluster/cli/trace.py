@@ -15,7 +15,8 @@ from .moments import date_time, duration
 from .rows import json_option, plain, print_rows
 
 COLUMNS = ("started", "duration", "status", "service_name", "name", "trace_id")
-BAR = 32  # characters
+BAR = 24  # characters
+SERVICE = 16  # likewise
 STATUS_STYLES = {"error": "red", "ok": "green", "unset": "blue"}
 
 Span = dict[str, Any]
@@ -82,7 +83,7 @@ def _show(client: Client, trace_id: str, *, as_json: bool) -> None:
     if not roots:
         raise Unreachable(f"there is no trace {plain(trace_id)}: it was not sampled, or is not kept any more")
     rows = waterfall(roots)
-    console = Console()
+    console = Console(highlight=False)
     if not console.is_terminal:
         for depth, span, _ in rows:
             click.echo("\t".join(("  " * depth + plain(span["name"]), plain(span["service_name"]), _took(span))))
@@ -105,8 +106,11 @@ def waterfall(roots: list[Span]) -> list[tuple[int, Span, tuple[float, float]]]:
 
 
 def _table(rows: list[tuple[int, Span, tuple[float, float]]]) -> Table:
-    table = Table("span", "service", "", box=None, pad_edge=False, header_style="bold")
-    table.add_column("took", justify="right")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("span", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("service", no_wrap=True, overflow="ellipsis", max_width=SERVICE)
+    table.add_column("", no_wrap=True, width=BAR)
+    table.add_column("took", justify="right", no_wrap=True)
     for depth, span, (begin, end) in rows:
         style = STATUS_STYLES.get(span["status"], "")
         at = min(int(begin * BAR), BAR - 1)
