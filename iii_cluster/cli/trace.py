@@ -109,8 +109,8 @@ def _table(rows: list[tuple[int, Span, tuple[float, float]]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("span", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("service", no_wrap=True, overflow="ellipsis", max_width=SERVICE)
-    table.add_column("", no_wrap=True, width=BAR)
-    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True, min_width=BAR)
+    table.add_column("took", justify="right", no_wrap=True, min_width=9)
     for depth, span, (begin, end) in rows:
         style = STATUS_STYLES.get(span["status"], "")
         at = min(int(begin * BAR), BAR - 1)
