@@ -18,6 +18,7 @@ export function functionPage(context, [namespace, id], query) {
   get(`api/functions/${segment(namespace)}/${segment(id || "")}`).then(loaded, (reason) => { error = reason; context.redraw(); });
 
   function loaded(data) {
+    if (data.function.function_id !== id) return; // of the page before
     detail = data;
     const schema = data.function.request_schema;
     if (schema && !suggested) {

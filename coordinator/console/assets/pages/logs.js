@@ -34,17 +34,22 @@ export function logs(context, rest, query) {
   function received(topic, data) {
     if (topic !== "logs") return;
     if (paused) {
-      held = data.logs;
+      held = wanted(data.logs);
       return;
     }
     const anchor = rows.top > 0;
     const before = anchor ? withText(tail.logs, text).length : 0;
-    const added = tail.add(data.logs);
+    const added = tail.add(wanted(data.logs));
     // What is read stays where it is when newer records come above it.
     if (added && anchor && rows.box) {
       const more = withText(tail.logs, text).length - before;
       requestAnimationFrame(() => { rows.box.scrollTop += more * ROW; });
     }
+  }
+
+  /** An answer to older filters may come after they were changed. */
+  function wanted(records) {
+    return records.filter((one) => (!severity || one.severity_number >= Number(severity)) && (!traceId || one.trace_id === traceId));
   }
 
   function pause() {

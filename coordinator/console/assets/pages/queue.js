@@ -47,9 +47,9 @@ export function queue(context, [name]) {
       crumbs(h("a", { href: "#/queues" }, "Queues")),
       head(name),
       arrived(context, "queue", (data) => h("div", { key: "numbers" }, figures([
-        ["Depth", count(data.depth)], data.in_flight === undefined ? null : ["In flight", count(data.in_flight)],
+        ["Waiting or in flight", count(data.depth)], 
         ["Consumers", count(data.consumer_count)], ["Dead letters", count(data.dlq_depth), "", data.dlq_depth ? "bad" : ""],
-      ].filter(Boolean)))),
+      ]))),
       configuration(),
       readOnly(context),
       h("div", { role: "status", "aria-live": "polite", key: "told" }, told ? (told.good ? h("p", { class: "note good" }, told.text) : failed(told.failure)) : null),

@@ -11,19 +11,17 @@ export function queues(context) {
     title: "Queues",
     topics: ["queues"],
     view: () => [
-      head("Queues", "Named queues, and topics with durable subscribers."),
+      head("Queues", "Named queues, and topics with durable subscribers. Depth counts jobs that wait and jobs in flight."),
       arrived(context, "queues", (data) => (data.queues.length ? list(data.queues)
         : h("div", { class: "panel", key: "none" }, empty("No queues yet", "Name one in the configuration (iii-queue), or subscribe a function to a topic; it is listed here then.")))),
     ],
   };
 
   function list(all) {
-    const flights = all.some((one) => one.in_flight !== undefined);
     return table("Queues", [
       ["Queue", (one) => h("a", { class: "mono", href: to(["queues", one.name]) }, one.name), { title: true }],
       ["Kind", (one) => h("span", { class: "tag" }, one.broker_type === "function_queue" ? "named queue" : "topic")],
       ["Depth", (one) => count(one.depth), { num: true }],
-      ...(flights ? [["In flight", (one) => count(one.in_flight), { num: true }]] : []),
       ["Consumers", (one) => count(one.consumer_count ?? one.subscriber_count), { num: true }],
       ["Dead letters", (one) => h("span", { class: one.dlq_depth ? "bad" : "" }, count(one.dlq_depth)), { num: true }],
     ], all, (one) => one.name);

@@ -25,7 +25,7 @@ export function trace(context, [id]) {
           from = data;
           tree = flatten(data.roots);
         }
-        return tree.rows.length ? show(data) : h("div", { class: "panel", key: "none" }, empty("No spans of this trace",
+        return tree.rows.length && tree.rows[0].span.trace_id === id ? show(data) : h("div", { class: "panel", key: "none" }, empty("No spans of this trace",
           "Not sampled, dropped to make room for newer ones, or still on their way: it appears here by itself when they arrive."));
       }),
     ],

@@ -17,10 +17,12 @@ export function traces(context, rest, query) {
     function_id: query.function_id || "", include_internal: query.include_internal || "",
   };
   let offset = 0;
+  let paused = null; // what is shown instead of newer traces
   let timer = 0;
   const filters = () => ({ traces: { ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== "")), ...(asked.name ? { search_all_spans: 1 } : {}), limit: PAGE, offset } });
   const change = (name, wait) => (value) => {
     asked[name] = value;
+    paused = null;
     offset = 0;
     clearTimeout(timer);
     timer = setTimeout(() => {
@@ -36,7 +38,8 @@ export function traces(context, rest, query) {
     filters: filters(),
     leave: () => clearTimeout(timer),
     view: () => [
-      head("Traces", "What calls went through, newest first."),
+      head("Traces", "What calls went through, newest first.",
+        h("button", { id: "pause", key: "pause", "aria-pressed": String(paused !== null), onclick: pause }, paused ? "Go on" : "Pause")),
       h("div", { class: "filters", key: "filters" },
         search("Name", asked.name, change("name", SETTLE), "of a span"),
         search("Service", asked.service_name, change("service_name", SETTLE)),
@@ -44,9 +47,15 @@ export function traces(context, rest, query) {
         select("Duration", asked.min_duration_ms, DURATIONS, change("min_duration_ms", 0)),
         checkbox("Internal ones, too", asked.include_internal === "1", (on) => change("include_internal", 0)(on ? "1" : ""))),
       asked.function_id ? h("p", { key: "of" }, "Of the function ", h("code", {}, asked.function_id), " ", h("button", { class: "small", onclick: () => change("function_id", 0)("") }, "Show all")) : null,
-      arrived(context, "traces", list),
+      arrived(context, "traces", (data) => list(paused || data)),
     ],
   };
+
+  /** Rows that move every second are hard to hit. */
+  function pause() {
+    paused = paused ? null : context.data.traces || null;
+    context.redraw();
+  }
 
   function list(data) {
     const filtered = Object.values(asked).some((value) => value !== "");
@@ -61,19 +70,30 @@ export function traces(context, rest, query) {
         ["Duration", (one) => (one.end_time_unix_nano ? duration((one.end_time_unix_nano - one.start_time_unix_nano) / 1e6) : "…"), { num: true }],
         ["Began", (one) => when(one.start_time_unix_nano / 1e6, context.now())],
         ["Id", (one) => h("span", { class: "mono dim" }, one.trace_id.slice(0, 16))],
-      ], data.spans, (one) => `${one.trace_id} ${one.span_id}`),
+      ], onePerTrace(data.spans), (one) => `${one.trace_id} ${one.span_id}`),
       h("div", { class: "pager", key: "pager" },
         h("button", { class: "small", disabled: offset === 0, onclick: () => turn(-PAGE) }, "Newer"),
-        h("span", { class: "dim small" }, `${count(offset + 1)}–${count(offset + data.spans.length)} of ${plural(data.total, "trace")}`),
+        h("span", { class: "dim small" }, `${count(offset + 1)}–${count(offset + data.spans.length)} of ${plural(data.total, "match", "matches")}`),
         h("button", { class: "small", disabled: offset + data.spans.length >= data.total, onclick: () => turn(PAGE) }, "Older")),
     ];
   }
 
   function turn(by) {
+    paused = null;
     offset = Math.max(0, offset + by);
     context.watch(["traces"], filters());
     context.redraw();
   }
+}
+
+/** A trace whose first span is still on its way is several matches: it is shown by its earliest. */
+function onePerTrace(spans) {
+  const first = new Map();
+  for (const span of spans) {
+    const known = first.get(span.trace_id);
+    if (!known || (known.parent_span_id && span.start_time_unix_nano < known.start_time_unix_nano)) first.set(span.trace_id, span);
+  }
+  return [...first.values()];
 }
 
 function outcome(one) {

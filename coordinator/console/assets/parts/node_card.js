@@ -6,7 +6,7 @@ import { to } from "../core/router.js";
 import { state } from "./pieces.js";
 
 const BUSY = 0.7; // of a core, from which on the bar warns
-const SLOW = 100; // ms of event loop lag, likewise
+const SLOW = 250; // ms of event loop lag, likewise
 
 /** good, warn or bad, and why. Pure. */
 export function health(node) {

@@ -70,7 +70,7 @@ export function selfTime(rows, row) {
   let covered = 0;
   let until = row.start;
   for (const [from, to] of direct.sort((a, b) => a[0] - b[0])) {
-    if (to <= until) continue;
+    if (to <= Math.max(from, until)) continue; // a child may begin when its parent has ended
     covered += to - Math.max(from, until);
     until = to;
   }

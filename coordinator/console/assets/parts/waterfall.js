@@ -7,7 +7,7 @@ import { unfolded } from "./span_tree.js";
 
 const ROW = 30; // px
 const DEEPEST = 12; // levels that are indented further
-const TICKS = [0, 0.25, 0.5, 0.75, 1];
+const TICKS = [0, 0.5, 1];
 
 export class Waterfall {
   /** `chosen(row)` when another span is selected. */
