@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # it takes 50 ms to import, and nobody may ever ask
 
 POINTS = 100  # of one slice; a point of a histogram makes many lines
 HISTOGRAMS = 10  # the same of histograms
-FRESH = 1.0  # s a text is good for: several Prometheus servers may ask
+REST = 10  # texts may take one part in so many of the time: until then, who asks gets the last one
 
 _BOUNDS = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
 _END = b"# EOF\n"
@@ -42,19 +43,22 @@ class Exposition:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._one_at_a_time = asyncio.Lock()
-        self._made: dict[str, tuple[float, bytes]] = {}  # by content type: when, and the text
+        self._made: dict[str, tuple[float, bytes]] = {}  # by content type: until when it is good, and the text
 
     async def text(self, accept: str) -> tuple[str, bytes]:
         """Content type and text, as the Accept header asks: Prometheus' own format, or OpenMetrics with exemplars."""
+        await asyncio.to_thread(import_module, "prometheus_client.exposition")
         from prometheus_client.exposition import choose_encoder
 
         encode, content_type = choose_encoder(accept)
         async with self._one_at_a_time:
-            made_at, text = self._made.get(content_type, (float("-inf"), b""))
-            if time.monotonic() - made_at >= FRESH:
+            until, text = self._made.get(content_type, (0.0, b""))
+            began = time.monotonic()
+            if began >= until:
                 slices = _slices(self._metrics.snapshot(), self._metrics.functions.exemplars)
                 text = await _joined(slices, encode, openmetrics="openmetrics" in content_type)
-                self._made = {content_type: (time.monotonic(), text)}
+                ended = time.monotonic()
+                self._made = {content_type: (ended + (ended - began) * REST, text)}
         return content_type, text
 
 
