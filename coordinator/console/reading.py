@@ -26,13 +26,14 @@ encode = msgspec.json.encode
 
 class Topic(NamedTuple):
     """`name` is what live sockets call what is at `path`; it is looked at every `interval` seconds while somebody
-    watches."""
+    watches. `stamped`: answers tell when they were made."""
 
     name: str
     path: str
     filter: Any  # type of what `fetch` takes
     fetch: Callable[[Any], Answer]
     interval: float
+    stamped: bool = False
 
 
 class _Functions(Struct, omit_defaults=True):
@@ -55,7 +56,7 @@ class Reading:
             Topic("node", "/api/nodes/{id}", filters.ById, self.node, 2.0),
             Topic("functions", "/api/functions", filters.Functions, self.functions, 2.0),
             Topic("function", "/api/functions/{namespace}/{id}", filters.Function, self.function, 2.0),
-            Topic("workers", "/api/workers", none, self._same("engine::workers::list"), 2.0),
+            Topic("workers", "/api/workers", none, self._same("engine::workers::list"), 2.0, True),
             Topic("triggers", "/api/triggers", filters.Triggers, self.triggers, 2.0),
             Topic("trigger-types", "/api/trigger-types", none, self.trigger_types, 5.0),
             Topic("queues", "/api/queues", none, self.queues, 1.0),
@@ -71,12 +72,12 @@ class Reading:
             Topic(
                 "trace-groups", "/api/trace-groups", filters.TraceGroups, self._same("engine::traces::group_by"), 2.0
             ),
-            Topic("logs", "/api/logs", filters.Logs, self._same("engine::logs::list"), 1.0),
-            Topic("alerts", "/api/alerts", none, self._same("engine::alerts::list"), 2.0),
-            Topic("metrics", "/api/metrics", none, self._same("engine::metrics::list"), 2.0),
-            Topic("rollups", "/api/rollups", filters.Rollups, self._same("engine::rollups::list"), 5.0),
-            Topic("sampling", "/api/sampling", none, self._same("engine::sampling::rules"), 5.0),
-            Topic("health", "/api/health", none, self._same("engine::health::check"), 5.0),
+            Topic("logs", "/api/logs", filters.Logs, self._same("engine::logs::list"), 1.0, True),
+            Topic("alerts", "/api/alerts", none, self._same("engine::alerts::list"), 2.0, True),
+            Topic("metrics", "/api/metrics", none, self._same("engine::metrics::list"), 2.0, True),
+            Topic("rollups", "/api/rollups", filters.Rollups, self._same("engine::rollups::list"), 5.0, True),
+            Topic("sampling", "/api/sampling", none, self._same("engine::sampling::rules"), 5.0, True),
+            Topic("health", "/api/health", none, self._same("engine::health::check"), 5.0, True),
         ]
 
     def _same(self, function: str) -> Callable[[Struct], Answer]:
