@@ -9,6 +9,7 @@ import msgspec
 
 from iii_cluster.node.logs import OWN_QUOTA
 from iii_cluster.protocol import errors
+from iii_cluster.telemetry.tracing import NO_TRACE, Trace
 
 from .quota import Quota
 from .response import JSON, TEXT, Header, Response
@@ -33,14 +34,14 @@ class _Lines:
         self._quota = Quota(LINES_PER_SECOND)
         self._second = 0
 
-    def write(self, line: str, *values: object) -> None:
+    def write(self, line: str, *values: object, trace: Trace = NO_TRACE) -> None:
         second = int(time.monotonic())
         if second != self._second:
             self._second = second
             if kept_back := self._quota.renew():
                 log.error("action=http_errors_not_logged count=%d", kept_back)
         if self._quota.take():
-            log.error(line, *values, extra=OWN_QUOTA)
+            log.error(line, *values, extra={**OWN_QUOTA, "trace": trace})
 
 
 _lines = _Lines()
@@ -60,7 +61,7 @@ def error_response(status: int, code: str, message: str, *headers: Header, **mem
     return Response(status, (JSON, *headers), msgspec.json.encode({"error": error, **members}))
 
 
-def call_failed(raw: bytes, trigger: str, function: str) -> Response:
+def call_failed(raw: bytes, trigger: str, function: str, trace: Trace = NO_TRACE) -> Response:
     """500 for the error body a function ended with. Its message is the client's to read, not the log's."""
     body = errors.read(raw)
     number = error_id()
@@ -70,6 +71,7 @@ def call_failed(raw: bytes, trigger: str, function: str) -> Response:
         number,
         trigger,
         function,
+        trace=trace,
     )
     error = {"code": body.code, "message": body.message, "error_id": number}
     return Response(500, (JSON,), msgspec.json.encode({"error": error}))

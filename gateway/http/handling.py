@@ -210,7 +210,7 @@ class Handling:
         if bound.condition:
             result, error = await self._ask(bound.condition, data, bound.trigger.namespace)
             if error:
-                return errors.call_failed(error, bound.trigger.id, bound.condition)
+                return errors.call_failed(error, bound.trigger.id, bound.condition, self._trace)
             if result == b"false":
                 return errors.error_response(422, errors.CONDITION_NOT_MET, "Request condition not met", skipped=True)
         for function in bound.middleware:
@@ -241,7 +241,7 @@ class Handling:
         result, error = await self._ask(function, data, namespace)
         self._stage = HANDLER
         if error:
-            return errors.call_failed(error, self._bound.trigger.id, function)
+            return errors.call_failed(error, self._bound.trigger.id, function, self._trace)
         return verdict(function, result, self._edge.cors.owned)
 
     async def _ask(self, function: str, data: bytes, namespace: str) -> tuple[bytes, bytes]:
@@ -277,7 +277,7 @@ class Handling:
             return None
         result, error = self._ended
         if error:
-            return errors.call_failed(error, self._bound.trigger.id, self._bound.trigger.function)
+            return errors.call_failed(error, self._bound.trigger.id, self._bound.trigger.function, self._trace)
         return from_result(result, self._edge.cors.owned, self._bound.trigger.function) if result else None
 
     async def _silence(self, response: Channel) -> Response | Streamed:

@@ -14,6 +14,7 @@ from iii_cluster.modules.engine import Engine, Watched
 from iii_cluster.modules.spans import FanOut
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.tracing import Trace
 
 from . import context
 from .kind import Kind
@@ -75,7 +76,7 @@ class Delivery:
                     elif entry.event is not None:
                         await self._call(trigger, entry.event, name, fan_out)
                 except EngineError as error:
-                    self._log(trigger, error)
+                    self._log(trigger, error, context.read(entry.context))
         for name in names:
             begun.pop(name, None)
         return True
@@ -132,7 +133,7 @@ class Delivery:
             self._stale = False
             self._patterns.load(self._watched.all())
 
-    def _log(self, trigger: Trigger, error: EngineError) -> None:
+    def _log(self, trigger: Trigger, error: EngineError, trace: Trace) -> None:
         now = time.monotonic()
         at, more = self._failures.get(trigger.id, (-LOG_INTERVAL, 0))
         if now - at < LOG_INTERVAL:
@@ -144,6 +145,7 @@ class Delivery:
         log.warning(
             "action=trigger_failed type=%s trigger=%s function=%s code=%s error=%s more_since=%d",
             *(trigger.type, trigger.id, trigger.function, error.code, error.message, more),
+            extra={"trace": trace},
         )
 
 

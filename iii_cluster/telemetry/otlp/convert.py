@@ -23,7 +23,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from iii_cluster.telemetry import records
 
-SCOPE = "iii-cluster"  # of what this process does itself
+SCOPE = "iii"  # of what this process does itself
 LATEST = 2**63  # ns
 MAX_RESOURCES = 256  # kept made
 

@@ -253,7 +253,8 @@ class RedisConsumer:
         if dead and now >= self._log_again:
             last = dead[-1].taken
             line = "action=job_dead queue=%r count=%d last=%s attempts=%d"
-            logger.warning(line, self._queue.id, self._died, last.job.id, last.failures)
+            trace = (last.job.traceparent, last.job.baggage)
+            logger.warning(line, self._queue.id, self._died, last.job.id, last.failures, extra={"trace": trace})
             self._died, self._log_again = 0, now + LOG_INTERVAL
 
     # Taking over
