@@ -15,6 +15,7 @@ from iii_cluster.modules.host import ModuleHost
 from iii_cluster.node.node import Node
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.gauges import Gauges
 
 from . import durable, functions, triggers, workers
 from .offered import Offered
@@ -44,6 +45,7 @@ class Builtins:
         offered = Offered(host, names)
         names[workers.REGISTER] = self._register_worker
         sight = self._sight
+        gauges = Gauges(node.telemetry)
 
         async def list_triggers(worker: Worker | None, data: bytes) -> bytes:
             if older_than(worker, *_TYPES_SINCE):
@@ -61,8 +63,8 @@ class Builtins:
             return answer
 
         answers: dict[str, Answer] = {
-            workers.LIST: seen(lambda data, sight: workers.listing(survey, data, sight)),
-            workers.INFO: seen(lambda data, sight: workers.info(survey, data, sight)),
+            workers.LIST: seen(lambda data, sight: workers.listing(survey, gauges, data, sight)),
+            workers.INFO: seen(lambda data, sight: workers.info(survey, gauges, data, sight)),
             functions.LIST: list_functions,
             functions.INFO: seen(lambda data, sight: functions.info(survey, offered, data, sight)),
             triggers.TYPES_LIST: list_triggers,

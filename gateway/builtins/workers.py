@@ -11,6 +11,7 @@ from gateway.worker import Worker
 from iii_cluster.protocol import errors, messages
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.protocol.listing import function_row
+from iii_cluster.telemetry.gauges import Gauges
 
 from . import arguments
 from .arguments import parse
@@ -95,13 +96,20 @@ def _row(core: GatewayCore, worker: Worker) -> Row:
     }
 
 
-async def listing(survey: Survey, data: bytes, sight: Sight | None) -> bytes:
+async def listing(survey: Survey, gauges: Gauges, data: bytes, sight: Sight | None) -> bytes:
     """All workers of the cluster, sorted by name. Connections that announced no pid are left out."""
     asked = parse(LIST, data, arguments.ListWorkers)
     rows = await survey.gateways("workers.list")
     chosen = [row for row in _seen(rows, sight) if _wanted(row, asked)]
     chosen.sort(key=lambda row: (row["name"] or "", row["id"]))
+    await _measure(gauges, chosen)
     return reply({"workers": chosen, "timestamp": time.time_ns() // 1_000_000}, rows)
+
+
+async def _measure(gauges: Gauges, rows: list[Row]) -> None:
+    latest = await gauges.latest()
+    for row in rows:
+        row["latest_metrics"] = latest.get(row["id"])
 
 
 def _seen(rows: list[Row], sight: Sight | None) -> list[Row]:
@@ -121,12 +129,13 @@ def _wanted(row: Row, asked: arguments.ListWorkers) -> bool:
     )
 
 
-async def info(survey: Survey, data: bytes, sight: Sight | None) -> bytes:
+async def info(survey: Survey, gauges: Gauges, data: bytes, sight: Sight | None) -> bytes:
     """One worker by name, with what it registered."""
     asked = parse(INFO, data, arguments.WorkerInfo)
     workers = await survey.gateways("workers.list")
     named = [row for row in _seen(workers, sight) if row["name"] == asked.name]
     worker = pick_namespace("Worker", asked.name, asked.namespace, named)
+    await _measure(gauges, [worker])
     functions = await survey.shards("functions.list")
     types = await survey.shards("types.list")
     triggers = await survey.shards("triggers.list")

@@ -76,7 +76,7 @@ def chosen(logs: Sequence[Log], asked: ListLogs) -> Steps[tuple[list[Log], int]]
             and asked.trace_id in (None, log.trace_id)
             and asked.span_id in (None, log.span_id)
             and (asked.severity_min is None or log.severity_number >= asked.severity_min)
-            and (text is None or log.severity_text.lower() == text)
+            and (text is None or (log.severity_text.lower() or level_of(log)) == text)
         )
 
     found = yield from selected(logs, wanted)
