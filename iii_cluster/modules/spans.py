@@ -2,6 +2,8 @@
 
 from types import TracebackType
 
+from iii_cluster.cluster.map import Role
+from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.telemetry.kinds import is_observability
 from iii_cluster.telemetry.records import Kind
@@ -19,13 +21,17 @@ class DeliverySpan:
     A delivery that its owner leaves to the next one is told of by whoever sent it to a worker.
     """
 
-    __slots__ = ("_fan_out", "_gateway", "_recording", "trace")
+    __slots__ = ("_fan_out", "_gateway", "_recording", "_under_way", "trace")
 
-    def __init__(self, recording: Recording | None, trace: Trace, fan_out: "FanOut | None" = None) -> None:
+    def __init__(
+        self, recording: Recording | None, trace: Trace, fan_out: "FanOut | None" = None, *, under_way: bool = False
+    ) -> None:
+        """`under_way`: it counts as sent from the beginning."""
         self.trace = trace if recording is None else recording.trace
         self._recording = recording
         self._fan_out = fan_out
         self._gateway = ""
+        self._under_way = under_way
 
     @property
     def recorded(self) -> bool:
@@ -38,6 +44,7 @@ class DeliverySpan:
     def sent(self, gateway: str) -> None:
         """To a gateway; "": it reached no worker there."""
         self._gateway = gateway
+        self._under_way = bool(gateway)
 
     def refused(self) -> None:
         """Its condition said no."""
@@ -45,9 +52,9 @@ class DeliverySpan:
         self.end()
 
     def left(self) -> None:
-        """Somebody else takes it over from here. What was not sent never is: it is the other one's altogether."""
-        if self._gateway:
-            self.set("iii.handed_over", True)
+        """Its end is not heard of here. What was not sent never is: it is the next owner's altogether."""
+        if self._under_way:
+            self.set("iii.unfinished", True)
             self.end()
         self._recording = None
 
@@ -76,6 +83,8 @@ class DeliverySpan:
             self.end()
         elif isinstance(error, EngineError):
             self.end(error.body())
+        elif isinstance(error, Exception):
+            self.end(errors.error_body(errors.INTERNAL_ERROR, type(error).__name__))
         else:
             self.left()
 
@@ -126,4 +135,4 @@ def deliver(
     if is_observability(function):
         return DeliverySpan(None, trace)
     recording = engine.telemetry.tracer.begin(name, trace, kind, root=root, function=function)
-    return DeliverySpan(recording, trace, fan_out)
+    return DeliverySpan(recording, trace, fan_out, under_way=engine.role is Role.GATEWAY)  # which do not say `sent`

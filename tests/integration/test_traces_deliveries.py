@@ -100,7 +100,7 @@ class TestJobs:
             gate.let_go()
             await on.emptied("default")
             span = recorded(on.cluster).named("fn_queue default")
-            assert said(span)["iii.handed_over"] == "true"
+            assert said(span)["iii.unfinished"] == "true"
             assert on.cluster.calls[0].traceparent == context_of(span)
 
     async def test_a_job_whose_time_is_up_is_an_error_in_its_trace(self, valkey: ValkeyServer) -> None:

@@ -173,7 +173,7 @@ class TestState:
         await eventually(lambda: stage.cluster.called("g"))
         spans = recorded(stage.cluster)
         await eventually(lambda: spans.names().count("state_triggers") == 2)
-        assert said(spans.named("trigger f"))["iii.handed_over"] == "true"
+        assert said(spans.named("trigger f"))["iii.unfinished"] == "true"
         assert sorted(spans.names()) == ["state_triggers", "state_triggers", "trigger f", "trigger g"]
         assert traces(spans.all()) == {TRACE_ID}
 

@@ -222,6 +222,7 @@ def test_baggage_names_the_target_and_loses_what_was_about_the_sender() -> None:
     assert baggage_for("", b'"iii.function.id=a,iii.tag.kind=x"') == b'"iii.function.id=a"'
     assert baggage_for("f", b"") == b""
     assert baggage_for("f", b'"iii.tag.kind=x"') == b""
+    assert baggage_for("f", b'{"user":"ana"}') == baggage_for("f", b'"\xff"') == b""
 
 
 # -- triggers ----------------------------------------------------------------------------------------
