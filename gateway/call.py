@@ -41,6 +41,8 @@ class Call:
         "trace",
     )
 
+    began: float  # s, by the clock of who hears of its end
+
     def __init__(
         self,
         caller: Worker | None,
@@ -69,7 +71,6 @@ class Call:
         self.target: Target | None = None  # set while it is in flight
         self.refusals = 0  # how often it reached no worker
         self.parked_at = 0.0  # when it began to wait for a node that nobody listens at
-        self.began = 0.0  # s, by the clock of who hears of its end
         self.on_end: Callable[[Call, bytes], None] | None = None  # hears of its end, with its error, once
         self.recording: Recording | None = None  # its span
 
@@ -91,12 +92,13 @@ class Call:
         if self.done is not None:
             self.done(result, error)
         elif self.caller is not None and self.raw_id:
-            trace = frames.trace_tail(*(self.trace if self.recording is None else self.recording.incoming))
-            frame = frames.invocation_result(self.raw_id, self.function_json, result, error, trace)
+            trace = self.trace if self.recording is None else self.recording.incoming
+            tail = b"" if trace is NO_TRACE else frames.trace_tail(*trace)
+            frame = frames.invocation_result(self.raw_id, self.function_json, result, error, tail)
             limit = self.caller.max_frame
             if limit and len(frame) > limit:
                 frame = frames.invocation_result(
-                    self.raw_id, self.function_json, b"", _too_large(len(frame), limit), trace
+                    self.raw_id, self.function_json, b"", _too_large(len(frame), limit), tail
                 )
             self.caller.answers.send(frame)
 

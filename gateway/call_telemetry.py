@@ -33,6 +33,19 @@ class Counter(Protocol):
     def exemplar(self, function: str, seconds: float, trace_id: str) -> None: ...
 
 
+class _Nobody:
+    """Counts nothing."""
+
+    def ended(self, function: str, seconds: float, error: bytes) -> None:
+        pass
+
+    def deferred(self, function: str) -> None:
+        pass
+
+    def exemplar(self, function: str, seconds: float, trace_id: str) -> None:
+        pass
+
+
 class CallTelemetry:
     """Of one gateway, through all its incarnations."""
 
@@ -44,16 +57,24 @@ class CallTelemetry:
     ) -> None:
         """`functions` counts what ended, if anybody does; `clock` gives seconds."""
         self.tracer = tracer or Tracer(Spool(), enabled=False)
-        self._functions = functions
-        self._clock = clock
-        self._told = self._ended  # bound once
+        self.clock = clock
+        functions = functions or _Nobody()
+        count, exemplar, self._deferred = functions.ended, functions.exemplar, functions.deferred
+
+        def ended(call: Call, error: bytes) -> None:
+            seconds = clock() - call.began
+            count(call.function if call.namespace == "default" else _name(call), seconds, error)
+            if call.recording is not None:
+                call.recording.end(error)
+                exemplar(_name(call), seconds, call.recording.trace_id)
+
+        self.ended = ended  # a function of its own: it is on the path of every call
 
     def begin(self, call: Call, *, root: bool) -> None:
         """The call is made now. With `root` it may be the beginning of a trace, unless it is of the engine's own."""
-        call.began = self._clock()
-        call.on_end = self._told
-        if self.tracer.enabled and (root or call.trace[0]):
-            self._trace(call, root=root)
+        call.began, call.on_end = self.clock(), self.ended
+        if self.tracer.enabled:
+            self.trace(call, root=root)
 
     def refuse(self, call: Call) -> None:
         """The call is made, and about to end with an error."""
@@ -62,8 +83,7 @@ class CallTelemetry:
 
     def measure(self, call: Call) -> None:
         """The call is made now, as a part of something that has a span."""
-        call.began = self._clock()
-        call.on_end = self._told
+        call.began, call.on_end = self.clock(), self.ended
 
     def begin_enqueue(self, call: Call, queue: str) -> None:
         """The call is about to be put into a queue."""
@@ -83,11 +103,14 @@ class CallTelemetry:
             recording.set("messaging.operation.type", "send")
             call.record(recording)
 
-    def _trace(self, call: Call, *, root: bool) -> None:
+    def trace(self, call: Call, *, root: bool) -> None:
+        """Give the call a span, if its trace is recorded."""
+        if not call.trace[0] and (not root or self.tracer.sampler.exhausted):
+            return
         function = call.function
         kind = kind_of(function)
         root = root and kind == "user"
-        if is_observability(function) or not (root or call.trace[0]):
+        if not (root or call.trace[0]) or is_observability(function):
             return
         recording = self.tracer.begin(f"call {function}", call.trace, Kind.SERVER, root=root, function=function)
         if recording is not None:
@@ -98,19 +121,9 @@ class CallTelemetry:
                 recording.set("iii.namespace", call.namespace)
             call.record(recording)
 
-    def _ended(self, call: Call, error: bytes) -> None:
-        seconds = self._clock() - call.began
-        name = _name(call)
-        if self._functions is not None:
-            self._functions.ended(name, seconds, error)
-        if call.recording is not None:
-            call.recording.end(error)
-            if self._functions is not None:
-                self._functions.exemplar(name, seconds, call.recording.trace_id)
-
     def _enqueued(self, call: Call, error: bytes) -> None:
-        if self._functions is not None and not error:
-            self._functions.deferred(_name(call))
+        if not error:
+            self._deferred(_name(call))
         if call.recording is not None:
             call.recording.end(error)
 

@@ -25,6 +25,7 @@ from iii_cluster.protocol.payload import BadPayload, check_text, why_unreadable,
 from iii_cluster.protocol.unreadable import about
 from iii_cluster.routing.ids import Ids
 from iii_cluster.routing.table import RouteTable
+from iii_cluster.telemetry.context import NO_TRACE
 
 from .announcer import Announcer
 from .answering import Builtin, OwnFunctions
@@ -260,8 +261,11 @@ class GatewayCore:
                 worker, raw_id, message, errors.FUNCTION_NOT_FOUND, f"ids have at most {messages.MAX_ID} characters"
             )
             return
-        metadata = bytes(message.metadata)
-        trace = (bytes(message.traceparent), bytes(message.baggage))
+        absent = messages.ABSENT
+        metadata = b"" if message.metadata is absent else bytes(message.metadata)
+        trace = NO_TRACE
+        if message.traceparent is not absent or message.baggage is not absent:
+            trace = (bytes(message.traceparent), bytes(message.baggage))
         if type(action) is messages.Enqueue:
             call = Call(worker, raw_id, namespace, message.function_id, b"", trace)
             enqueue(self.own, self.telemetry, call, message, self.ids.new(), self.invocations.answering(call))
@@ -273,7 +277,10 @@ class GatewayCore:
             self.telemetry.begin(call, root=False)
             self.builtins[function](call, self.invocations.answering(call))
         else:
-            self.telemetry.begin(call, root=True)
+            telemetry = self.telemetry
+            call.began, call.on_end = telemetry.clock(), telemetry.ended
+            if telemetry.tracer.enabled:
+                telemetry.trace(call, root=True)
             self.invocations.start(call)
 
     def _no_more(self) -> bool:
@@ -297,7 +304,7 @@ class GatewayCore:
         call.finish(b"", errors.error_body(code, reason))
 
     def on_result(self, worker: Worker, message: messages.InvocationResult) -> None:
-        error = errors.regular(bytes(message.error))
+        error = b"" if message.error is messages.ABSENT else errors.regular(bytes(message.error))
         result = bytes(message.result)
         self.invocations.on_result(worker, message.invocation_id, b"" if result == b"null" else result, error)
 

@@ -14,6 +14,7 @@ from iii_cluster.routing.failures import not_found, stopped, unserved
 from iii_cluster.routing.ids import Ids, maker_of
 from iii_cluster.routing.route import Route, Target
 from iii_cluster.routing.table import RouteTable
+from iii_cluster.telemetry.context import NO_TRACE
 
 from .backpressure import Backpressure
 from .call import CHANNEL_CLOSED, Call, Done
@@ -179,7 +180,7 @@ class Invocations:
                 return
         worker.serving[invocation_id] = self._node
         self._serving[invocation_id] = worker
-        tail = frames.trace_tail(*call.trace)
+        tail = b"" if call.trace is NO_TRACE else frames.trace_tail(*call.trace)
         self._send_call(worker, invocation_id, call.function_json, call.data, tail, call.metadata)
         if call.feeder is not None:
             self._backpressure.to_worker(call.feeder, worker)

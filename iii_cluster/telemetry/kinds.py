@@ -19,6 +19,7 @@ def is_internal(function: str) -> bool:
     return function.startswith(_INTERNAL) or function in _INTERNAL_IDS
 
 
+@lru_cache(4096)
 def is_observability(function: str) -> bool:
     """Calls of it make no spans."""
     return function.startswith(_OBSERVABILITY)

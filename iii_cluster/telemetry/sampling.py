@@ -91,6 +91,11 @@ class Sampler:
         self._bits = (random or Random()).getrandbits
         self.ever = parent_based or self._bound > 0 or any(rule.bound for rule in self._rules)  # anything is recorded
 
+    @property
+    def exhausted(self) -> bool:
+        """No trace begins now, whatever it is about."""
+        return self._bucket is not None and not self._bucket.ready(self._clock())
+
     def begin(self, operation: str, service: str) -> int:
         """Whether a trace that begins with this span is recorded: the tail of its id, or -1."""
         bucket, now = self._bucket, 0.0
