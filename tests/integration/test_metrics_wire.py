@@ -154,28 +154,22 @@ async def test_what_is_true_of_the_whole_cluster_is_told_by_one_process(
 
 
 async def test_workers_are_counted_when_they_come_and_when_they_have_left(shared_cluster: Cluster) -> None:
-    async with raw_worker(shared_cluster.gateways[0].url) as first:
-        await first.flush()
+    async def there(count: int) -> float:
+        """How many have ever come, when so many are there and every other one is known to have left."""
 
-    async def workers() -> tuple[float, ...]:
-        scraped = await scrape(shared_cluster.nodes)
-        return tuple(scraped.total(f"iii_workers_{name}") for name in ("active", "spawns_total", "deaths_total"))
+        async def reached() -> float:
+            scraped = await scrape(shared_cluster.nodes)
+            active, spawns, deaths = (
+                scraped.total(f"iii_workers_{name}") for name in ("active", "spawns_total", "deaths_total")
+            )
+            assert (active, spawns - deaths) == (count, count)
+            return spawns
 
-    async def becomes(*expected: float) -> None:
-        async def reached() -> bool:
-            assert await workers() == expected
-            return True
+        return float(await eventually(reached))
 
-        await eventually(reached)
-
-    async def idle() -> float:
-        """How many have come and gone, when nobody is there."""
-        active, spawns, deaths = await workers()
-        assert (active, spawns) == (0, deaths)
-        assert spawns > 0
-        return spawns
-
-    known = await eventually(idle)
-    async with raw_worker(shared_cluster.gateways[1].url):
-        await becomes(1, known + 1, known)
-    await becomes(0, known + 1, known + 1)
+    url, other = shared_cluster.gateways[0].url, shared_cluster.gateways[1].url
+    async with raw_worker(url):
+        before = await there(1)
+        async with raw_worker(url), raw_worker(other):
+            assert await there(3) >= before + 2
+        await there(1)
