@@ -105,7 +105,7 @@ class CallTelemetry:
 
     def trace(self, call: Call, *, root: bool) -> None:
         """Give the call a span, if its trace is recorded."""
-        if not call.trace[0] and (not root or self.tracer.sampler.exhausted):
+        if not call.trace[0] and (not root or self.tracer.sampler.declines()):
             return
         function = call.function
         kind = kind_of(function)

@@ -8,6 +8,7 @@ id is made so that the others agree.
 import re
 import time
 from collections.abc import Callable
+from math import log1p
 from random import Random
 
 from .config import Observability, Sampling, SamplingRule
@@ -88,26 +89,36 @@ class Sampler:
         self._parent_based = parent_based
         self._bucket = None if roots_per_second is None else TokenBucket(roots_per_second)
         self._clock = clock
-        self._bits = (random or Random()).getrandbits
+        self._random = random or Random()
+        self._pace = 0.0 if self._rules or not self._bound or ratio >= 1 else log1p(-ratio)
+        self._skipped = self._skip()  # traces that begin next and are not recorded
         self.ever = parent_based or self._bound > 0 or any(rule.bound for rule in self._rules)  # anything is recorded
 
-    @property
-    def exhausted(self) -> bool:
-        """No trace begins now, whatever it is about."""
+    def _skip(self) -> int:
+        """How many in a row are not recorded: as many as if each were decided by itself."""
+        return int(min(log1p(-self._random.random()) / self._pace, _ALL)) if self._pace else 0
+
+    def declines(self) -> bool:
+        """Whether a trace that begins now is surely not recorded, whatever it is about; then it counts as one that
+        began. Quick; of others, `begin` decides."""
+        if self._skipped:
+            self._skipped -= 1
+            return True
         return self._bucket is not None and not self._bucket.ready(self._clock())
 
     def begin(self, operation: str, service: str) -> int:
         """Whether a trace that begins with this span is recorded: the tail of its id, or -1."""
-        bucket, now = self._bucket, 0.0
-        if bucket is not None:
-            now = self._clock()
-            if not bucket.ready(now):
-                return -1
-        tail = self._bits(64)
-        if tail >= (self._bound_of(operation, service) if self._rules else self._bound):
+        if self.declines():
             return -1
-        if bucket is not None:
-            bucket.take(now)
+        bound = self._bound_of(operation, service) if self._rules else self._bound
+        tail = self._random.getrandbits(64)
+        if self._pace:
+            self._skipped = self._skip()
+            tail = tail * bound // _ALL
+        elif tail >= bound:
+            return -1
+        if self._bucket is not None:
+            self._bucket.take(self._clock())
         return tail
 
     def follow(self, parent: Parent, operation: str, service: str) -> bool:

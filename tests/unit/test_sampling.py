@@ -49,6 +49,13 @@ def test_so_many_traces_begin_as_the_ratio_says(ratio: float) -> None:
     assert begun == pytest.approx(20_000 * ratio, abs=4 * (20_000 * ratio * (1 - ratio)) ** 0.5)
 
 
+@given(ratios, st.integers(0, 2**32), st.lists(st.booleans(), max_size=50))
+def test_what_is_declined_counts_as_if_it_had_begun(ratio: float, seed: int, asked: list[bool]) -> None:
+    one, other = (sampler_of(Observability(sampling_ratio=ratio), random=Random(seed)) for _ in range(2))
+    for ask in asked:
+        assert (-1 if ask and one.declines() else one.begin("a", "iii")) == other.begin("a", "iii")
+
+
 @given(st.booleans(), st.booleans(), ratios)
 def test_what_a_parent_refused_is_not_recorded(rules: bool, parent_based: bool, ratio: float) -> None:
     sampling = Sampling(ratio, (SamplingRule(1.0),) if rules else (), parent_based)
