@@ -1,6 +1,8 @@
 import asyncio
 import logging
+import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -252,6 +254,39 @@ async def test_a_collector_of_no_use_costs_a_bounded_amount_of_memory_and_no_tim
 
     async with asyncio.timeout(forward.STOP_TIMEOUT + 10):  # this machine may be busy
         await forwarder.stop()
+
+
+PROGRAM = """
+import asyncio, sys
+from iii_cluster.telemetry.config import Observability
+from iii_cluster.telemetry.otlp.forward import Forwarder
+from iii_cluster.telemetry.records import Span
+from iii_cluster.telemetry.spool import Batch
+
+async def main():
+    forwarder = Forwarder(Observability(exporter="otlp", endpoint=sys.argv[1]))
+    forwarder.start()
+    forwarder.offer(Batch([Span("1" * 32, "2" * 16, None, "work", 1, 2, "ok", [], "iii")], [], []))
+    await asyncio.to_thread(sys.stdin.read)
+    await forwarder.stop()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_process_ends_though_a_request_hangs(protocol: str) -> None:
+    environ = {**os.environ, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_EXPORTER_OTLP_TIMEOUT": "250"}
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        listener.setblocking(False)
+        argv = [sys.executable, "-c", PROGRAM, f"http://127.0.0.1:{listener.getsockname()[1]}"]
+        process = await asyncio.create_subprocess_exec(*argv, env=environ, stdin=asyncio.subprocess.PIPE)
+        connection, _ = await loop.sock_accept(listener)
+        with connection:  # it sends, and will never hear anything
+            await loop.sock_recv(connection, 1)
+            await process.communicate(b"")
+    assert process.returncode == 0
 
 
 async def test_nothing_is_started_where_nothing_is_to_be_sent() -> None:
