@@ -74,7 +74,8 @@ class _Command:
 class Commands:
     """Outlives outages of the server: commands wait for it up to `patience` seconds."""
 
-    def __init__(self, url: str, name: str, patience: float) -> None:
+    def __init__(self, url: str, name: str, patience: float, action: str = "commands") -> None:
+        """`action`: what fails in the log while the server cannot be reached."""
         pool = ConnectionPool.from_url(
             url, client_name=name, socket_connect_timeout=CONNECT_TIMEOUT, retry=Retry(NoBackoff(), 0)
         )
@@ -83,7 +84,7 @@ class Commands:
         self._patience = patience
         self._waiting: list[_Command] = []
         self._sender: asyncio.Task[None] | None = None
-        self._outage = Outage(logger, "commands")
+        self._outage = Outage(logger, action)
         self._closed = False
         self._used = 0.0  # seconds of the loop's clock
         self._loaded: set[bytes] = set()  # hashes of scripts that the server at this connection has been given

@@ -1,6 +1,7 @@
 """Telemetry as it is kept, and as functions, triggers and the console show it. Pure.
 
-Times are nanoseconds since the epoch, ids lower-case hex without zeros only.
+Times are nanoseconds since the epoch, ids lower-case hex, never all zeros. There are many of them at times, and never
+in cycles: the garbage collector need not know.
 """
 
 from enum import IntEnum
@@ -21,7 +22,7 @@ class Kind(IntEnum):
     CONSUMER = 5
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """Something that happened during a span."""
 
     name: str
@@ -29,7 +30,7 @@ class Event(Struct, frozen=True):
     attributes: Attributes = []
 
 
-class Link(Struct, frozen=True):
+class Link(Struct, frozen=True, gc=False):
     """Another span that this one has to do with."""
 
     trace_id: str
@@ -38,7 +39,7 @@ class Link(Struct, frozen=True):
     attributes: Attributes = []
 
 
-class Span(Struct, omit_defaults=True):
+class Span(Struct, omit_defaults=True, gc=False):
     """One piece of work. `end_time_unix_nano` 0: it still goes on."""
 
     trace_id: str
@@ -62,7 +63,7 @@ class Span(Struct, omit_defaults=True):
     resource: dict[str, Any] = field(default_factory=dict)  # likewise
 
 
-class Log(Struct):
+class Log(Struct, gc=False):
     """One log record."""
 
     timestamp_unix_nano: int
@@ -79,13 +80,13 @@ class Log(Struct):
     instrumentation_scope_version: str | None = None
 
 
-class NumberPoint(Struct):
+class NumberPoint(Struct, gc=False):
     value: float
     attributes: Attributes
     timestamp_unix_nano: int
 
 
-class HistogramPoint(Struct):
+class HistogramPoint(Struct, gc=False):
     """`bucket_counts` has one more than `explicit_bounds`."""
 
     count: int
@@ -98,7 +99,7 @@ class HistogramPoint(Struct):
     timestamp_unix_nano: int
 
 
-class Metric(Struct):
+class Metric(Struct, gc=False):
     """What a worker measured, with its points at one time."""
 
     name: str

@@ -54,8 +54,8 @@ class Telemetry:
     async def start(self) -> None:
         """Begin to pass on what is spooled. Never fails: what cannot be reached is tried again."""
         config, prefix = self.config, Keys(self._settings.cluster).prefix
-        commands = self._commands = Commands(self._settings.redis_urls[0], "telemetry", PATIENCE)
-        store = self.store = Store(commands, prefix)
+        commands = self._commands = Commands(self._settings.redis_urls[0], "telemetry", PATIENCE, "telemetry_store")
+        store = self.store = Store(commands, prefix, config)
         writer = StoreWriter(commands, prefix, config, store)
         self.metrics.watch_drops("store", writer.dropped)
         self.pipeline.add(writer)

@@ -44,7 +44,7 @@ class World:
         self.store = Store(self._commands(), self.prefix)
 
     def _commands(self) -> Commands:
-        self._all.append(Commands(self.server.url, "test", PATIENCE))
+        self._all.append(Commands(self.server.url, "test", PATIENCE, "telemetry_store"))
         return self._all[-1]
 
     def writer(self, **config: Any) -> StoreWriter:
@@ -115,15 +115,16 @@ async def test_logs_and_metrics_are_read_as_they_were_written(world: World) -> N
 async def test_spans_are_read_that_were_going_on_at_the_time(world: World) -> None:
     now = time.time_ns()
     old, long, open_, new = span(0), span(1), span(2, pending=True), span(3)
-    for each, start, end in ((old, -9, -8), (long, -9, -1), (open_, -9, None), (new, -1, 0)):
-        each.start_time_unix_nano = now + start * HOUR
+    for each, start, end in ((old, -9, -8), (long, -9, -1), (open_, -0.5, None), (new, -1, 0)):
+        each.start_time_unix_nano = now + int(start * HOUR)
         each.end_time_unix_nano = 0 if end is None else now + end * HOUR
     await world.write(world.writer(), old, long, open_, new)
 
     async def at(start: int, end: int) -> list[str]:
         return [each.span_id for each in await world.store.spans(now + start * HOUR, now + end * HOUR)]
 
-    assert await at(-3, -2) == [long.span_id, open_.span_id]
+    assert await at(-3, -2) == [long.span_id]
+    assert await at(-2, 1) == [long.span_id, open_.span_id, new.span_id]
     assert await at(-20, -10) == []
     assert len(await world.store.spans()) == 4
 
@@ -138,6 +139,14 @@ async def test_a_span_that_ended_replaces_what_was_known_while_it_went_on(world:
     assert [(each.span_id[-1], each.pending) for each in await world.store.spans()] == [("2", False), ("1", False)]
     assert len(await world.store.trace(span().trace_id)) == 2
     assert (await world.store.status()).spans == 2
+
+
+async def test_spans_of_which_nobody_tells_the_end_are_not_read_for_ever(world: World) -> None:
+    lost, new = span(pending=True), span(1, pending=True)
+    lost.start_time_unix_nano -= 2 * HOUR
+    await world.write(world.writer(), lost, new)
+    assert [each.span_id for each in await world.store.spans()] == [new.span_id]
+    assert [each.span_id for each in await world.store.trace(new.trace_id)] == [new.span_id]
 
 
 async def test_a_span_of_any_size_fits(world: World) -> None:
@@ -343,7 +352,7 @@ async def test_while_redis_is_away_a_bounded_part_waits_and_is_written_later(
     status = await world.store.status()
     assert status.last_error == ""
     assert status.known_dropped_spans == writer.spans.dropped == 20_000 - status.spans
-    assert len([each for each in caplog.messages if "telemetry_store_failing" in each]) == 1
+    assert len([each for each in caplog.messages if "_failing" in each]) == 1
 
 
 async def test_redis_without_memory_for_more_is_no_trouble_for_long(own_world: World) -> None:

@@ -1,6 +1,7 @@
 """What the cluster keeps, read from anywhere: in pages, so that neither Redis nor this process halts for long."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
@@ -8,6 +9,7 @@ from msgspec import Struct
 
 from iii_cluster.redis.commands import Commands
 
+from ..config import Observability, TraceStorage
 from ..records import Log, Metric, Span
 from .encoding import decode_log, decode_metric, decode_span
 from .names import Names
@@ -37,8 +39,10 @@ class Status(Struct):
 class Store:
     """Every method raises what `Commands.execute` does: Unavailable, or ResponseError."""
 
-    def __init__(self, commands: Commands, prefix: str) -> None:
+    def __init__(self, commands: Commands, prefix: str, config: Observability | None = None) -> None:
         """`prefix`: first part of all keys of the cluster."""
+        storage = (config or Observability()).trace_storage or TraceStorage()
+        self._pending_ns = storage.pending_max_age_seconds * 10**9
         self._commands = commands
         self._names = Names(prefix)
         self.last_error = ""  # set by who writes
@@ -47,13 +51,14 @@ class Store:
 
     async def spans(self, start_ns: int = 0, end_ns: int = 0) -> list[Span]:
         """Those that were going on at any time from `start_ns` to `end_ns` (0: no limit), in the order in which they
-        were stored. One that ended while this read is there once, as ended."""
+        were stored. One that ended while this read is there once, as ended; one that has gone on for too long is not:
+        nobody will tell of its end."""
         found: dict[tuple[str, str], Span] = {}
+        began = time.time_ns() - self._pending_ns
         async for page in self._pages(self._names.spans, decode_span):
             for span in page:
-                if (not end_ns or span.start_time_unix_nano <= end_ns) and (
-                    span.pending or span.end_time_unix_nano >= start_ns
-                ):
+                start, end = span.start_time_unix_nano, span.end_time_unix_nano
+                if (not end_ns or start <= end_ns) and (start >= began if span.pending else end >= start_ns):
                     key = span.trace_id, span.span_id
                     found.pop(key, None)
                     found[key] = span
@@ -77,7 +82,8 @@ class Store:
             page = await self._commands.run(PICK, [self._names.spans], [PAGE_BYTES, *left[:PAGE]], again=True)
             left = left[page[0] :]
             spans += map(decode_span, page[1:])
-        return spans
+        began = time.time_ns() - self._pending_ns
+        return [span for span in spans if not span.pending or span.start_time_unix_nano >= began]
 
     async def logs(self) -> list[Log]:
         """In the order in which they were stored."""

@@ -46,7 +46,7 @@ class StoreWriter:
         self.spans: Buffer[Span] = Buffer(span_size, _span_arguments)
         self.logs: Buffer[Log] = Buffer(log_size, _log_arguments)
         self.metrics: Buffer[Metric] = Buffer(metric_size, _metric_arguments)
-        self._outage = Outage(logger, "telemetry_store")
+        self._refusals = Outage(logger, "telemetry_store_write")
         self._failing = False
         self._work = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -69,6 +69,7 @@ class StoreWriter:
         """So many were dropped on their way here."""
         self.spans.drop(spans)
         self.logs.drop(logs)
+        self._work.set()
 
     def dropped(self) -> dict[str, int]:
         """By signal."""
@@ -153,13 +154,14 @@ class StoreWriter:
 
     def _worked(self) -> None:
         self._failing = False
-        self._outage.worked(time.monotonic())
+        self._refusals.worked(time.monotonic())
         if self._store is not None:
             self._store.last_error = ""
 
     def _failed(self, error: Exception) -> None:
         self._failing = True
-        self._outage.failed(time.monotonic(), error)
+        if isinstance(error, ResponseError):  # of servers that cannot be reached the commands tell
+            self._refusals.failed(time.monotonic(), error)
         if self._store is not None:
             self._store.last_error = str(error)
 
