@@ -15,8 +15,12 @@ from .moments import date_time, duration
 from .rows import json_option, plain, print_rows
 
 COLUMNS = ("started", "duration", "status", "service_name", "name", "trace_id")
-BAR = 24  # characters
-SERVICE = 16  # likewise
+# Widths in characters; the span gets what is left.
+NAME = 16  # at least
+SERVICE = 14
+BAR = 20
+TOOK = 9
+GAPS = 6  # two behind each column but the last
 STATUS_STYLES = {"error": "red", "ok": "green", "unset": "blue"}
 
 Span = dict[str, Any]
@@ -89,7 +93,7 @@ def _show(client: Client, trace_id: str, *, as_json: bool) -> None:
             click.echo("\t".join(("  " * depth + plain(span["name"]), plain(span["service_name"]), _took(span))))
         return
     console.print(f"trace {trace_id}, {len(rows)} spans, {date_time(min(r['start_time_unix_nano'] for r in roots))}")
-    console.print(_table(rows))
+    console.print(_table(rows, console.width))
 
 
 def waterfall(roots: list[Span]) -> list[tuple[int, Span, tuple[float, float]]]:
@@ -105,12 +109,13 @@ def waterfall(roots: list[Span]) -> list[tuple[int, Span, tuple[float, float]]]:
     return [(depth, span, ((_start(span) - first) / whole, (_end(span) - first) / whole)) for depth, span in rows]
 
 
-def _table(rows: list[tuple[int, Span, tuple[float, float]]]) -> Table:
+def _table(rows: list[tuple[int, Span, tuple[float, float]]], width: int) -> Table:
+    """`width` is that of the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("span", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("service", no_wrap=True, overflow="ellipsis", max_width=SERVICE)
-    table.add_column("", no_wrap=True, min_width=BAR)
-    table.add_column("took", justify="right", no_wrap=True, min_width=9)
+    table.add_column("span", no_wrap=True, overflow="ellipsis", width=max(width - SERVICE - BAR - TOOK - GAPS, NAME))
+    table.add_column("service", no_wrap=True, overflow="ellipsis", width=SERVICE)
+    table.add_column("", no_wrap=True, width=BAR)
+    table.add_column("took", justify="right", no_wrap=True, width=TOOK)
     for depth, span, (begin, end) in rows:
         style = STATUS_STYLES.get(span["status"], "")
         at = min(int(begin * BAR), BAR - 1)
