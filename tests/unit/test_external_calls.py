@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from msgspec import Raw
 
+from gateway.call_telemetry import CallTelemetry
 from gateway.external import calls as calls_module
 from gateway.external.calls import ExternalCalls, external_calls
 from gateway.external.congestion import REFUSED_AT
@@ -18,6 +19,10 @@ from iii_cluster.outgoing.failures import url_refused
 from iii_cluster.outgoing.security import Security
 from iii_cluster.outgoing.urls import UrlPolicy
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.context import parent_of
+from iii_cluster.telemetry.records import Kind
+from iii_cluster.telemetry.spool import Spool
+from iii_cluster.telemetry.tracing import Tracer
 from tests.support.eventually import eventually
 from tests.support.gateway import FakeGateway
 
@@ -56,7 +61,8 @@ class FakeModule:
 
 class Rig:
     def __init__(self) -> None:
-        self.gateway = FakeGateway("shard-00000001", OTHER)
+        self.tracer = Tracer(Spool())
+        self.gateway = FakeGateway("shard-00000001", OTHER, telemetry=CallTelemetry(self.tracer))
         self.module = FakeModule()
         made = external_calls(self.gateway.core, [cast(Any, self.module)])
         assert made is not None
@@ -269,3 +275,43 @@ async def test_only_so_many_hosts_are_looked_up_at_once(rig: Rig, monkeypatch: p
     await rig.settle()
     assert rig.module.checked == 2
     assert len(rig.worker.registrations) == 5
+
+
+async def test_the_request_has_a_span_of_its_own_in_the_trace_of_the_call(rig: Rig) -> None:
+    rig.register(url="https://93.184.215.14/hooks/s3cret?key=s3cret")
+    caller, _ = rig.gateway.connect()
+    id = "00000000-0000-0000-0000-000000000001"
+    rig.gateway.say(caller, type="invokefunction", function_id="f", invocation_id=id, data={})
+    await rig.settle()
+    rig.module.answer = EngineError("http_error", "no")
+    rig.module.release.set()
+    await rig.settle()
+    request, call = rig.tracer.spool.take().spans
+    assert (call.name, request.name, request.kind) == ("call f", "POST", Kind.CLIENT)
+    assert (request.trace_id, request.parent_span_id) == (call.trace_id, call.span_id)
+    assert (request.status, request.status_description) == ("error", "http_error: no")
+    sent = parent_of(rig.module.called[0].traceparent)
+    assert sent is not None
+    assert (sent.trace_id, sent.span_id) == (call.trace_id, request.span_id)
+    told = dict(request.attributes)
+    assert (told["server.address"], told["server.port"]) == ("93.184.215.14", "443")
+    assert "s3cret" not in repr(request)
+
+
+async def test_a_request_that_is_given_up_ends_its_span(rig: Rig) -> None:
+    rig.register()
+    trace = b'"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"'
+    invoke = Invoke("i-1", rig.worker.number, "f", b"{}", traceparent=trace)
+    rig.gateway.core.invocations.on_invoke(OTHER, invoke)
+    await rig.settle()
+    await rig.external.stop()
+    (span,) = rig.tracer.spool.take().spans
+    assert (span.name, span.status) == ("POST", "error")
+
+
+async def test_a_call_without_a_trace_begins_none(rig: Rig) -> None:
+    rig.register()
+    rig.invoke("i-1")
+    rig.module.release.set()
+    await rig.settle()
+    assert not rig.tracer.spool.take().spans
