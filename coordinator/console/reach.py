@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
@@ -20,10 +20,11 @@ TIMEOUT = 5.0  # s a function may take
 MAX_CALLS = 64  # at once
 MAX_RESULT = 8 * 2**20  # bytes
 TICK = 0.25  # s between looks at calls that could not be sent yet
+OUTAGE = 1.0  # s without Redis that count as an outage: a node that joins anew is away for less
 
 
 class Redis(Struct):
-    """Whether this node hears the cluster, and since when, in ms."""
+    """Whether this node hears the cluster through it, and since when."""
 
     up: bool
     since_ms: int
@@ -34,10 +35,12 @@ class Reach:
 
     def __init__(self) -> None:
         self.redis = Redis(False, int(time.time() * 1000))
+        self.on_redis: Callable[[bool, int], None] | None = None  # told of changes of it
         self._node: Node | None = None
         self._firing: Firing | None = None
         self._waiting: set[asyncio.Future[tuple[bytes, bytes]]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._heard_ms = self.redis.since_ms  # when the cluster could be reached last
 
     def attach(self, node: Node, firing: Firing) -> None:
         """From now on; what was asked by way of another node has no answer any more."""
@@ -62,10 +65,15 @@ class Reach:
     def map(self) -> ClusterMap:
         return self.node.membership.map
 
+    @property
+    def reachable(self) -> bool:
+        """Whether anybody can be asked anything now."""
+        return self.node.bus.ready and not self.node.membership.expelled
+
     async def snapshots(self) -> tuple[dict[str, Snapshot], set[str]]:
         """Of all processes, and who did not answer."""
         nodes: Collection[str] = self.map.nodes.keys()
-        if not self.redis.up:
+        if not self.reachable:
             return {}, set(nodes)
         return await gather(self.node.asker, nodes)
 
@@ -83,8 +91,8 @@ class Reach:
 
         Not `counted`: looks of the page would be most of what an idle cluster does.
         """
-        if not self.redis.up:
-            raise unavailable("this coordinator cannot reach Redis; it goes on when Redis is back")
+        if not self.reachable:
+            raise unavailable("this coordinator cannot reach the cluster through Redis now; it goes on when it can")
         if len(self._waiting) >= MAX_CALLS:
             raise too_many("the console waits for too many answers already")
         assert self._firing is not None, "attached before anybody asks"
@@ -120,11 +128,19 @@ class Reach:
             raise Failure(502, "too_large", f"the answer of {function} has more than {MAX_RESULT} bytes")
         return result
 
+    def _tell(self, redis: Redis) -> None:
+        self.redis = redis
+        if self.on_redis is not None:
+            self.on_redis(redis.up, redis.since_ms)
+
     def _tick(self) -> None:
-        node, now = self.node, time.time()
-        up = node.bus.ready and not node.membership.expelled
-        if up != self.redis.up:
-            self.redis = Redis(up, int(now * 1000))
+        now = int(time.time() * 1000)
+        if self.reachable:
+            self._heard_ms = now
+            if not self.redis.up:
+                self._tell(Redis(True, now))
+        elif self.redis.up and now - self._heard_ms > OUTAGE * 1000:
+            self._tell(Redis(False, self._heard_ms))
         if self._firing is not None:
             self._firing.expire(time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)

@@ -27,6 +27,7 @@ class Watcher:
         self.history = History()
         self.marks = Marks()
         self._reach = reach
+        reach.on_redis = self.marks.see_redis
         self._registered: int | None = None  # functions
         self._task: asyncio.Task[None] | None = None
 
@@ -58,7 +59,6 @@ class Watcher:
     async def look(self) -> float:
         """One round; returns the seconds it took to work on, without those it waited."""
         self.marks.see_map(self._reach.map, _now_ms())
-        self.marks.see_redis(self._reach.redis.up, _now_ms())
         snapshots, _ = await self._reach.snapshots()
         began = time.monotonic()
         self.history.add(_now_ms(), snapshots)
@@ -67,7 +67,7 @@ class Watcher:
         return worked
 
     async def _count_functions(self) -> None:
-        if not self._reach.redis.up:
+        if not self._reach.reachable:
             return
         shards = self._reach.map.of_role(Role.SHARD)
         try:
