@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from iii_cluster.telemetry import intake as intakes
 from iii_cluster.telemetry.config import Observability, Sampling, SamplingRule
 from iii_cluster.telemetry.intake import MAX_BYTES, MAX_FRAME, MAX_FRAMES, Intake
 from iii_cluster.telemetry.sampling import Sampler, sampler_of
@@ -18,9 +17,12 @@ METRIC = {"name": "m", "gauge": {"dataPoints": [{"asInt": 1}]}}
 
 
 def made(
-    spool: Spool, clock: Callable[[], float] = lambda: 0.0, sampler: Sampler | None = None, **config: object
+    spool: Spool,
+    clock: Callable[[], float] = lambda: 0.0,
+    sampler: Sampler | None = None,
+    config: Observability | None = None,
 ) -> Intake:
-    return Intake(spool, Observability(**config), sampler, clock)  # type: ignore[arg-type]
+    return Intake(spool, config or Observability(), sampler, clock)
 
 
 def many(count: int, start: int = 0, text: str = "") -> bytes:
@@ -47,23 +49,22 @@ async def test_frames_of_all_kinds_are_read() -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"enabled": False}, (0, 0, 0)),
-        ({"logs_enabled": False}, (2, 0, 1)),
-        ({"metrics_enabled": False}, (2, 1, 0)),
-        ({"live_spans": False}, (1, 1, 1)),
+        (Observability(enabled=False), (0, 0, 0)),
+        (Observability(logs_enabled=False), (2, 0, 1)),
+        (Observability(metrics_enabled=False), (2, 1, 0)),
+        (Observability(live_spans=False), (1, 1, 1)),
     ],
 )
-async def test_what_is_switched_off_is_not_taken(config: dict[str, bool], expected: tuple[int, int, int]) -> None:
+async def test_what_is_switched_off_is_not_taken(config: Observability, expected: tuple[int, int, int]) -> None:
     spool = Spool()
     spans = spans_frame(wire_span(), wire_span(endTimeUnixNano="0"))
-    assert await taken(made(spool, **config), spool, spans, logs_frame({}), metrics_frame(METRIC)) == expected
+    assert await taken(made(spool, config=config), spool, spans, logs_frame({}), metrics_frame(METRIC)) == expected
     assert spool.dropped() == {"spans": 0, "logs": 0, "metrics": 0}
 
 
 async def test_spans_are_sampled_by_trace_as_those_of_the_engine_are() -> None:
     spool = Spool()
-    config = Observability(sampling_ratio=0.25)
-    intake = made(spool, sampler=sampler_of(config), sampling_ratio=0.25)
+    intake = made(spool, sampler=sampler_of(Observability(sampling_ratio=0.25)))
     spans = [wire_span(traceId=trace_id(n // 2), spanId=f"{n + 1:016x}") for n in range(2000)]
     intake.frame(spans_frame(*spans))
     intake.read(1.0)
@@ -180,7 +181,7 @@ async def test_reading_takes_a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch
         slept += seconds
         await sleep(0)
 
-    monkeypatch.setattr(intakes.asyncio, "sleep", pass_time)
+    monkeypatch.setattr(asyncio, "sleep", pass_time)
     intake = made(spool, clock)
     intake.frame(many(5000))
     assert intake._task is not None
