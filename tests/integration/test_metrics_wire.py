@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from iii_cluster.telemetry.metrics.families import FAMILIES, Kind
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.http_peer import http_peer
@@ -134,6 +135,23 @@ async def test_a_request_is_counted_with_its_route_and_the_call_that_serves_it_o
         )
 
     await eventually(counted)
+
+
+async def test_everything_that_is_documented_is_told(shared_cluster: Cluster, here: RawWorker, unique: str) -> None:
+    with pytest.raises(CallFailed):
+        await here.call(unique)
+    async with http_peer(shared_cluster.gateways[0].ports["http"]) as client:
+        assert (await client.ask("GET", f"/{unique}")).status == 404
+
+    async def told() -> bool:
+        scraped = await scrape(shared_cluster.nodes)
+        for family in FAMILIES:
+            name = f"{family.name}_bucket" if family.kind is Kind.HISTOGRAM else family.exposed
+            labels = [set(sample.labels) - {"le"} for sample in scraped.samples.get(name, ())]
+            assert labels[:1] == [set(family.labels)], name
+        return True
+
+    await eventually(told)
 
 
 async def test_what_is_true_of_the_whole_cluster_is_told_by_one_process(
