@@ -31,7 +31,7 @@ from .core import MapKeeper
 from .events import FunctionsPoll, worker_event
 from .ledger import Ledger
 from .records import WorkerRecords
-from .workers import CONNECTED, DISCONNECTED, WorkerRecord
+from .workers import CHANGED, CONNECTED, DISCONNECTED, WorkerRecord
 
 FIRED = (WORKERS_AVAILABLE, FUNCTIONS_AVAILABLE)
 SCANS_PER_INTERVAL = 2  # lease scans per lease interval
@@ -290,7 +290,7 @@ class CoordinatorService:
         self._records.erase(worker)
 
     def fire(self, event: str, worker: str, once: str) -> bool:
-        logger.info("action=%s worker=%s", event, worker)
+        logger.log(logging.DEBUG if event == CHANGED else logging.INFO, "action=%s worker=%s", event, worker)
         self._count(event)
         self._firing.fire(WORKERS_AVAILABLE, worker_event(event, worker), once)
         return self._firing.all_sent

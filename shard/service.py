@@ -251,7 +251,9 @@ class ShardService:
             return  # something happened while storage was read: what was read may be too old by now
         self._core.durable_loaded(slots, stored)
         self._set_timer()
-        logger.info("action=durable_triggers_read slots=%d triggers=%d epoch=%d", len(slots), len(stored), new.epoch)
+        if stored:
+            line = "action=durable_triggers_read slots=%d triggers=%d epoch=%d"
+            logger.info(line, len(slots), len(stored), new.epoch)
 
     def _after_fill(self) -> None:
         if self._core.slots.loadable():

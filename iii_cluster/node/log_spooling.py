@@ -123,7 +123,7 @@ class WorkerLines:
         formatter = self._handler.lines
         line: dict[str, Any] = {
             "time": utc((log.timestamp_unix_nano or log.observed_timestamp_unix_nano) / 1e9),
-            "level": (log.severity_text or "info").lower(),
+            "level": _level(log.severity_number),
             "node": formatter.node,
             "service": log.service_name,
         }
@@ -132,18 +132,26 @@ class WorkerLines:
         ids = {name: value for name, value in (("trace_id", log.trace_id), ("span_id", log.span_id)) if value}
         body = redact(log.body)[:LONGEST_LINE]
         attributes = {name: value for name, value in log.attributes.items() if name != "service.name"}
+        data = attributes.pop("log.data", None)  # what SDKs call the fields of a line
+        attributes |= data if isinstance(data, dict) else {} if data is None else {"data": data}
         if isinstance(formatter, JsonFormatter):
             line |= {"message": body, **({"attributes": attributes} if attributes else {}), **ids}
             return _json(line)
         head = " ".join(f"{name}={_word(value)}" for name, value in list(line.items())[1:])
-        data = f" data={_json(attributes)[:LONGEST_LINE]}" if attributes else ""
+        more = f" data={_json(attributes)[:LONGEST_LINE]}" if attributes else ""
         tail = "".join(f" {name}={_word(value)}" for name, value in ids.items())
-        return one_line(f"{line['time']} {head} {body}{data}{tail}")
+        return one_line(f"{line['time']} {head} {body}{more}{tail}")
 
     def _left_out(self, service: str, count: int) -> str:
         record = logging.LogRecord(__name__, logging.WARNING, "", 0, "", (), None)
         record.msg, record.args = "action=worker_lines_left_out service=%s count=%d", (service, count)
         return self._handler.lines.format(record)
+
+
+def _level(severity: int) -> str:
+    """As the lines of the cluster call it."""
+    names = ("trace", "debug", "info", "warning", "error", "critical")
+    return names[min((severity - 1) // 4, 5)] if severity > 0 else "info"
 
 
 def _json(value: Any) -> str:

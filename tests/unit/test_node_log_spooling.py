@@ -102,7 +102,9 @@ def test_workers_lines_look_like_those_of_the_cluster(root: logging.Logger) -> N
 
 def test_and_as_json_where_that_is_the_format(root: logging.Logger) -> None:
     stream, lines, _ = console(JsonFormatter("gateway", "gateway-1"))
-    lines.offer(Batch([], [log("paid", 17, instrumentation_scope_name="app")], []))
+    paid = log("paid", 17, instrumentation_scope_name="app")
+    paid.attributes = {"service.name": "", "log.data": {"n": 1}}  # as an SDK's logger has it
+    lines.offer(Batch([], [paid], []))
     assert json.loads(stream.getvalue()) == {
         "time": "1970-01-01T00:00:00.000Z",
         "level": "error",
