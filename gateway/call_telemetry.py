@@ -6,31 +6,20 @@ in between, to which connections it moved and how often it was sent.
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from iii_cluster.protocol.messages import MAX_ID
-from iii_cluster.telemetry.kinds import is_observability, kind_of
+from iii_cluster.telemetry.calls import Counter, begin_call
+from iii_cluster.telemetry.kinds import kind_of
 from iii_cluster.telemetry.records import Kind
 from iii_cluster.telemetry.spool import Spool
 from iii_cluster.telemetry.tracing import Tracer
 
 from .call import Call
 
-# Attributes and events of the spans.
-CALLEE = "iii.node.callee"
+# Events of the spans.
 PARKED = "call.parked"
 REFUSED = "call.refused"
 MOVED = "call.moved"
-
-
-class Counter(Protocol):
-    """Ids are those of functions; of another namespace than "default", "namespace/id"."""
-
-    def ended(self, function: str, seconds: float, error: bytes) -> None: ...
-
-    def deferred(self, function: str) -> None: ...
-
-    def exemplar(self, function: str, seconds: float, trace_id: str) -> None: ...
 
 
 class _Nobody:
@@ -107,18 +96,8 @@ class CallTelemetry:
         """Give the call a span, if its trace is recorded."""
         if not call.trace[0] and (not root or self.tracer.sampler.declines()):
             return
-        function = call.function
-        kind = kind_of(function)
-        root = root and kind == "user"
-        if not (root or call.trace[0]) or is_observability(function):
-            return
-        recording = self.tracer.begin(f"call {function}", call.trace, Kind.SERVER, root=root, function=function)
+        recording = begin_call(self.tracer, call.function, call.namespace, call.trace, root=root)
         if recording is not None:
-            recording.set("faas.invoked_name", function)
-            recording.set("faas.trigger", "other")
-            recording.set("iii.function.kind", kind)
-            if call.namespace != "default":
-                recording.set("iii.namespace", call.namespace)
             call.record(recording)
 
     def _enqueued(self, call: Call, error: bytes) -> None:

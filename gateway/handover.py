@@ -17,9 +17,10 @@ from iii_cluster.bus.envelopes import Deliver
 from iii_cluster.routing.failures import stopped
 from iii_cluster.routing.route import Target
 from iii_cluster.routing.table import RouteTable
+from iii_cluster.telemetry.calls import CALLEE
 
 from .call import CHANNEL_CLOSED, Call, fitting
-from .call_telemetry import CALLEE, MOVED
+from .call_telemetry import MOVED
 from .deliveries import Deliveries
 from .kept import Kept, LostConnections
 from .limits import Waiting

@@ -14,11 +14,12 @@ from iii_cluster.routing.failures import not_found, stopped, unserved
 from iii_cluster.routing.ids import Ids, maker_of
 from iii_cluster.routing.route import Route, Target
 from iii_cluster.routing.table import RouteTable
+from iii_cluster.telemetry.calls import CALLEE
 from iii_cluster.telemetry.context import NO_TRACE
 
 from .backpressure import Backpressure
 from .call import CHANNEL_CLOSED, Call, Done
-from .call_telemetry import CALLEE, PARKED, REFUSED
+from .call_telemetry import PARKED, REFUSED
 from .deliveries import Deliveries
 from .external.outside import NotConfigured, Outside
 from .handover import Handover

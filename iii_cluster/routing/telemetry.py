@@ -2,21 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-from iii_cluster.telemetry.kinds import is_observability, kind_of
-from iii_cluster.telemetry.records import Kind
+from iii_cluster.telemetry.calls import CALLEE, Counter, begin_call
 from iii_cluster.telemetry.tracing import Recording, Trace, Tracer
 
 from .call import Call
-
-
-class Counter(Protocol):
-    """Ids are those of functions; of another namespace than "default", "namespace/id"."""
-
-    def ended(self, function: str, seconds: float, error: bytes) -> None: ...
-
-    def exemplar(self, function: str, seconds: float, trace_id: str) -> None: ...
 
 
 class CallerTelemetry:
@@ -30,16 +20,7 @@ class CallerTelemetry:
 
     def span(self, function: str, namespace: str, trace: Trace) -> Recording | None:
         """Of a call in a trace."""
-        if is_observability(function):
-            return None
-        recording = self._tracer.begin(f"call {function}", trace, Kind.SERVER, root=False, function=function)
-        if recording is not None:
-            recording.set("faas.invoked_name", function)
-            recording.set("faas.trigger", "other")
-            recording.set("iii.function.kind", kind_of(function))
-            if namespace != "default":
-                recording.set("iii.namespace", namespace)
-        return recording
+        return begin_call(self._tracer, function, namespace, trace, root=False)
 
     def begin(self, call: Call) -> None:
         """The call is made now."""
@@ -56,6 +37,6 @@ class CallerTelemetry:
         recording = call.recording
         if recording is not None:
             if call.target is not None:
-                recording.set("iii.node.callee", call.target.node)
+                recording.set(CALLEE, call.target.node)
             recording.end(error)
             self._functions.exemplar(name, seconds, recording.trace_id)

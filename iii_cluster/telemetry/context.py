@@ -53,5 +53,5 @@ def for_function(baggage: bytes, function: str) -> bytes:
     members = said.split(",")
     for at, member in enumerate(members):
         if member.partition("=")[0].strip() == FUNCTION_MEMBER:
-            members[at] = f"{FUNCTION_MEMBER}={quote(function, safe='')}"
+            members[at] = f"{FUNCTION_MEMBER}={quote(function, safe=':')}"
     return msgspec.json.encode(",".join(members))
