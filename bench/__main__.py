@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from . import suite
+from .agreement import agreement
 from .cluster import Cluster, ClusterError, Valkey
 from .edge import suite as edge_suite
 from .figures import Row
@@ -25,7 +26,7 @@ SCENARIOS = (
     *("calls", "scale", "register", "memory"),
     *("state", "streams", "queues", "pubsub", "cron"),
     *("http", "routes", "channels", "access"),
-    "telemetry",
+    *("telemetry", "agreement"),
     "compare",
 )
 FULL_SECONDS = 2.0
@@ -134,6 +135,7 @@ def against_own(
         "channels": fresh("channels", lambda cluster: edge_suite.channels(edge, cluster)),
         "access": fresh("access", lambda cluster: edge_suite.access(edge, cluster)),
         "telemetry": lambda: telemetry(plan, valkey),
+        "agreement": fresh("agreement", lambda cluster: agreement(plan, cluster)),
     }
     if other:
         runs["compare"] = fresh("compare", lambda cluster: suite.compare(plan, suite.own_target(cluster), other))
