@@ -11,6 +11,7 @@ from iii_cluster.cluster.durable import DURABLE
 from iii_cluster.cluster.keys import Keys
 from iii_cluster.cluster.map import ClusterMap, NodeInfo, Role
 from iii_cluster.config.settings import Settings
+from iii_cluster.telemetry.telemetry import Telemetry
 from shard.service import ShardService
 from tests.support.eventually import eventually
 from tests.support.shard import GATEWAYS, ME, cluster_map
@@ -123,6 +124,7 @@ class FakeNode:
     def __init__(self) -> None:
         self.info = NodeInfo(id=ME, role=Role.SHARD)
         self.settings = Settings(barrier=30.0)
+        self.telemetry = Telemetry(self.settings)
         self.keys = Keys("test")
         self.redis = FakeRedis()
         self.bus = FakeBus()
