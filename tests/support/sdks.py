@@ -63,7 +63,9 @@ def program(generation: Generation) -> Program:
     """Installs the client if that has not happened yet; raises ClientMissing where it cannot run."""
     age = "legacy" if generation.legacy else "modern"
     if generation.language == "python":
-        python = python_with(f"iii-sdk=={generation.version}", name=str(generation))
+        # The oldest one needs an extra to send telemetry.
+        extra, name = ("[otel]", f"{generation}-otel") if generation.legacy else ("", str(generation))
+        python = python_with(f"iii-sdk{extra}=={generation.version}", name=name)
         return Program([str(python), "-m", f"tests.conformance.workers.py_{age}"], {})
     module = npm_package("iii-sdk", generation.version) / "dist" / "index.mjs"
     return Program(["node", str(PROGRAMS / f"node_{age}.mjs")], {"TEST_CLIENT_MODULE": str(module)})

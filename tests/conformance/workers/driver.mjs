@@ -49,9 +49,10 @@ class Provider {
 }
 
 // The options a published client takes under the same names in every generation.
-const options = ({ name, headers, reconnection = {} }) => ({
+const options = ({ name, headers, otel, reconnection = {} }) => ({
   workerName: name,
   headers,
+  otel,
   reconnectionConfig: Object.fromEntries(
     Object.entries(reconnection).map(([key, value]) => [key.replace(/_(.)/g, (_, c) => c.toUpperCase()), value]),
   ),
@@ -60,8 +61,8 @@ const options = ({ name, headers, reconnection = {} }) => ({
 export class Driver {
   // `register(iii, command, handler)` is all that differs between the generations.
   // So are `http(handler)`, which makes a function of a handler of requests, and `channel(iii, buffer)`.
-  constructor({ registerWorker, TriggerAction }, { register, functions, workers, http, channel }) {
-    Object.assign(this, { registerWorker, TriggerAction, register, functions, workers, http, channel })
+  constructor({ registerWorker, TriggerAction }, { register, functions, workers, http, channel, Logger }) {
+    Object.assign(this, { registerWorker, TriggerAction, register, functions, workers, http, channel, Logger })
     this.name = ''
     this.holds = new Map()
     this.references = new Map()
@@ -217,6 +218,17 @@ export class Driver {
     handlers.relay = async (data) => {
       record(data)
       return { by: this.name, result: await this.op_call({ function: data.function_id, data: data.payload }) }
+    }
+    // What it is given goes to the client's own logger.
+    handlers.log = async ({ level, message, n }) => {
+      new this.Logger()[level](message, { n })
+      return { worker: this.name }
+    }
+    // Makes the calls of `steps`, one after the other; those with a `queue` are put there.
+    handlers.steps = async (data) => {
+      record(data)
+      for (const step of command.steps) await ('queue' in step ? this.op_enqueue(step) : this.op_call(step))
+      return command.value
     }
     return handlers[command.kind]
   }

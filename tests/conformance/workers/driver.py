@@ -40,6 +40,7 @@ class Client(Protocol):
     def trigger(self, command: Json) -> Callable[[], None]: ...
     def functions(self) -> list[Json]: ...
     def workers(self) -> list[Json]: ...
+    def logger(self) -> Any: ...
     def error(self, error: BaseException) -> Json: ...
     def shutdown(self) -> None: ...
 
@@ -223,5 +224,17 @@ class Driver:
                 "result": self.client.call({"function": data["function_id"], "data": data["payload"]}),
             }
 
+        def steps(data: Any) -> Any:
+            """Makes the calls of `steps`, one after the other; those with a `queue` are put there."""
+            record(data)
+            for step in command["steps"]:
+                (self.client.enqueue if "queue" in step else self.client.call)(step)
+            return command.get("value")
+
+        def write(data: Any) -> Any:
+            """What it is given goes to the client's own logger."""
+            getattr(self.client.logger(), data["level"])(data["message"], {"n": data["n"]})
+            return {"worker": self._name}
+
         handlers = {"echo": echo, "fail": fail, "record": record, "hold": held, "value": value}
-        return {**handlers, "cases": cases, "relay": relay}[command["kind"]]
+        return {**handlers, "cases": cases, "relay": relay, "steps": steps, "log": write}[command["kind"]]

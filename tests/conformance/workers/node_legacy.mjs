@@ -6,6 +6,7 @@ const client = await loadClient()
 
 await new Driver(client, {
   http: client.http,
+  Logger: client.Logger,
   channel: (iii, buffer) => iii.createChannel(buffer),
   register: (iii, { function: id, description, metadata }, handler) => iii.registerFunction({ id, description, metadata }, handler),
   functions: (iii) => iii.listFunctions(),

@@ -8,6 +8,7 @@ from iii import (  # type: ignore[import-not-found]
     ApiResponse,
     HttpInvocationConfig,
     InitOptions,
+    Logger,
     ReconnectionConfig,
     TriggerAction,
     TriggerHandler,
@@ -72,6 +73,9 @@ class LegacyClient:
     def channel(self, buffer: int | None) -> Json:
         made = self.iii.create_channel(buffer)
         return {"writer": made.writer_ref.model_dump(), "reader": made.reader_ref.model_dump()}
+
+    def logger(self) -> Any:
+        return Logger()
 
     def response_type(self) -> Any:
         return ApiResponse

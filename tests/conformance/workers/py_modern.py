@@ -8,7 +8,7 @@ from iii import InitOptions, InvocationError, TriggerAction, register_worker  # 
 from iii.helpers import create_channel  # type: ignore[import-not-found]
 from iii.trigger import TriggerHandler  # type: ignore[import-not-found]
 from iii_helpers.http import HttpInvocationConfig, HttpResponse, http  # type: ignore[import-not-found]
-from iii_helpers.observability import ReconnectionConfig  # type: ignore[import-not-found]
+from iii_helpers.observability import Logger, ReconnectionConfig  # type: ignore[import-not-found]
 
 from tests.conformance.workers.driver import Driver, Handler, Json, Provider
 from tests.conformance.workers.edge import ChannelHandler, HttpHandler
@@ -74,6 +74,9 @@ class ModernClient:
     def channel(self, buffer: int | None) -> Json:
         made = create_channel(self.iii, buffer)
         return {"writer": made.writer_ref.model_dump(), "reader": made.reader_ref.model_dump()}
+
+    def logger(self) -> Any:
+        return Logger()
 
     def response_type(self) -> Any:
         return HttpResponse
