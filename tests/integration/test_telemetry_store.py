@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -194,17 +195,23 @@ async def test_ten_times_as_many_spans_as_may_be_from_several_processes_leave_th
     assert sum([len(await world.store.trace(each)) for each in traces]) == most
 
 
-async def test_bytes_are_bounded_and_go_down_to_the_watermark(world: World) -> None:
+@pytest.mark.parametrize(("count", "text"), [(100, 30_000), (400, 5_000)])
+async def test_bytes_are_bounded_and_go_down_to_the_watermark(
+    world: World, monkeypatch: pytest.MonkeyPatch, count: int, text: int
+) -> None:
+    monkeypatch.setattr(writers, "SPANS_PER_SECOND", 10**6)
     size, low = 16 * 2**20, 0.5
     writer = world.writer(trace_storage=TraceStorage(memory_max_bytes=size, memory_low_watermark_ratio=low))
-    largest = 0
+    sizes = [0]
     for part in range(10):
-        await world.write(writer, *(span(n + part * 100, trace_id(n), text="x" * 30_000) for n in range(100)))
+        await world.write(writer, *(span(n + part * count, trace_id(n), text="x" * text) for n in range(count)))
         status = await world.store.status()
         assert status.span_bytes <= size
-        largest = max(largest, status.span_bytes)
+        sizes.append(status.span_bytes)
     used = world.server.execute("MEMORY", "USAGE", f"{world.prefix}:otel:spans", "SAMPLES", "0")
-    assert largest > size * low
+    fell = [after for before, after in pairwise(sizes) if after < before]
+    assert fell
+    assert min(fell) <= size * low + count * (text + 1000)  # and grew again since
     assert used < size * 1.1
     assert (await world.store.status()).span_bytes == pytest.approx(used, rel=0.2)
 
@@ -219,8 +226,11 @@ async def test_logs_are_bounded_by_number_and_metrics_by_points(world: World) ->
 
 
 async def test_limits_that_became_lower_are_reached_by_the_sweep(world: World) -> None:
-    await world.write(world.writer(), *(span(n, trace_id(n)) for n in range(1200)))
-    await sweep(world.store, Observability(memory_max_spans=10))
+    many = *(span(n, trace_id(n)) for n in range(1200)), *(log(f"{n}") for n in range(700)), metric(3), metric(3)
+    await world.write(world.writer(), *many)
+    await sweep(world.store, Observability(memory_max_spans=10, logs_max_count=10, metrics_max_count=4))
+    assert [each.body for each in await world.store.logs()] == [f"{n}" for n in range(690, 700)]
+    assert (await world.store.status()).metric_points == 3
     assert [each.span_id for each in await world.store.spans()] == [f"{n:016x}" for n in range(1191, 1201)]
 
 

@@ -11,12 +11,14 @@ local function before(id, other)
 end
 
 -- Removes the oldest spans, and what the index has of them, while there are more than `count`, they take more than
--- `bytes` (then until they take `low`), or are from before the id `oldest`; no more than `most` at once. Returns how
+-- `bytes` (then until they take `low`, though that may need several calls), or are from before the id `oldest`; no more than `most` at once. Returns how
 -- many are left and how many were removed.
 local function evict(stream, info, index, count, bytes, low, oldest, most)
   local held = redis.call('XLEN', stream)
-  local size = held > 0 and tonumber(redis.call('HGET', info, 'bytes') or 0) or 0
-  local aim = size > bytes and low or bytes
+  local known = redis.call('HMGET', info, 'bytes', 'draining')
+  local size = held > 0 and tonumber(known[1] or 0) or 0
+  local draining = size > bytes or (known[2] and size > low)
+  local aim = draining and low or bytes
   local removed, done = 0, false
   while held > 0 and removed < most and not done do
     local ids = {}
@@ -37,5 +39,10 @@ local function evict(stream, info, index, count, bytes, low, oldest, most)
     end
   end
   redis.call('HSET', info, 'bytes', math.max(size, 0))
+  if draining and size > low then
+    redis.call('HSET', info, 'draining', 1)
+  elseif known[2] then
+    redis.call('HDEL', info, 'draining')
+  end
   return held, removed
 end

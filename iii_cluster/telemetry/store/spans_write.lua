@@ -1,6 +1,6 @@
 #!lua
 -- Keeps spans, each in place of what was kept of it while it went on, and removes the oldest beyond the limits.
--- KEYS  1 spans (stream: t trace id, s span id, d the span)  2 numbers (hash: bytes, dropped)  3 prefix of the index
+-- KEYS  1 spans (stream: t trace id, s span id, d the span)  2 numbers (hash: bytes, dropped, draining)  3 prefix of the index
 --       (hash per trace: span id -> id in the stream)
 -- ARGV  1 most spans  2 most bytes  3 bytes that are left when there were more  4 seconds without a new span after
 --       which the index of a trace goes  5 spans that were lost on their way here

@@ -13,10 +13,11 @@ from ..config import Observability, TraceStorage
 from ..records import Log, Metric, Span
 from .encoding import decode_log, decode_metric, decode_span
 from .names import Names
-from .scripts import PICK, READ, RECORDS_EVICT, SPANS_EVICT
+from .scripts import PICK, READ, RECORDS_EVICT, RECORDS_WRITE, SPANS_EVICT
 
 PAGE = 500  # entries that are read or removed at once
 PAGE_BYTES = 256 * 2**10  # that are read at once, and one record more
+RECORD_BYTES = 64 * 2**20  # that all logs may take, and all metrics
 NO_LIMIT = 2**53  # of a count or of bytes, for scripts
 
 T = TypeVar("T")
@@ -172,6 +173,19 @@ class Store:
         after = b"-"
         while after:
             after, _ = await self._commands.run(RECORDS_EVICT, keys, [after, newest, PAGE, before_ms], again=True)
+
+    async def trim_logs(self, count: int, size: int) -> None:
+        """Removes the oldest while there are more than `count`, or they take more than `size` bytes."""
+        await self._trim(self._names.logs, count, size)
+
+    async def trim_metrics(self, points: int, size: int) -> None:
+        """Likewise, of points."""
+        await self._trim(self._names.metrics, points, size)
+
+    async def _trim(self, stream: str, most: int, size: int) -> None:
+        keys, before = [stream, self._names.numbers(stream)], NO_LIMIT
+        while most < (kept := await self._commands.run(RECORDS_WRITE, keys, [most, size, 0], again=True)) < before:
+            before = kept
 
     async def turn_to_sweep(self, seconds: int) -> bool:
         """True for one process of the cluster per so many seconds."""

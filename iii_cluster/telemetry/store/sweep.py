@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 from iii_cluster.redis.commands import Unavailable
 
 from ..config import Observability, TraceStorage
-from .store import Store
+from .store import RECORD_BYTES, Store
 
 INTERVAL = 60  # s
 
@@ -24,6 +24,8 @@ async def sweep(store: Store, config: Observability) -> None:
         pass
     await store.expire_logs(now - config.logs_retention_seconds * 1000)
     await store.expire_metrics(now - config.metrics_retention_seconds * 1000)
+    await store.trim_logs(config.logs_max_count, RECORD_BYTES)
+    await store.trim_metrics(config.metrics_max_count, RECORD_BYTES)
 
 
 async def keep_swept(store: Store, config: Observability, interval: float = INTERVAL) -> None:

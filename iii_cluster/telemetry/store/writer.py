@@ -19,11 +19,10 @@ from .buffer import Buffer
 from .encoding import encode_log, encode_metric, encode_span, log_size, metric_size, span_size
 from .names import Names
 from .scripts import RECORDS_WRITE, SPANS_WRITE
-from .store import Store
+from .store import RECORD_BYTES, Store
 
 SPANS_PER_SECOND = 2000  # that one process stores
 LOGS_PER_SECOND = 1000  # likewise
-RECORD_BYTES = 64 * 2**20  # of all logs in the store, and of all metrics
 INDEX_MARGIN = 3600  # s that the index of a trace may outlive its last span, if nobody removed it
 RETRY = 1.0  # s between attempts after a failure
 STOP_TIME = 1.0  # s to write what is left
