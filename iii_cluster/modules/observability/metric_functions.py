@@ -37,7 +37,7 @@ class MetricFunctions:
                 "workers": numbers.workers,
                 "performance": await self._performance(numbers),
             },
-            "sdk_metrics": await patiently(encoded([shown_metric(metric) for metric in found])),
+            "sdk_metrics": await patiently(encoded(found, shown_metric)),
             "timestamp": now_ms(),
             "aggregated_metrics": await patiently(metrics.aggregated(found, asked)),
             "query": {name: value for name, value in structs.asdict(asked).items() if value is not None},

@@ -1,5 +1,6 @@
 """Records as functions show them: without what only collectors want."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,6 +9,8 @@ from msgspec import Raw, Struct
 from iii_cluster.telemetry.records import Attributes, Event, HistogramPoint, Link, Metric, NumberPoint, Span
 
 from .turns import Steps, portions
+
+ENCODED = 32  # records between two yields
 
 _encode = msgspec.json.Encoder().encode
 
@@ -102,10 +105,10 @@ def shown_metric(metric: Metric) -> ShownMetric:
     )
 
 
-def encoded(items: list[_T], size: int = 32) -> Steps[Raw]:
-    """A JSON array. Records are encoded a few at a time: some are large."""
+def encoded(items: Sequence[_T], shown: Callable[[_T], object] | None = None) -> Steps[Raw]:
+    """A JSON array of what `shown` makes of the items. A few at a time: some are large."""
     parts: list[bytes] = []
-    for portion in portions(items, size):
-        parts.append(_encode(portion)[1:-1])
+    for portion in portions(items, ENCODED):
+        parts.append(_encode(portion if shown is None else [*map(shown, portion)])[1:-1])
         yield
     return Raw(b"[" + b",".join(parts) + b"]")

@@ -11,7 +11,7 @@ from iii_cluster.telemetry.store.store import Status
 from . import spans, tree
 from .groups import grouped
 from .inputs import GroupTraces, ListTraces, Nothing, Tree
-from .shown import encoded, shown_span
+from .shown import ShownSpan, encoded, shown_span
 from .sources import Sources, told
 from .turns import patiently
 
@@ -41,12 +41,13 @@ class TraceFunctions:
             status = await self._sources.spans.status()
         found = await patiently(spans.listed(kept, asked, now))
         tags = await patiently(spans.tags_of(kept, {trace for trace, _ in found.roots}))
-        rows = [
-            shown_span(span, tags.get(span.trace_id) if (span.trace_id, span.span_id) in found.roots else None)
-            for span in found.page
-        ]
+
+        def row(span: Span) -> ShownSpan:
+            is_root = (span.trace_id, span.span_id) in found.roots
+            return shown_span(span, tags.get(span.trace_id) if is_root else None)
+
         return {
-            "spans": await patiently(encoded(rows)),
+            "spans": await patiently(encoded(found.page, row)),
             "total": found.total,
             "offset": asked.offset or 0,
             "limit": spans.DEFAULT_LIMIT if asked.limit is None else asked.limit,
