@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gateway.call_telemetry import CallTelemetry
 from gateway.core import GatewayCore
 from gateway.reattach import Reattach
 from gateway.worker import Worker
@@ -30,6 +31,7 @@ from iii_cluster.bus.envelopes import (
     Unwatch,
     Watch,
 )
+from tests.support.call_telemetry import CountingTracer, Counts
 from tests.support.gateway import FakeOutlet, cluster_map
 
 GATEWAYS = [f"gateway-{letter * 8}" for letter in "abc"]
@@ -149,7 +151,10 @@ class Gateway:
         self.world = world
         self.alive = True
         self.asker = Asker(world, name)
-        self.core = GatewayCore(name, self, reattach_window=WINDOW)
+        self.tracer, self.counts = CountingTracer(), Counts()
+        self.looked = 0  # at the clock of its calls: when they begin and when they end
+        telemetry = CallTelemetry(self.tracer, self.counts, self._clock)
+        self.core = GatewayCore(name, self, reattach_window=WINDOW, telemetry=telemetry)
         self.reattaching = Reattach(self.core, self.asker)  # type: ignore[arg-type]
         self.core.builtins["engine::slow"] = lambda _call, done: world.engine.append(done)
         self._handlers: dict[type, Callable[[str, Any], None]] = {
@@ -159,6 +164,10 @@ class Gateway:
             Deliver: self.core.invocations.deliver,
             FunctionOwners: self.core.routes.on_owners,
         }
+
+    def _clock(self) -> float:
+        self.looked += 1
+        return self.world.time
 
     def hear(self, src: str, said: Any) -> None:
         if isinstance(said, Envelope):
@@ -419,6 +428,15 @@ class World:
         assert calling == {(call.caller.id, call.raw_id): id for call, id in pending if call.caller is not None}
         assert calls.waiting.count == len(calling)
 
+    def check_telemetry(self, gateway: Gateway) -> None:
+        """Calls that go on have spans that go on, no others; what has ended was counted once."""
+        under_way = [call for call in gateway.core.invocations._pending.values() if call.on_end is not None]
+        spans = {call.recording.span_id for call in under_way if call.recording is not None}
+        assert spans == gateway.tracer.under_way()
+        assert gateway.looked == len(under_way) + 2 * len(gateway.counts.calls)
+        recorded = len(gateway.tracer.begun) - len(spans)
+        assert recorded == len(gateway.counts.exemplars) == len(gateway.tracer.spool._spans)
+
     def check_empty(self, gateway: Gateway) -> None:
         calls = gateway.core.invocations
         assert (calls.in_flight, calls.kept, len(calls._parked), calls._serving) == (0, 0, 0, {})
@@ -529,6 +547,11 @@ class CallsMachine(RuleBasedStateMachine):
         for gateway in self.world.gateways.values():
             self.world.check_tables(gateway)
 
+    @invariant()
+    def calls_are_told_of_once(self) -> None:
+        for gateway in self.world.gateways.values():
+            self.world.check_telemetry(gateway)
+
     def teardown(self) -> None:
         try:
             self.check_ends()
@@ -548,6 +571,7 @@ class CallsMachine(RuleBasedStateMachine):
         world.settle()
         for gateway in world.gateways.values():
             world.check_empty(gateway)
+            world.check_telemetry(gateway)
 
 
 TestCallsSurvive = CallsMachine.TestCase

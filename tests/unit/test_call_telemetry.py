@@ -13,9 +13,7 @@ from gateway.call_telemetry import CallTelemetry
 from gateway.worker import Worker
 from iii_cluster.bus.envelopes import FunctionOwners, Invoke, Owner, Refused, Result
 from iii_cluster.telemetry.records import Kind, Span
-from iii_cluster.telemetry.sampling import Sampler
-from iii_cluster.telemetry.spool import Spool
-from iii_cluster.telemetry.tracing import Recording, Tracer
+from tests.support.call_telemetry import CountingTracer, Counts
 from tests.support.gateway import FakeGateway, FakeOutlet, cluster_map
 
 GATEWAY = "gateway-aaaaaaaa"
@@ -25,40 +23,6 @@ SHARD = "shard-00000001"
 WINDOW = 2.0
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
-
-
-class CountingTracer(Tracer):
-    """Keeps what it began."""
-
-    def __init__(self, ratio: float = 1.0) -> None:
-        super().__init__(Spool(), sampler=Sampler(ratio))
-        self.begun: list[Recording] = []
-
-    def begin(self, *args: Any, **kwargs: Any) -> Recording | None:
-        recording = super().begin(*args, **kwargs)
-        if recording is not None:
-            self.begun.append(recording)
-        return recording
-
-
-class Counts:
-    """Implements `Counter`."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str]] = []  # function, code of the error
-        self.queued: list[str] = []
-        self.seconds: list[float] = []
-        self.exemplars: list[str] = []
-
-    def ended(self, function: str, seconds: float, error: bytes) -> None:
-        self.calls.append((function, json.loads(error)["code"] if error else ""))
-        self.seconds.append(seconds)
-
-    def deferred(self, function: str) -> None:
-        self.queued.append(function)
-
-    def exemplar(self, function: str, seconds: float, trace_id: str) -> None:
-        self.exemplars.append(trace_id)
 
 
 class Lab:
@@ -118,7 +82,7 @@ def lab() -> Iterator[Lab]:
     assert lab.core.invocations.in_flight == 0
     ended = [span.span_id for span in lab.spans()]
     assert len(ended) == len(set(ended))
-    assert all(recording._tracer is None for recording in lab.tracer.begun)
+    assert not lab.tracer.under_way()
 
 
 def attributes(span: Span) -> dict[str, str]:
