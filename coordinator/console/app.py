@@ -67,7 +67,9 @@ class Application:
             logger.exception("action=console_request_failed path=%r", scope["path"][:200])
             failed = Failure(500, "internal_error", "the console failed; see the coordinator's log")
             status, headers, body = failed.status, _headers(failed), _told(scope, failed)
-        headers = [*HEADERS, *headers, (b"content-length", str(len(body)).encode())]
+        headers = [*HEADERS, *headers]
+        if status != 304:  # whose length would be that of what it stands for
+            headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

@@ -40,7 +40,7 @@ class Lab:
     """Nodes of one cluster in this process."""
 
     def __init__(self, url: str, stack: AsyncExitStack) -> None:
-        self.settings = Settings(cluster="test", redis_urls=(url,), lease_ttl=0.8, lease_interval=0.1)
+        self.settings = Settings(cluster="test", redis_urls=(url,), lease_ttl=0.8, lease_interval=0.1, console="off")
         self._stack = stack
 
     async def node(self, role: Role, number: int) -> Node:
