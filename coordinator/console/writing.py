@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from iii_cluster.protocol import errors
 from iii_cluster.telemetry.records import Kind
-from iii_cluster.telemetry.tracing import NO_TRACE
+from iii_cluster.telemetry.tracing import NO_TRACE, Trace
 
 from .failure import Failure, bad_request, too_many
 from .rates import Rate
@@ -23,6 +23,7 @@ from .routes import Request, Route
 PER_SECOND = 10.0  # of one coordinator
 AT_ONCE = 30
 INVOKE_TIMEOUT = 30.0  # s
+MOST_DISCARDED = 1000  # dead letters, by one request
 CRON = "cron"
 MAX_LOGGED = 200  # characters of a name
 
@@ -55,6 +56,14 @@ class _Target(Struct):
     function: dict[str, Any] | None = None
 
 
+class _Letter(Struct):
+    id: str
+
+
+class _Discarded(Struct):
+    redriven: int  # as its function calls it
+
+
 B = TypeVar("B", bound=Struct)
 
 
@@ -78,6 +87,7 @@ class Writing:
             Route("POST", "/api/invoke", self.invoke, True),
             Route("POST", "/api/queues/{name}/publish", self.publish, True),
             Route("POST", "/api/queues/{name}/redrive", self.redrive, True),
+            Route("POST", "/api/queues/{name}/discard", self.discard, True),
             Route("POST", "/api/queues/{name}/messages/{id}/redrive", self.redrive_message, True),
             Route("POST", "/api/queues/{name}/messages/{id}/discard", self.discard_message, True),
             Route("POST", "/api/cron/{id}/trigger", self.trigger_cron, True),
@@ -100,6 +110,20 @@ class Writing:
     async def redrive(self, request: Request) -> bytes:
         queue = request.place["name"]
         return await self.do(request, "redrive", queue, "iii::queue::redrive", encode({"queue": queue}))
+
+    async def discard(self, request: Request) -> bytes:
+        """The dead letters of now; those that come meanwhile stay."""
+        queue = request.place["name"]
+        page = encode({"topic": queue, "limit": MOST_DISCARDED})
+        discarded = 0
+        with self._told(request, "discard", "target", queue) as told:
+            dead = await self._reach.call("engine::queue::dlq_messages", page)
+            for letter in msgspec.json.decode(dead, type=list[_Letter]):
+                said = encode({"queue": queue, "message_id": letter.id})
+                gone = await self._reach.call("iii::queue::discard_message", said, counted=True)
+                discarded += msgspec.json.decode(gone, type=_Discarded).redriven
+            told()
+        return encode({"queue": queue, "discarded": discarded})
 
     async def redrive_message(self, request: Request) -> bytes:
         return await self._message(request, "redrive_message")
@@ -162,7 +186,7 @@ class Writing:
 
         error = b""
         try:
-            with self._told(request, "invoke", "function", function) as told:
+            with self._told(request, "invoke", "function", function, trace) as told:
                 result = await self._reach.call(
                     function, bytes(data), namespace=namespace, trace=trace, counted=True, timeout=INVOKE_TIMEOUT
                 )
@@ -184,7 +208,9 @@ class Writing:
         return result
 
     @contextmanager
-    def _told(self, request: Request, what: str, kind: str, target: str) -> Iterator[Callable[[], None]]:
+    def _told(
+        self, request: Request, what: str, kind: str, target: str, trace: Trace = NO_TRACE
+    ) -> Iterator[Callable[[], None]]:
         """One line of the log, without what was sent or answered. Calls what it gives when all went well."""
         outcome = "cancelled"
 
@@ -201,7 +227,7 @@ class Writing:
             raise
         finally:
             words = what, kind, _word(target), _word(request.address), _word(outcome)
-            logger.info("action=console_%s %s=%s address=%s outcome=%s", *words)
+            logger.info("action=console_%s %s=%s address=%s outcome=%s", *words, extra={"trace": trace})
 
 
 def body_of(request: Request, kind: type[B]) -> B:
