@@ -9,13 +9,16 @@ MAX_CONNECTIONS = 256
 MAX_HEAD = 32 * 2**10  # bytes of a request line and its headers
 HEAD_TIMEOUT = 10.0  # s from the connection, or the end of the request before, to the end of a head
 
+STALL_TIMEOUT = 10.0  # s without reading any of an answer
+
 
 class ConsoleConnection(HttpToolsProtocol):
-    """Cut when there are too many of them, or a request's head is too long or too slow."""
+    """Cut when there are too many of them, a request's head is too long or too slow, or its answer is not read."""
 
     _head = 0  # bytes of the head that is being read
     _reading_head = True
     _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -26,7 +29,18 @@ class ConsoleConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._stalled = self.loop.call_later(STALL_TIMEOUT, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._reading_head:

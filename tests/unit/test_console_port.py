@@ -129,6 +129,17 @@ async def test_a_head_that_takes_too_long_is_cut(monkeypatch: pytest.MonkeyPatch
             writer.close()
 
 
+async def test_who_does_not_read_its_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "STALL_TIMEOUT", 0.05)
+    async with standing() as one:
+        one.news = {"text": "x" * 8_000_000}
+        _, writer = await asyncio.open_connection("127.0.0.1", one.port.port, limit=1)
+        writer.write(b"GET /api/news HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await eventually(lambda: one.looks == 1)
+        await eventually(lambda: one.port.connections == 0)
+        writer.close()
+
+
 async def test_connections_beyond_the_limit_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_CONNECTIONS", 3)
     async with standing() as one:
