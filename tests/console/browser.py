@@ -1,6 +1,5 @@
 """A headless Chromium, and what tests ask of it."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,15 +37,18 @@ class Browser:
 
     def open(self, url: str) -> None:
         """A page as from a new tab: nothing is remembered of the one before."""
-        self.driver.get("about:blank")
+        self.leave()
         self.driver.get(url)
+
+    def leave(self) -> None:
+        self.driver.get("about:blank")
 
     def go(self, page: str) -> None:
         """To a page of the console that is open, such as `functions`."""
         self.run("location.hash = arguments[0]", f"#/{page}")
 
     def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *arguments)
 
     def until(self, check: Callable[[], Any], what: str = "") -> Any:
         """The first true value of `check`. Nodes that were replaced meanwhile are looked for again."""
@@ -88,7 +90,9 @@ class Browser:
 
     def focused(self) -> str:
         """What has the focus: its tag and its text or label."""
-        script = "const e = document.activeElement; return e.tagName + ' ' + (e.getAttribute('aria-label') || e.innerText)"
+        script = (
+            "const e = document.activeElement; return e.tagName + ' ' + (e.getAttribute('aria-label') || e.innerText)"
+        )
         return str(self.run(script))
 
     def size(self, size: tuple[int, int]) -> None:
@@ -125,8 +129,3 @@ def running_browser(profile: Path) -> Iterator[Browser]:
         yield Browser(driver)
     finally:
         driver.quit()
-
-
-def ids(messages: list[str]) -> str:
-    """For messages of assertions."""
-    return json.dumps(messages, indent=1)

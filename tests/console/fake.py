@@ -28,7 +28,7 @@ class FakeConsole:
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._sockets: dict[web.WebSocketResponse, list[str]] = {}
-        self._runner = web.AppRunner(self._app())
+        self._runner = web.AppRunner(self._app(), shutdown_timeout=0.5)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self) -> "FakeConsole":
@@ -64,7 +64,7 @@ class FakeConsole:
 
     async def _start(self) -> None:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

@@ -160,3 +160,25 @@ def log(index: int, now: int = NOW, **more: Any) -> Json:
         "service_name": "orders",
         **more,
     }
+
+
+def worker(id: str, now: int = NOW) -> Json:
+    return {
+        "id": id,
+        "name": f"orders-{id}",
+        "description": None,
+        "namespace": "default",
+        "runtime": "python",
+        "version": "0.25.0",
+        "os": "Linux",
+        "pid": 4711,
+        "isolation": None,
+        "ip_address": "10.1.1.3",
+        "status": "connected",
+        "connected_at_ms": now - 100_000,
+        "function_count": 2,
+        "functions": ["orders::create", "orders::paid"],
+        "active_invocations": 1,
+        "latest_metrics": None,
+        "gateway": "gateway-0001",
+    }

@@ -1,26 +1,7 @@
 // A text area that knows JSON: it says at once what is wrong and where, and indents.
 
 import { h } from "../core/dom.js";
-
-/** {value} or {problem, line, column}; empty text is null. Pure. */
-export function readJson(text) {
-  if (text.trim() === "") return { value: null };
-  try {
-    return { value: JSON.parse(text) };
-  } catch (error) {
-    const at = position(error.message, text);
-    return { problem: error.message.replace(/ in JSON at position.*| \(line.*/s, "").replace(/,? "[\s\S]*" is not valid JSON$/, ""), ...at };
-  }
-}
-
-/** Browsers say where in their own words; some only at the end of the text. */
-function position(message, text) {
-  const place = /line (\d+) column (\d+)/.exec(message);
-  if (place) return { line: Number(place[1]), column: Number(place[2]) };
-  const offset = /position (\d+)/.exec(message);
-  const before = text.slice(0, offset ? Number(offset[1]) : text.length).split("\n");
-  return { line: before.length, column: before[before.length - 1].length + 1 };
-}
+import { readJson } from "./json_text.js";
 
 export class JsonEditor {
   constructor(redraw, text = "") {

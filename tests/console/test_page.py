@@ -1,0 +1,229 @@
+"""The page by itself, before a server of made-up answers."""
+
+from typing import Any
+
+from selenium.webdriver.common.keys import Keys
+
+from tests.console import samples
+from tests.console.browser import PHONE, Browser
+from tests.console.conftest import TOKEN
+from tests.console.contrast import unreadable
+from tests.console.fake import FakeConsole
+
+PAGES = {
+    "overview": "Slot map",
+    "nodes/gateway-0001": "Loop lag",
+    "workers": "orders-w1",
+    "workers/w1": "Its own measurements",
+    "functions": "orders::step-1",
+    "functions/default/orders::create": "Schemas",
+    "triggers": "parked",
+    "queues": "mail",
+    "queues/mail": "it broke",
+    "streams/orders/all": "1 item",
+    "state/orders": "2 values",
+    "traces": "POST /3",
+    f"traces/{samples.TRACE}": "call step::1",
+    "logs": "order 3 was paid",
+    "alerts": "firing",
+}
+HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
+
+
+def opened(browser: Browser, fake: FakeConsole, page: str = "overview", token: str = TOKEN) -> None:
+    browser.open(f"{fake.url}#token={token}" if token else fake.url)
+    browser.find("#link-state", "live")
+    browser.go(page)
+    if page in PAGES:
+        browser.shows(PAGES[page])
+
+
+def test_every_page_fits_a_phone_and_can_be_read_in_light_and_dark(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake)
+    browser.size(PHONE)
+    for scheme in ("light", "dark"):
+        browser.prefers(scheme)
+        browser.find(f":root[data-theme={scheme}]")
+        for page, text in PAGES.items():
+            browser.go(page)
+            browser.shows(text)
+            width = browser.run("return document.documentElement.scrollWidth")
+            assert width <= PHONE[0], (page, width)
+            assert unreadable(browser) == [], (page, scheme)
+
+
+def test_the_chosen_colours_are_remembered(browser: Browser, fake: FakeConsole) -> None:
+    theme = "return document.documentElement.dataset.theme"
+    opened(browser, fake)
+    browser.click("#theme", "Auto")
+    browser.click("#theme", "Light")
+    browser.find("#theme", "Dark")
+    assert browser.run(theme) == "dark"
+    opened(browser, fake)
+    assert browser.run(theme) == "dark"
+    browser.click("#theme", "Dark")
+    assert browser.run(theme) == "light"
+
+
+def test_the_token_leaves_the_address_and_stays_in_the_tab(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "functions/default/orders::create")
+    assert TOKEN not in browser.driver.current_url
+    assert TOKEN not in browser.run("return JSON.stringify(localStorage) + document.cookie")
+    browser.driver.refresh()
+    browser.click("#invoke:not(:disabled)")
+    browser.shows("3.20 ms")
+    assert fake.invoked == [{"function_id": "orders::create", "namespace": "default", "data": {"id": ""}}]
+
+
+def test_without_a_token_calls_are_off_and_the_page_says_how_to_sign_in(browser: Browser, fake: FakeConsole) -> None:
+    browser.driver.get(fake.url)
+    browser.run("sessionStorage.clear()")
+    opened(browser, fake, "functions/default/orders::create", token="")
+    browser.shows("read-only until you sign in")
+    assert not browser.find("#invoke").is_enabled()
+    browser.click("#read-only button")
+    browser.find("input[name=token]").send_keys("a wrong one", Keys.ENTER)
+    browser.shows("The cluster has no such token.")
+    browser.find("input[name=token]").send_keys(Keys.CONTROL, "a")
+    browser.find("input[name=token]").send_keys(TOKEN, Keys.ENTER)
+    assert browser.find("#invoke:not(:disabled)").is_enabled()
+
+
+def test_the_json_editor_says_what_is_wrong_and_where(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "functions/default/orders::create")
+    area = browser.find("#json")
+    area.clear()
+    area.send_keys('{"a": 1,\n "b": }')
+    browser.find("#json-problem", "Line 2, column 7: expected a value")
+    assert not browser.find("#invoke").is_enabled()
+    area.send_keys(Keys.BACKSPACE, "2}", Keys.CONTROL, Keys.ENTER)
+    browser.find(".answer .tag", "ok")
+    assert fake.invoked[0]["data"] == {"a": 1, "b": 2}
+
+
+def test_markup_in_names_stays_text(browser: Browser, fake: FakeConsole) -> None:
+    fake.topics["functions"] = {"functions": [samples.function(HOSTILE, 3, description=HOSTILE, worker_name=HOSTILE)]}
+    fake.topics["logs"] = {"logs": [samples.log(0, body=HOSTILE, service_name=HOSTILE, attributes={HOSTILE: HOSTILE})]}
+    trace = samples.long_trace(2)
+    trace["roots"][0] |= {"name": HOSTILE, "attributes": [[HOSTILE, HOSTILE]], "status_description": HOSTILE}
+    fake.topics["trace"] = trace
+    fake.topics["queues"] = {"queues": [{"name": HOSTILE, "broker_type": HOSTILE, "depth": 1, "dlq_depth": 1}]}
+    fake.topics["overview"]["marks"][-1]["text"] = HOSTILE
+    opened(browser, fake)
+    for page in ("overview", "functions", "logs", f"traces/{samples.TRACE}", "queues"):
+        browser.go(page)
+        browser.shows(HOSTILE)
+        assert browser.run("return document.querySelectorAll('#app img, #app script').length") == 0
+    browser.click("td a", HOSTILE)
+    browser.find("h1", HOSTILE)
+    assert browser.driver.title == f"{HOSTILE} · sample"
+
+
+def test_long_lists_and_traces_are_a_few_nodes_at_a_time(browser: Browser, fake: FakeConsole) -> None:
+    nodes = "return document.querySelectorAll('*').length"
+    fake.topics["trace"] = samples.long_trace(12_000)
+    opened(browser, fake, "functions")
+    assert browser.run(nodes) < 1500
+    browser.find("input[type=search]").send_keys("step-1999")
+    browser.shows("1 of 2,000 functions")
+    browser.go(f"traces/{samples.TRACE}")
+    browser.shows("the first 10,000 spans")
+    browser.find("[role=tree]").send_keys(Keys.END)
+    browser.find(".row.chosen", "call step::9999")
+    assert browser.run(nodes) < 1500
+
+
+def test_a_trace_is_walked_and_folded_with_the_arrow_keys(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, f"traces/{samples.TRACE}")
+    tree = browser.find("[role=tree]")
+    for key, expected in (
+        (Keys.ARROW_DOWN, "call step::1"),
+        (Keys.ARROW_RIGHT, "call step::2"),
+        (Keys.ARROW_LEFT, "call step::2"),  # folds it
+        (Keys.ARROW_DOWN, "call step::11"),
+        (Keys.ARROW_UP, "call step::2"),
+        (Keys.ARROW_LEFT, "call step::1"),
+        (Keys.HOME, "POST /orders"),
+    ):
+        tree.send_keys(key)
+        browser.find(".row.chosen", expected)
+        browser.find(".span-details h2", expected)
+    chosen = browser.run("return document.activeElement.getAttribute('aria-activedescendant')")
+    assert browser.run("return document.getElementById(arguments[0]).getAttribute('aria-level')", chosen) == "1"
+
+
+def test_everything_is_reached_with_the_tab_key_and_nothing_holds_it(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "queues/mail")
+    browser.driver.refresh()
+    browser.shows("it broke")
+    seen: list[str] = []
+    for _ in range(40):
+        browser.press(Keys.TAB)
+        visible = "const s = getComputedStyle(document.activeElement); return s.outlineStyle"
+        focused = browser.focused()
+        if focused.startswith("BODY"):
+            break
+        seen.append(focused)
+        assert browser.run(visible) != "none", focused
+    assert seen[0] == "A Skip to the content"
+    assert {"A Traces", "BUTTON Redrive all", "BUTTON Discard j1", "SUMMARY Payload"} <= set(seen)
+    assert len(seen) < 40
+
+
+def test_a_question_keeps_the_focus_and_escape_is_no(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "queues/mail")
+    browser.find("#discard-all").send_keys(Keys.ENTER)
+    browser.find("dialog", "cannot be brought back")
+    assert browser.focused() == "BUTTON Cancel"
+    browser.press(Keys.ESCAPE)
+    browser.until(lambda: browser.focused() == "BUTTON Discard all")
+
+
+def test_numbers_change_in_place(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake)
+    figure = browser.find(".figure dd", "185")
+    box = browser.run("window.kept = arguments[0]; return kept.getBoundingClientRect().toJSON()", figure)
+    more: dict[str, Any] = samples.overview(now=fake.topics["overview"]["time_ms"] + 2000)
+    more["totals"]["per_second"] = 9876
+    fake.tell("overview", more)
+    browser.shows("9,876")
+    assert browser.run("return kept.isConnected && kept.innerText.startsWith('9,876')")
+    assert browser.run("return kept.getBoundingClientRect().toJSON()") == box
+
+
+def test_logs_stand_still_while_they_are_paused(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "logs")
+    browser.click("#pause", "Pause")
+    browser.find("#pause", "Go on")
+    fake.tell("logs", {"logs": [samples.log(0, 2 * samples.NOW, body="a new one")], "total": 1})
+    fake.tell("alerts", {"alerts": [], "firing_count": 0})
+    browser.until(lambda: not browser.run("return document.querySelector('nav .tag')"), "what came after it")
+    assert "a new one" not in browser.text()
+    browser.click("#pause", "Go on")
+    browser.shows("a new one")
+
+
+PURE = [
+    ("import('/core/format.js').then(m => [0, .0004, 1.5, 12.34, 999, 1500, 90061000].map(m.duration))",
+     ["0 ms", "<1 µs", "1.50 ms", "12.3 ms", "999 ms", "1.50 s", "1 d 1 h"]),
+    ("import('/core/format.js').then(m => [0, .04, 3.14159, 12345].map(m.rate))", ["0", "<0.1", "3.1", "12,345"]),
+    ("import('/core/format.js').then(m => [0, 1023, 1536, 2**40].map(m.bytes))",
+     ["0 B", "1023 B", "1.5 KiB", "1.0 TiB"]),
+    ("import('/parts/json_text.js').then(m => ['', '[1,]', '{\"a\" 1}', '{\"a\":1', '[1] 2', '{a: 1}', '[\"x']"
+     ".map(t => { const r = m.readJson(t); return r.problem ? r.column + ' ' + r.problem : r.value; }))",
+     [None, "4 expected a value", "6 expected a colon", "7 expected a comma or }", "5 expected nothing more",
+      "2 expected a name in double quotes or }", "2 expected the end of this string, on its line"]),
+    ("import('/parts/slot_map.js').then(m => m.unowned({a: [[0, 511]], b: [[513, 1022]]}))",
+     [[512, 512], [1023, 1023]]),
+    ("import('/parts/scale.js').then(m => [0, 3, 5, 7, 101].map(v => m.niceMax(v)))", [1, 5, 5, 10, 200]),
+    ("import('/parts/scale.js').then(m => m.nearest([10, 20, 30], 24))", 1),
+    ("import('/parts/rows.js').then(m => m.inSight(1000, 300, 30, 2000))", [25, 52]),
+    ("import('/core/router.js').then(m => m.parse(m.to(['functions', 'a/b', 'x::y %?#'], {q: '1 2', e: ''})))",
+     {"path": ["functions", "a/b", "x::y %?#"], "query": {"q": "1 2"}}),
+]  # fmt: skip
+
+
+def test_pure_parts_compute_what_they_promise(browser: Browser, fake: FakeConsole) -> None:
+    browser.open(fake.url)
+    for script, expected in PURE:
+        assert browser.run(f"return {script}") == expected
