@@ -226,8 +226,8 @@ async def test_logs_are_bounded_by_number_and_metrics_by_points(world: World) ->
 
 
 async def test_limits_that_became_lower_are_reached_by_the_sweep(world: World) -> None:
-    many = *(span(n, trace_id(n)) for n in range(1200)), *(log(f"{n}") for n in range(700)), metric(3), metric(3)
-    await world.write(world.writer(), *many)
+    many = [span(n, trace_id(n)) for n in range(1200)]
+    await world.write(world.writer(), *many, *(log(f"{n}") for n in range(700)), metric(3), metric(3))
     await sweep(world.store, Observability(memory_max_spans=10, logs_max_count=10, metrics_max_count=4))
     assert [each.body for each in await world.store.logs()] == [f"{n}" for n in range(690, 700)]
     assert (await world.store.status()).metric_points == 3
