@@ -2,82 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
-from iii_cluster.config.settings import ModuleEntry, Settings
-from iii_cluster.modules.host import ModuleHost
-from iii_cluster.modules.module import Request
 from iii_cluster.modules.observability import devtools, follower, service
 from iii_cluster.modules.observability.lanes import context_of
-from iii_cluster.modules.observability.module import ObservabilityModule
 from iii_cluster.modules.observability.roller import Roller
 from iii_cluster.modules.observability.sources import Sources
 from iii_cluster.modules.observability.webhooks import Webhooks
 from iii_cluster.modules.stream import names
 from iii_cluster.outgoing.security import Security
-from iii_cluster.telemetry.config import Observability
-from iii_cluster.telemetry.metrics.gather import SNAPSHOT
-from iii_cluster.telemetry.metrics.snapshot import encode_snapshot
-from iii_cluster.telemetry.telemetry import Telemetry
-from tests.support.engine import FakeCluster, FakeEngine
 from tests.support.eventually import eventually
+from tests.support.observability import call, staged
 from tests.support.spans import log, metric, span
 from tests.support.valkey import ValkeyServer
-
-
-class Stage:
-    """A fake cluster whose processes keep what they tell in one Valkey."""
-
-    def __init__(self, url: str, **config: Any) -> None:
-        self.cluster = FakeCluster()
-        self.settings = Settings(redis_urls=(url,), modules=(ModuleEntry("iii-observability", config),))
-        self.config = msgspec.convert(config, Observability)
-        self._url = url
-        self._hosts: list[ModuleHost] = []
-        self._engines: list[FakeEngine] = []
-
-    async def node(self, role: Role = Role.SHARD, *, owner: bool = True) -> tuple[FakeEngine, ModuleHost]:
-        engine = self.cluster.node(self._url, role, self.settings)
-        engine.telemetry = Telemetry(self.settings, self.config)
-        engine.asked[SNAPSHOT] = lambda *_: encode_snapshot(engine.telemetry.metrics.snapshot())
-        await engine.telemetry.start()
-        if not owner:
-            engine.ownership.take_away()
-        host = ModuleHost([ObservabilityModule(self.config)])
-        await host.initialize(engine)
-        self._hosts.append(host)
-        self._engines.append(engine)
-        return engine, host
-
-    def heard(self, function: str) -> list[Any]:
-        heard: list[Any] = []
-        self.cluster.register(function, heard.append)
-        return heard
-
-    async def close(self) -> None:
-        for host in self._hosts:
-            await host.shutdown()
-        for engine in self._engines:
-            await engine.telemetry.stop()
-        await self.cluster.close()
-
-
-@asynccontextmanager
-async def staged(valkey: ValkeyServer, **config: Any) -> AsyncIterator[Stage]:
-    stage = Stage(valkey.url, **config)
-    try:
-        yield stage
-    finally:
-        await stage.close()
 
 
 @pytest.fixture(autouse=True)
@@ -93,18 +36,13 @@ def trigger(id: str, type: str, function: str, config: bytes = b"{}", metadata: 
     return Trigger(id, type, function, config, metadata=metadata)
 
 
-async def call(host: ModuleHost, function: str, **data: Any) -> Any:
-    answer = await host.run(function, Request(function, msgspec.json.encode(data)))
-    return msgspec.json.decode(answer or b"null")
-
-
 async def followed(valkey: ValkeyServer, kind: str) -> str:
     """Returns when the owner knows from where it is to pass things on."""
     return str(await eventually(lambda: valkey.execute("HGET", "{iii}:otel:tail", kind)))
 
 
 async def test_log_triggers_hear_of_their_level_once_whoever_wrote_it(valkey: ValkeyServer) -> None:
-    async with staged(valkey) as stage:
+    async with staged(valkey.url) as stage:
         await stage.node()
         await stage.node(owner=False)
         gateway, host = await stage.node(Role.GATEWAY)
@@ -128,7 +66,7 @@ async def test_log_triggers_hear_of_their_level_once_whoever_wrote_it(valkey: Va
 
 
 async def test_a_handler_is_not_called_for_what_it_writes_itself(valkey: ValkeyServer) -> None:
-    async with staged(valkey) as stage:
+    async with staged(valkey.url) as stage:
         shard, _ = await stage.node()
         own, others = stage.heard("on::own"), stage.heard("on::others")
         stage.cluster.put(trigger("t1", "log", "on::own"), trigger("t2", "log", "on::others"))
@@ -141,7 +79,7 @@ async def test_a_handler_is_not_called_for_what_it_writes_itself(valkey: ValkeyS
 
 
 async def test_the_next_owner_goes_on_where_the_last_one_was_done(valkey: ValkeyServer) -> None:
-    async with staged(valkey) as stage:
+    async with staged(valkey.url) as stage:
         first, _ = await stage.node()
         second, _ = await stage.node(owner=False)
         heard: list[str] = []
@@ -171,7 +109,7 @@ async def test_the_next_owner_goes_on_where_the_last_one_was_done(valkey: Valkey
 
 
 async def test_nothing_is_passed_on_when_logs_are_off(valkey: ValkeyServer) -> None:
-    async with staged(valkey, logs_enabled=False) as stage:
+    async with staged(valkey.url, logs_enabled=False) as stage:
         _, host = await stage.node()
         await call(host, "engine::log::error", message="lost")
         listed = await call(host, "engine::logs::list")
@@ -180,14 +118,14 @@ async def test_nothing_is_passed_on_when_logs_are_off(valkey: ValkeyServer) -> N
 
 
 async def test_no_log_is_kept_at_a_ratio_of_zero(valkey: ValkeyServer) -> None:
-    async with staged(valkey, logs_sampling_ratio=0) as stage:
+    async with staged(valkey.url, logs_sampling_ratio=0) as stage:
         engine, host = await stage.node()
         await call(host, "engine::log::error", message="lost")
         assert engine.telemetry.spool.take().logs == []
 
 
 async def test_trace_triggers_hear_of_traces_together_and_not_of_the_engines_own(valkey: ValkeyServer) -> None:
-    async with staged(valkey) as stage:
+    async with staged(valkey.url) as stage:
         shard, _ = await stage.node()
         failed, everything = stage.heard("on::failed"), stage.heard("on::all")
         stage.cluster.put(
@@ -211,7 +149,7 @@ async def test_trace_triggers_hear_of_traces_together_and_not_of_the_engines_own
 
 
 async def test_live_streams_are_sent_to_who_follows_them(valkey: ValkeyServer) -> None:
-    async with staged(valkey) as stage:
+    async with staged(valkey.url) as stage:
         shard, _ = await stage.node()
         sent = stage.heard("stream::send")
         client = Redis.from_url(valkey.url)
@@ -239,7 +177,7 @@ CALLS = {"name": "calls", "metric": "iii.invocations.total", "threshold": 0}
 async def test_an_alert_is_told_once_per_cooldown_whoever_looks(valkey: ValkeyServer) -> None:
     action = {"type": "function", "path": "on::alert"}
     async with staged(
-        valkey, alerts=[{**CALLS, "action": action}, {"name": "m", "metric": "m", "threshold": 1}]
+        valkey.url, alerts=[{**CALLS, "action": action}, {"name": "m", "metric": "m", "threshold": 1}]
     ) as stage:
         shard, first = await stage.node()
         _, second = await stage.node(Role.GATEWAY)
@@ -269,7 +207,7 @@ async def test_an_alert_is_told_once_per_cooldown_whoever_looks(valkey: ValkeySe
 
 
 async def test_without_rules_there_are_no_alerts(valkey: ValkeyServer) -> None:
-    async with staged(valkey, alerts=[{**CALLS, "enabled": False}]) as stage:
+    async with staged(valkey.url, alerts=[{**CALLS, "enabled": False}]) as stage:
         _, host = await stage.node()
         listed, evaluated = await call(host, "engine::alerts::list"), await call(host, "engine::alerts::evaluate")
         assert (listed["alerts"], listed["firing_count"], evaluated["evaluated"]) == ([], 0, False)
@@ -310,7 +248,7 @@ async def test_a_webhook_is_tried_again_and_only_where_it_may_go() -> None:
 
 
 async def test_rollups_of_all_levels_are_made_and_old_ones_forgotten(valkey: ValkeyServer) -> None:
-    async with staged(valkey, metrics_retention_seconds=10**6) as stage:
+    async with staged(valkey.url, metrics_retention_seconds=10**6) as stage:
         shard, host = await stage.node()
         sources = Sources()
         sources.begin(shard)
