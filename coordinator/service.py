@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iii_cluster.bus.envelopes import (
     Cleanup,
@@ -26,7 +26,6 @@ from iii_cluster.routing.firing import Firing
 from iii_cluster.routing.telemetry import CallerTelemetry
 
 from .cleanup import Departure
-from .console.console import Console
 from .core import MapKeeper
 from .events import FunctionsPoll, worker_event
 from .ledger import Ledger
@@ -37,13 +36,18 @@ FIRED = (WORKERS_AVAILABLE, FUNCTIONS_AVAILABLE)
 SCANS_PER_INTERVAL = 2  # lease scans per lease interval
 FLUSH_TIMEOUT = 1.0  # s a leader that stops waits until its records are written
 
+if TYPE_CHECKING:  # it takes a while to import, and may be off
+    from .console.console import Console
+
 logger = logging.getLogger(__name__)
 
 
-async def serve(node: Node, console: Console | None = None) -> "CoordinatorService":
+async def serve(node: Node, console: "Console | None" = None) -> "CoordinatorService":
     """Starts competing at once: the first leader puts itself into the map. `console` is that of the process, if it
     has served before."""
     if console is None and node.settings.console == "on":
+        from .console.console import Console
+
         console = Console(node)
     service = CoordinatorService(node, console)
     service.compete()
@@ -57,7 +61,7 @@ class CoordinatorService:
     were meant for its former self, so whether that term is still its own is asked right before anything is done.
     """
 
-    def __init__(self, node: Node, console: Console | None = None) -> None:
+    def __init__(self, node: Node, console: "Console | None" = None) -> None:
         settings = node.settings
         self._node = node
         self._console = console
