@@ -25,6 +25,7 @@ class Parent(NamedTuple):
     trace_id: str
     span_id: str
     sampled: bool
+    random: bool = False  # the trace id is; whoever continues the trace says so, too
 
 
 def parent_of(traceparent: bytes) -> Parent | None:
@@ -33,7 +34,8 @@ def parent_of(traceparent: bytes) -> Parent | None:
     if found is None:
         return None
     trace_id, span_id, flags = found.group(1, 2, 3) if found[1] is not None else found.group(4, 5, 6)
-    return Parent(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & 1))
+    bits = int(flags, 16)
+    return Parent(trace_id.decode(), span_id.decode(), bool(bits & 1), bool(bits & 2))
 
 
 def ids_of(traceparent: bytes) -> tuple[str, str]:

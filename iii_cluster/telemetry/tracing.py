@@ -15,6 +15,9 @@ __all__ = ["NO_TRACE", "Recording", "Trace", "Tracer", "Value"]
 
 Value = str | int | float | bool
 
+# Flags of a traceparent.
+_SAMPLED = b"01"
+_SAMPLED_RANDOM = b"03"
 # Of what a span tells of an error, characters.
 MAX_MESSAGE = 4096
 MAX_STACK = 16_384
@@ -30,7 +33,14 @@ class Recording:
     )  # fmt: skip
 
     def __init__(
-        self, tracer: "Tracer", name: str, kind: Kind, trace_id: str, parent_id: str | None, incoming: Trace
+        self,
+        tracer: "Tracer",
+        name: str,
+        kind: Kind,
+        trace_id: str,
+        parent_id: str | None,
+        incoming: Trace,
+        flags: bytes,
     ) -> None:
         self._tracer: Tracer | None = tracer  # None: it has ended
         self._attributes: dict[str, str] = {}
@@ -41,7 +51,7 @@ class Recording:
         self.span_id = span_id = tracer.new_span_id()
         self.parent_id = parent_id
         self.incoming = incoming
-        self.trace: Trace = (b'"00-%b-%b-01"' % (trace_id.encode(), span_id.encode()), incoming[1])
+        self.trace: Trace = (b'"00-%b-%b-%b"' % (trace_id.encode(), span_id.encode(), flags), incoming[1])
         self.start = tracer.now()
 
     def set(self, key: str, value: Value) -> None:
@@ -143,14 +153,16 @@ class Tracer:
         if parent is not None:
             if not self.sampler.follow(parent, name, self.service):
                 return None
-            recording = Recording(self, name, kind, parent.trace_id, parent.span_id, trace)
+            flags = _SAMPLED_RANDOM if parent.random else _SAMPLED
+            recording = Recording(self, name, kind, parent.trace_id, parent.span_id, trace, flags)
         else:
             if not root:
                 return None
             tail = self.sampler.begin(name, self.service)
             if tail < 0:
                 return None
-            recording = Recording(self, name, kind, f"{self._bits(64) or 1:016x}{tail:016x}", None, trace)
+            trace_id = f"{self._bits(64) or 1:016x}{tail:016x}"
+            recording = Recording(self, name, kind, trace_id, None, trace, _SAMPLED)
         if self.node:
             recording.set("iii.node", self.node)
         if function:

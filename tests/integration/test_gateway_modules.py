@@ -37,11 +37,11 @@ async def test_a_function_of_a_module_is_answered_by_the_gateway_it_is_called_at
 ) -> None:
     said = await asking.call("probe::echo", {"n": 1}, metadata={"m": 2}, traceparent=TRACEPARENT)
     assert said.pop("node") in {gateway.id for gateway in cluster.gateways}
+    assert said.pop("traceparent").split("-")[1] == TRACEPARENT.split("-")[1]
     assert said == {
         "data": {"n": 1, "_caller_worker_id": asking.worker_id},
         "caller": asking.worker_id,
         "metadata": {"m": 2},
-        "traceparent": TRACEPARENT,
     }
 
 
@@ -106,7 +106,7 @@ async def test_a_module_calls_a_worker_wherever_it_is(asking: RawWorker, serving
     invocation = await serving.expect("invokefunction", function_id=f"{unique}::f")
     assert invocation["data"] == {"n": 1}
     assert invocation["metadata"] == {"m": 2}
-    assert invocation["traceparent"] == TRACEPARENT
+    assert invocation["traceparent"].split("-")[1] == TRACEPARENT.split("-")[1]
     await serving.answer(invocation, {"r": 3})
     assert (await asking.result(call))["result"]["result"] == {"r": 3}
 

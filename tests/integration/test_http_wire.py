@@ -91,7 +91,8 @@ async def test_metadata_and_trace_come_with_the_call(shared_cluster: Cluster) ->
         await routed(client, "GET", "/h2")
         await client.send(request("GET", "/h2", traceparent=trace, baggage="a=1"))
         frame = await worker.expect("invokefunction", function_id="h2")
-        assert (frame["metadata"], frame["traceparent"], frame["baggage"]) == ({"m": 1}, trace, "a=1")
+        assert (frame["metadata"], frame["baggage"]) == ({"m": 1}, "a=1")
+        assert frame["traceparent"].split("-")[1] == trace.split("-")[1]
         assert frame["data"]["trigger"] == {"type": "http", "path": "/h2", "method": "GET"}
         await worker.answer(frame, {"status_code": 418, "headers": ["Set-Cookie: a=1"], "body": "tea"})
         answer = await client.answer()

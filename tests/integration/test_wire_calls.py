@@ -29,6 +29,11 @@ class Pair:
         return invocation_id, await self.callee.expect("invokefunction", function_id=self.function)
 
 
+def untraced(frame: Frame) -> Frame:
+    """Without the context of a trace that may have begun with the call."""
+    return {name: value for name, value in frame.items() if name != "traceparent"}
+
+
 @pytest.fixture(params=[0, 1], ids=["same-gateway", "other-gateway"])
 async def pair(request: pytest.FixtureRequest, shared_cluster: Cluster, unique: str) -> AsyncIterator[Pair]:
     place = shared_cluster.gateways[request.param].url
@@ -41,7 +46,7 @@ async def pair(request: pytest.FixtureRequest, shared_cluster: Cluster, unique: 
 async def test_a_call_and_its_result_carry_exactly_these_members(pair: Pair) -> None:
     invocation_id, invocation = await pair.deliver({"n": 1})
     uuid.UUID(invocation["invocation_id"])
-    assert invocation == {
+    assert untraced(invocation) == {
         "type": "invokefunction",
         "invocation_id": invocation["invocation_id"],
         "function_id": pair.function,
@@ -130,10 +135,12 @@ async def test_numbers_keep_the_way_they_were_written(pair: Pair, number: str) -
     assert f"[{number}]" in str(pair.callee.raw[-1])
 
 
-async def test_trace_context_and_metadata_pass_through(pair: Pair) -> None:
+async def test_metadata_passes_through_and_the_trace_goes_on(pair: Pair) -> None:
     trace = {"traceparent": TRACEPARENT, "baggage": "a=1,b=%20x"}
     invocation_id, invocation = await pair.deliver({}, **trace, metadata={"tenant": ["a", None]})
-    assert invocation["traceparent"] == TRACEPARENT
+    _, trace_id, span_id, flags = invocation["traceparent"].split("-")
+    assert (trace_id, flags) == (TRACEPARENT.split("-")[1], "03")
+    assert span_id != TRACEPARENT.split("-")[2]  # that of the gateway's own span
     assert "a=1" in invocation["baggage"]
     assert invocation["metadata"] == {"tenant": ["a", None]}
 
@@ -144,9 +151,18 @@ async def test_trace_context_and_metadata_pass_through(pair: Pair) -> None:
     assert "metadata" not in frame
 
 
+async def test_a_trace_that_is_not_sampled_passes_through(pair: Pair) -> None:
+    trace = {"traceparent": f"{TRACEPARENT[:-1]}2", "baggage": "a=1,b=%20x"}
+    invocation_id, invocation = await pair.deliver({}, **trace)
+    assert {name: invocation[name] for name in trace} == trace
+    await pair.callee.answer(invocation, 1)
+    frame = await pair.caller.result(invocation_id)
+    assert {name: frame[name] for name in trace} == trace
+
+
 async def test_empty_trace_context_counts_as_absent(pair: Pair) -> None:
     invocation_id, invocation = await pair.deliver({}, traceparent="", baggage="", metadata=None)
-    assert {*invocation} == {"type", "invocation_id", "function_id", "data"}
+    assert {*untraced(invocation)} == {"type", "invocation_id", "function_id", "data"}
     await pair.callee.answer(invocation)
     assert {*await pair.caller.result(invocation_id)} == {"type", "invocation_id", "function_id"}
 
@@ -155,7 +171,7 @@ async def test_namespace_and_action_do_not_reach_the_callee(pair: Pair) -> None:
     await pair.caller.send(
         "invokefunction", function_id=pair.function, data={}, namespace="default", action={"type": "void"}
     )
-    assert {*await pair.callee.expect("invokefunction")} == {"type", "invocation_id", "function_id", "data"}
+    assert {*untraced(await pair.callee.expect("invokefunction"))} == {"type", "invocation_id", "function_id", "data"}
 
 
 @pytest.mark.parametrize(

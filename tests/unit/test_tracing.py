@@ -51,6 +51,7 @@ def test_a_parent_is_read() -> None:
     assert parent_of(PARENT) == Parent(TRACE_ID, SPAN_ID, True)
     assert parent_of(PARENT[:-3] + b'00"') == Parent(TRACE_ID, SPAN_ID, False)
     assert parent_of(b'"cc' + PARENT[3:-1] + b'-later"') == Parent(TRACE_ID, SPAN_ID, True)
+    assert parent_of(PARENT[:-3] + b'03"') == Parent(TRACE_ID, SPAN_ID, True, True)
     assert ids_of(PARENT) == (TRACE_ID, SPAN_ID)
 
 
@@ -180,3 +181,8 @@ def test_what_is_off_or_never_sampled_records_nothing() -> None:
         assert not tracer.enabled
         assert tracer.begin("call a", (PARENT, b"")) is None
         assert tracer.begin("call a", NO_TRACE) is None
+
+
+def test_that_a_trace_id_is_random_is_passed_on(tracer: Tracer) -> None:
+    for flags in (b'01"', b'03"'):
+        assert begun(tracer.begin("call a", (PARENT[:-3] + flags, b""))).trace[0].endswith(flags)
