@@ -38,7 +38,7 @@ _INTEGERS = {
 }
 _KINDS = {1: SpanKind.INTERNAL, 2: SpanKind.SERVER, 3: SpanKind.CLIENT, 4: SpanKind.PRODUCER, 5: SpanKind.CONSUMER}
 _STATUS = {"ok": StatusCode.OK, "error": StatusCode.ERROR}
-_CUMULATIVE = AggregationTemporality.CUMULATIVE
+_CUMULATIVE, _DELTA = AggregationTemporality.CUMULATIVE, AggregationTemporality.DELTA
 
 
 class KeptResource(Resource):
@@ -122,26 +122,27 @@ def _scopes(metrics: list[records.Metric]) -> list[ScopeMetrics]:
 
 
 def _metric(metric: records.Metric) -> Metric:
-    histograms = [_histogram(point) for point in metric.data_points if isinstance(point, records.HistogramPoint)]
-    numbers = [_number(point) for point in metric.data_points if isinstance(point, records.NumberPoint)]
+    start, points, since = metric.started_unix_nano, metric.data_points, _DELTA if metric.delta else _CUMULATIVE
+    histograms = [_histogram(point, start) for point in points if isinstance(point, records.HistogramPoint)]
+    numbers = [_number(point, start) for point in points if isinstance(point, records.NumberPoint)]
     data: Gauge | Histogram | Sum
     if metric.metric_type == "histogram":
-        data = Histogram(histograms, _CUMULATIVE)
+        data = Histogram(histograms, since)
     elif metric.metric_type == "gauge":
         data = Gauge(numbers)
     else:
-        data = Sum(numbers, _CUMULATIVE, is_monotonic=metric.metric_type == "counter")
+        data = Sum(numbers, since, is_monotonic=metric.metric_type == "counter")
     return Metric(metric.name, metric.description, metric.unit, data)
 
 
-def _number(point: records.NumberPoint) -> NumberDataPoint:
-    return NumberDataPoint(_attributes(point.attributes), 0, point.timestamp_unix_nano, point.value)
+def _number(point: records.NumberPoint, start: int) -> NumberDataPoint:
+    return NumberDataPoint(_attributes(point.attributes), start, point.timestamp_unix_nano, point.value)
 
 
-def _histogram(point: records.HistogramPoint) -> HistogramDataPoint:
+def _histogram(point: records.HistogramPoint, start: int) -> HistogramDataPoint:
     return HistogramDataPoint(
         _attributes(point.attributes),
-        0,  # when its counts began is not kept
+        start,
         point.timestamp_unix_nano,
         point.count,
         point.sum,
