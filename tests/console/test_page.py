@@ -201,29 +201,3 @@ def test_logs_stand_still_while_they_are_paused(browser: Browser, fake: FakeCons
     assert "a new one" not in browser.text()
     browser.click("#pause", "Go on")
     browser.shows("a new one")
-
-
-PURE = [
-    ("import('/core/format.js').then(m => [0, .0004, 1.5, 12.34, 999, 1500, 90061000].map(m.duration))",
-     ["0 ms", "<1 µs", "1.50 ms", "12.3 ms", "999 ms", "1.50 s", "1 d 1 h"]),
-    ("import('/core/format.js').then(m => [0, .04, 3.14159, 12345].map(m.rate))", ["0", "<0.1", "3.1", "12,345"]),
-    ("import('/core/format.js').then(m => [0, 1023, 1536, 2**40].map(m.bytes))",
-     ["0 B", "1023 B", "1.5 KiB", "1.0 TiB"]),
-    ("import('/parts/json_text.js').then(m => ['', '[1,]', '{\"a\" 1}', '{\"a\":1', '[1] 2', '{a: 1}', '[\"x']"
-     ".map(t => { const r = m.readJson(t); return r.problem ? r.column + ' ' + r.problem : r.value; }))",
-     [None, "4 expected a value", "6 expected a colon", "7 expected a comma or }", "5 expected nothing more",
-      "2 expected a name in double quotes or }", "2 expected the end of this string, on its line"]),
-    ("import('/parts/slot_map.js').then(m => m.unowned({a: [[0, 511]], b: [[513, 1022]]}))",
-     [[512, 512], [1023, 1023]]),
-    ("import('/parts/scale.js').then(m => [0, 3, 5, 7, 101].map(v => m.niceMax(v)))", [1, 5, 5, 10, 200]),
-    ("import('/parts/scale.js').then(m => m.nearest([10, 20, 30], 24))", 1),
-    ("import('/parts/rows.js').then(m => m.inSight(1000, 300, 30, 2000))", [25, 52]),
-    ("import('/core/router.js').then(m => m.parse(m.to(['functions', 'a/b', 'x::y %?#'], {q: '1 2', e: ''})))",
-     {"path": ["functions", "a/b", "x::y %?#"], "query": {"q": "1 2"}}),
-]  # fmt: skip
-
-
-def test_pure_parts_compute_what_they_promise(browser: Browser, fake: FakeConsole) -> None:
-    browser.open(fake.url)
-    for script, expected in PURE:
-        assert browser.run(f"return {script}") == expected

@@ -67,12 +67,9 @@ const context = {
 };
 
 function redraw() {
-  if (scheduled) return;
+  if (scheduled || document.hidden) return;
   scheduled = true;
-  // Not on a frame alone: a page in the background draws none.
-  const once = () => { if (scheduled) { scheduled = false; draw(); } };
-  if (document.hidden) setTimeout(once, 50);
-  else requestAnimationFrame(once);
+  requestAnimationFrame(() => { scheduled = false; draw(); });
 }
 
 /** What the page shows, and what the frame needs. Data of filters that were left must not pass for that of new ones. */
@@ -216,18 +213,29 @@ function received(topic, data, error) {
 
 function linked(state, retryAt) {
   if (state === "live" && app.link !== "live") openSession();
-  if (state !== app.link) document.getElementById("announcer").textContent = state === "live" ? "Live again" : state;
+  if (state === "reconnecting" && app.link === "live") announce("The link to the coordinator is lost. Reconnecting.");
+  if (state === "live" && app.link === "reconnecting") announce("Live again.");
   app.link = state;
   app.retryAt = retryAt;
   if (state === "refused") openSession();
   redraw();
 }
 
+/** To those who listen. */
+function announce(text) {
+  document.getElementById("announcer").textContent = text;
+}
+
 readToken();
 live = new Live(received, linked);
 addEventListener("hashchange", () => {
   if (location.hash.startsWith("#token=")) {
-    readToken();
+    /** To those who listen. */
+function announce(text) {
+  document.getElementById("announcer").textContent = text;
+}
+
+readToken();
     signIn(getToken());
   } else if (location.hash !== "#main") navigate();
 });
@@ -235,6 +243,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   document.getElementById("main").focus();
 });
+document.addEventListener("visibilitychange", redraw);
 setInterval(redraw, TICK);
 openSession();
 live.start();

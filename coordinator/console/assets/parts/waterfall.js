@@ -58,7 +58,7 @@ export class Waterfall {
       h("span", { class: "span-name", style: { "padding-left": `calc(${Math.min(row.depth, DEEPEST)} * var(--indent))` } },
         h("span", { class: `fold${row.children ? "" : " none"}`, onclick: (event) => { event.stopPropagation(); this.toggle(row); } }, row.children ? (folded ? "▸" : "▾") : ""),
         row.failed ? h("span", { class: "tag bad" }, "error") : null,
-        h("span", { class: "text" }, row.span.name), h("span", { class: "service dim" }, row.span.service_name)),
+        h("span", { class: "text", title: row.span.name }, row.span.name), h("span", { class: "service dim" }, row.span.service_name)),
       h("span", { class: "lane" }, h("span", { class: `span-bar${row.pending ? " pending" : ""}`, style: { left: `${Math.min(left, 99.8).toFixed(3)}%`, width: `${Math.max(width, 0.2).toFixed(3)}%` } })),
       h("span", { class: "num" }, row.pending ? "…" : duration(row.end - row.start)));
   }
