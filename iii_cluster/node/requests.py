@@ -30,7 +30,7 @@ def is_json(scope: Scope) -> bool:
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:
     """None when it has more than `limit` bytes."""
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")
