@@ -20,6 +20,7 @@ from iii_cluster.cluster.membership import REDIS_ERRORS
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.cluster.scripts import Scripts
 from iii_cluster.cluster.tasks import end
+from iii_cluster.node.logs import NOT_KEPT
 from iii_cluster.node.node import Node
 from iii_cluster.protocol.builtin_types import FUNCTIONS_AVAILABLE, WORKERS_AVAILABLE
 from iii_cluster.routing.firing import Firing
@@ -282,7 +283,7 @@ class CoordinatorService:
         self._node.bus.send(node, envelope)
 
     def finished(self, departures: list[Departure]) -> None:
-        logger.info("action=cleaned_up connections=%d", len(departures))
+        logger.info("action=cleaned_up connections=%d", len(departures), extra=NOT_KEPT)
 
     def overdue(self, step: str, nodes: Collection[str]) -> None:
         logger.warning("action=cleanup_overdue step=%s nodes=%s", step, ",".join(nodes))
@@ -294,7 +295,8 @@ class CoordinatorService:
         self._records.erase(worker)
 
     def fire(self, event: str, worker: str, once: str) -> bool:
-        logger.log(logging.DEBUG if event == CHANGED else logging.INFO, "action=%s worker=%s", event, worker)
+        level = logging.DEBUG if event == CHANGED else logging.INFO
+        logger.log(level, "action=%s worker=%s", event, worker, extra=NOT_KEPT)
         self._count(event)
         self._firing.fire(WORKERS_AVAILABLE, worker_event(event, worker), once)
         return self._firing.all_sent

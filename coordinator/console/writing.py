@@ -26,6 +26,8 @@ INVOKE_TIMEOUT = 30.0  # s
 MOST_DISCARDED = 1000  # dead letters, by one request
 CRON = "cron"
 MAX_LOGGED = 200  # characters of a name
+FUNCTION = "action=console_%s function=%s address=%s outcome=%s"
+TARGET = "action=console_%s target=%s address=%s outcome=%s"
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +118,7 @@ class Writing:
         queue = request.place["name"]
         page = encode({"topic": queue, "limit": MOST_DISCARDED})
         discarded = 0
-        with self._told(request, "discard", "target", queue) as told:
+        with self._told(request, "discard", TARGET, queue) as told:
             dead = await self._reach.call("engine::queue::dlq_messages", page)
             for letter in msgspec.json.decode(dead, type=list[_Letter]):
                 said = encode({"queue": queue, "message_id": letter.id})
@@ -186,7 +188,7 @@ class Writing:
 
         error = b""
         try:
-            with self._told(request, "invoke", "function", function, trace) as told:
+            with self._told(request, "invoke", FUNCTION, function, trace) as told:
                 result = await self._reach.call(
                     function, bytes(data), namespace=namespace, trace=trace, counted=True, timeout=INVOKE_TIMEOUT
                 )
@@ -202,14 +204,14 @@ class Writing:
 
     async def do(self, request: Request, what: str, target: str, function: str, data: bytes) -> bytes:
         """`target` is what the log names."""
-        with self._told(request, what, "target", target) as told:
+        with self._told(request, what, TARGET, target) as told:
             result = await self._reach.call(function, data, counted=True)
             told()
         return result
 
     @contextmanager
     def _told(
-        self, request: Request, what: str, kind: str, target: str, trace: Trace = NO_TRACE
+        self, request: Request, what: str, line: str, target: str, trace: Trace = NO_TRACE
     ) -> Iterator[Callable[[], None]]:
         """One line of the log, without what was sent or answered. Calls what it gives when all went well."""
         outcome = "cancelled"
@@ -226,8 +228,7 @@ class Writing:
             outcome = failure.code
             raise
         finally:
-            words = what, kind, _word(target), _word(request.address), _word(outcome)
-            logger.info("action=console_%s %s=%s address=%s outcome=%s", *words, extra={"trace": trace})
+            logger.info(line, what, _word(target), _word(request.address), _word(outcome), extra={"trace": trace})
 
 
 def body_of(request: Request, kind: type[B]) -> B:

@@ -13,6 +13,7 @@ Fields = dict[str, str | int | float | bool]
 _NAME = re.compile(r"(?:^| )(\w+)=")
 _PLACE = re.compile(r"%(?:%|[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z])")
 _WORDS = re.compile(r"\w+=\S*(?: \w+=\S*)*")
+_FORGED = re.compile(r"\s\w+=")
 
 
 def fields_of(template: object, args: object) -> Fields:
@@ -28,6 +29,23 @@ def fields_of(template: object, args: object) -> Fields:
         fields[name] = _value(text, args[at : at + places])
         at += places
     return fields
+
+
+def message_of(template: object, args: object) -> str:
+    """The line as text. A value of somebody else that looks like more fields is quoted."""
+    text = str(template)
+    if not args:
+        return text
+    if isinstance(args, tuple) and isinstance(template, str) and _parts(template):
+        places = [place for place in _PLACE.findall(template) if place != "%%"]
+        if len(places) == len(args):
+            args = tuple(_quoted(arg) if place == "%s" else arg for place, arg in zip(places, args, strict=True))
+    return text % args
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return repr(text) if _FORGED.search(text) else text
 
 
 @lru_cache(maxsize=1024)

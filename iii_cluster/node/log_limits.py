@@ -1,13 +1,13 @@
 """How many lines of a kind are written: a fault that comes back a thousand times a second does not fill the disk. Pure.
 
-Time is an argument. A kind is a logger and its template.
+Time is an argument.
 """
 
 LINES = 100  # of a kind, in WINDOW
 WINDOW = 10.0  # s
 MAX_KINDS = 1000  # remembered; a kind more and none is left out
 
-Kind = tuple[str, str]
+Kind = tuple[str, ...]
 
 
 class _Window:

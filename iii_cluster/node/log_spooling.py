@@ -12,11 +12,13 @@ from iii_cluster.telemetry.records import Log
 from iii_cluster.telemetry.spool import Batch, Spool
 from iii_cluster.telemetry.telemetry import Telemetry
 
-from .log_fields import fields_of
+from .log_fields import fields_of, message_of
 from .log_limits import Limit
 from .logs import JsonFormatter, LineHandler, ids_of, kind_of, line_handlers, one_line, redact, utc
 
-WORKER_LINES = 100  # of one service, in a second
+KEPT_LINES = 30  # of a kind, in KEPT_WINDOW: the cluster keeps a thousand records
+KEPT_WINDOW = 60.0  # s
+WORKER_LINES = 100  # of one service and level, in a second
 LONGEST_LINE = 4096  # characters of a worker's message
 _WAY = ("iii_cluster.telemetry.pipeline", "iii_cluster.telemetry.store", "iii_cluster.telemetry.intake")
 _SEVERITIES = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
@@ -59,12 +61,15 @@ class SpoolHandler(logging.Handler):
         self._resource = resource  # of every record; who renames the node changes it
         self._spool = spool
         self._service = service
-        self._limit = Limit()
+        self._limit = Limit(KEPT_LINES, KEPT_WINDOW)
         self._formatter = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
-        self._limit.ended(now)  # told on the console
+        for (name, _, template), count in self._limit.ended(now):
+            self._spool.log(
+                self._log(_line("action=records_left_out source=%s count=%d like=%r", name, count, template))
+            )
         kept = getattr(record, "kept", True) and not record.name.startswith(_WAY)
         if kept and self._limit.admits(kind_of(record), now):
             self._spool.log(self._log(record))
@@ -83,7 +88,7 @@ class SpoolHandler(logging.Handler):
             observed_timestamp_unix_nano=int(record.created * 1e9),
             severity_number=severity,
             severity_text=_TEXTS[severity],
-            body=redact(record.getMessage()),
+            body=redact(message_of(record.msg, record.args)),
             attributes=attributes,
             trace_id=ids.get("trace_id"),
             span_id=ids.get("span_id"),
@@ -105,10 +110,10 @@ class WorkerLines:
     def offer(self, batch: Batch) -> None:
         now = time.monotonic()
         lowest = _LOWEST.get(logging.getLogger().level, 9)
-        lines = [self._left_out(service, count) for (service, _), count in self._limit.ended(now)]
+        lines = [self._left_out(service, level, count) for (service, level), count in self._limit.ended(now)]
         for log in batch.logs:
             fits = log.resource is not self._own and (log.severity_number or 9) >= lowest
-            if fits and self._limit.admits((log.service_name, ""), now):
+            if fits and self._limit.admits((log.service_name, _level(log.severity_number)), now):
                 lines.append(self._line(log))
         if lines:
             self._handler.write("\n".join(lines) + "\n")
@@ -142,10 +147,14 @@ class WorkerLines:
         tail = "".join(f" {name}={_word(value)}" for name, value in ids.items())
         return one_line(f"{line['time']} {head} {body}{more}{tail}")
 
-    def _left_out(self, service: str, count: int) -> str:
-        record = logging.LogRecord(__name__, logging.WARNING, "", 0, "", (), None)
-        record.msg, record.args = "action=worker_lines_left_out service=%s count=%d", (service, count)
-        return self._handler.lines.format(record)
+    def _left_out(self, service: str, level: str, count: int) -> str:
+        line = "action=worker_lines_left_out service=%s level=%s count=%d"
+        return self._handler.lines.format(_line(line, _word(service), level, count))
+
+
+def _line(line: str, *values: object) -> logging.LogRecord:
+    """About what was left out."""
+    return logging.LogRecord(__name__, logging.WARNING, "", 0, line, values, None)
 
 
 def _level(severity: int) -> str:

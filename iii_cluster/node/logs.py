@@ -11,10 +11,11 @@ import msgspec
 
 from iii_cluster.telemetry.config import Observability
 
-from .log_fields import fields_of
+from .log_fields import Fields, fields_of, message_of
 from .log_limits import Kind, Limit
 
-# `extra` of records whose writer counts them itself, and of those that stay on the console of their process.
+# `extra` of records whose writer counts them itself, and of routine, such as clients that come and go: lines of their
+# process only, for the cluster keeps few records, and whoever writes most would push out the others.
 OWN_QUOTA = {"own_quota": True}
 NOT_KEPT = {"kept": False}
 
@@ -28,6 +29,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 _PARAMETERS = re.compile(r"(?<=[?&#])(password|token|access_token|api_key|secret)=[^&\s\"']*", re.IGNORECASE)
 _BEARER = re.compile(r"\b(bearer|basic) [\w.~+/=-]{8,}", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ACTION_GIVEN = re.compile(r"action=\w*%")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 logger = logging.getLogger(__name__)
@@ -60,9 +62,24 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = record.levelname.lower()
         node = f" node={self.node}" if self.node else ""
-        text = one_line(redact(_text(self, record)))
+        text = one_line(redact(self._text(record)))
         trace = "".join(f" {name}={value}" for name, value in ids_of(record).items())
         return f"{utc(record.created)} level={level}{node} logger={record.name} {text}{trace}"
+
+    def _text(self, record: logging.LogRecord) -> str:
+        parts = [self._message(record, fields_of(record.msg, record.args))]
+        if record.exc_info:
+            parts.append(self.formatException(record.exc_info))
+        if record.stack_info:
+            parts.append(record.stack_info)
+        return "\n".join(parts)
+
+    def _message(self, record: logging.LogRecord, fields: Fields) -> str:
+        """Without the node, if it is the one that says it."""
+        message = message_of(record.msg, record.args)
+        if self.node and fields.get("node") == self.node:
+            return f"{message} ".replace(f" node={self.node} ", " ", 1)[:-1]
+        return message
 
 
 class JsonFormatter(LineFormatter):
@@ -70,13 +87,16 @@ class JsonFormatter(LineFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: _clean(value) for name, value in fields_of(record.msg, record.args).items()}
+        message = redact(self._message(record, fields))
+        if fields.get("node") == self.node:
+            del fields["node"]
         line: dict[str, Any] = {
             "time": utc(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "node": self.node,
             "role": self.role,
-            "message": redact(record.getMessage()),
+            "message": message,
         }
         if "action" in fields:
             line["action"] = fields.pop("action")
@@ -92,8 +112,11 @@ FORMATTERS = {"default": LineFormatter, "json": JsonFormatter}
 
 
 def kind_of(record: logging.LogRecord) -> Kind:
-    """Lines of one kind are limited together."""
-    return record.name, str(record.msg)[:100]
+    """Lines of one kind are limited together: a logger's, of one level and template, and of one action."""
+    template = str(record.msg)[:100]
+    if _ACTION_GIVEN.match(template):
+        template = f"action={str(fields_of(record.msg, record.args).get('action', '')).partition(' ')[0]}"
+    return record.name, record.levelname, template
 
 
 def ids_of(record: logging.LogRecord) -> dict[str, str]:
@@ -101,15 +124,6 @@ def ids_of(record: logging.LogRecord) -> dict[str, str]:
     trace = getattr(record, "trace", None)
     parts = trace[0].decode("ascii", "replace").strip('"').split("-") if trace and trace[0] else []
     return {"trace_id": parts[1], "span_id": parts[2]} if len(parts) >= 4 else {}
-
-
-def _text(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    parts = [record.getMessage()]
-    if record.exc_info:
-        parts.append(formatter.formatException(record.exc_info))
-    if record.stack_info:
-        parts.append(record.stack_info)
-    return "\n".join(parts)
 
 
 def _clean(value: str | int | float | bool) -> str | int | float | bool:
@@ -162,7 +176,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def _tell(self, left_out: list[tuple[Kind, int]]) -> None:
         line = "action=lines_left_out source=%s count=%d like=%r"
-        for (name, template), count in left_out:
+        for (name, _, template), count in left_out:
             super().emit(logger.makeRecord(logger.name, logging.WARNING, "", 0, line, (name, count, template), None))
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iii_cluster.node.log_fields import fields_of
+from iii_cluster.node.log_fields import fields_of, message_of
 from iii_cluster.node.log_limits import MAX_KINDS, Limit
 
 
@@ -31,6 +31,15 @@ def test_a_line_is_a_list_of_fields(template: Any, args: Any, fields: dict[str, 
 @given(st.text())
 def test_no_value_makes_a_field_of_its_own(value: str) -> None:
     assert fields_of("action=x a=%s b=%s", (value, value)) == {"action": "x", "a": value, "b": value}
+
+
+@given(st.text())
+def test_nor_in_the_text_of_a_line(value: str) -> None:
+    line = message_of("action=x a=%s b=%s", (f"{value} b=forged", 1))
+    assert line.endswith(" b=1")
+    assert " b=forged b=1" not in line
+    assert message_of("action=x a=%s n=%d%%", ("no space", 5)) == "action=x a=no space n=5%"
+    assert message_of("Free text of %s", (" a=b",)) == "Free text of  a=b"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 3)), max_size=60))

@@ -1,14 +1,16 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from iii_cluster.config.settings import Settings
-from iii_cluster.node.log_limits import LINES
-from iii_cluster.node.log_spooling import WORKER_LINES, LogSpooling, WorkerLines
+from iii_cluster.node.log_limits import Limit
+from iii_cluster.node import log_spooling
+from iii_cluster.node.log_spooling import KEPT_LINES, WORKER_LINES, LogSpooling, WorkerLines
 from iii_cluster.node.logs import NOT_KEPT, JsonFormatter, LineFormatter, LineHandler
 from iii_cluster.telemetry.config import Observability
 from iii_cluster.telemetry.records import Log
@@ -65,10 +67,35 @@ def test_a_traceback_is_an_attribute(root: logging.Logger) -> None:
 
 def test_a_flood_of_lines_is_no_flood_of_records(root: logging.Logger) -> None:
     telemetry, made = spooling()
-    for n in range(LINES * 3):
+    for n in range(KEPT_LINES * 3):
         logging.getLogger("a").warning("action=failed n=%d", n)
     made.close()
-    assert len(telemetry.spool.take().logs) == LINES
+    assert len(telemetry.spool.take().logs) == KEPT_LINES
+
+
+def test_what_a_flood_has_left_out_is_told_with_a_later_line(
+    root: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_spooling, "Limit", lambda *_: Limit(1, 0.0001))
+    telemetry, made = spooling()
+    with monkeypatch.context() as stopped:
+        stopped.setattr(time, "monotonic", lambda: 0.0)
+        for _ in range(3):
+            logging.getLogger("a").warning("action=failed")
+    logging.getLogger("a").warning("action=other")
+    made.close()
+    bodies = [log.body for log in telemetry.spool.take().logs]
+    assert bodies == [
+        "action=failed",
+        "action=records_left_out source=a count=2 like='action=failed'",
+        "action=other",
+    ]
+
+
+def test_a_worker_that_logs_without_end_does_not_hide_its_own_errors(root: logging.Logger) -> None:
+    stream, lines, _ = console(LineFormatter())
+    lines.offer(Batch([], [log("flood")] * (WORKER_LINES * 5) + [log("broken", 17)], []))
+    assert "broken" in stream.getvalue()
 
 
 @pytest.mark.parametrize("config", [{"enabled": False}, {"logs_enabled": False}])

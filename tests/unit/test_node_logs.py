@@ -83,7 +83,7 @@ def test_json_has_what_the_line_says_as_fields() -> None:
         "logger": "role.part",
         "node": "gateway-1",
         "role": "gateway",
-        "message": "action=cut worker=a b=c n=3",
+        "message": "action=cut worker='a b=c' n=3",
         "action": "cut",
         "fields": {"worker": "a b=c", "n": 3},
     }
@@ -145,3 +145,25 @@ def test_a_level_that_is_none_changes_nothing(written: io.StringIO) -> None:
     logs.adjust(Observability(level="loud"))
     assert logging.getLogger().level == logging.INFO
     assert "action=level_ignored" in written.getvalue()
+
+
+def test_a_line_about_its_own_node_names_it_once() -> None:
+    own = record("action=fenced node=%s term=%d", "shard-1", 3)
+    line = LineFormatter("shard", "shard-1").format(own)
+    assert line.endswith("Z level=warning node=shard-1 logger=role.part action=fenced term=3")
+    told = json.loads(JsonFormatter("shard", "shard-1").format(own))
+    assert (told["node"], told["fields"], told["message"]) == ("shard-1", {"term": 3}, "action=fenced term=3")
+    assert LineFormatter("shard", "shard-1").format(record("action=left node=%s", "shard-1")).endswith("action=left")
+    for other in ("shard-12", "shard-2"):
+        line = LineFormatter("shard", "shard-1").format(record("action=lost node=%s", other))
+        assert line.endswith(f" node=shard-1 logger=role.part action=lost node={other}")
+
+
+def test_actions_of_one_template_and_levels_are_kinds_of_their_own(written: io.StringIO) -> None:
+    log = logging.getLogger("a")
+    for _ in range(LINES + 1):
+        log.info("action=console_%s target=%s", "invoke", "x")
+    log.info("action=console_%s target=%s", "logs_clear", "x")
+    log.warning("action=console_%s target=%s", "invoke", "x")
+    assert written.getvalue().count("console_invoke") == LINES + 1
+    assert "console_logs_clear" in written.getvalue()

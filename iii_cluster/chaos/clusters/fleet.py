@@ -37,7 +37,7 @@ WORKER_PORT, STREAM_PORT, HTTP_PORT = (
 )  # of the first gateway, on hosts of our own, where all ports are free
 START_TIMEOUT = 60.0  # s
 STOP_TIMEOUT = 5.0  # s, then what still runs is killed: the run is over
-ELECTED = re.compile(r"action=elected node=(\S+) term=(\d+)")
+ELECTED = re.compile(r" node=(\S+) .*\baction=elected term=(\d+)")
 
 
 class Fleet:
