@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from iii_cluster.config.settings import Settings
-from iii_cluster.node.log_limits import Limit
 from iii_cluster.node import log_spooling
+from iii_cluster.node.log_limits import Limit
 from iii_cluster.node.log_spooling import KEPT_LINES, WORKER_LINES, LogSpooling, WorkerLines
 from iii_cluster.node.logs import NOT_KEPT, JsonFormatter, LineFormatter, LineHandler
 from iii_cluster.telemetry.config import Observability
