@@ -10,7 +10,7 @@ _INTERNAL_IDS = frozenset(("publish", "motia_step_get"))
 # Their spans would be read by the next call of theirs, and so on.
 _OBSERVABILITY = (
     "engine::log", "engine::traces", "engine::metrics", "engine::rollups", "engine::alerts", "engine::sampling",
-    "engine::health", "engine::baggage", "iii-observability::",
+    "engine::health", "engine::nodes", "engine::baggage", "iii-observability::",
 )  # fmt: skip
 
 

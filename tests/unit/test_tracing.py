@@ -87,7 +87,7 @@ def test_baggage_names_the_function_that_is_called() -> None:
 def test_functions_are_users_or_internal() -> None:
     assert kind_of("state::set") == kind_of("publish") == kind_of("iii::durable::publish") == "internal"
     assert kind_of("orders::create") == kind_of("publisher") == "user"
-    assert all(map(is_observability, ("engine::traces::list", "engine::log::info")))
+    assert all(map(is_observability, ("engine::traces::list", "engine::log::info", "engine::nodes::list")))
     assert not is_observability("engine::functions::list")
     assert is_internal("engine::functions::list")
 
