@@ -29,11 +29,12 @@ class _Place(Struct, frozen=True):
 
 
 def unusable_files(settings: Settings, *, gateway: bool = True, coordinator: bool = False) -> list[Unusable]:
-    """Who is no gateway has an admin port only, and a `coordinator` the console's."""
+    """Who is no gateway has the ports for admins and metrics only, and a `coordinator` the console's."""
     found = []
     admin = _Place("admin_tls_", "admin_tls_")
     certificates = [(admin, settings.admin_tls)] if settings.admin_tls is not None else []
-    tokens_of_ports = [(_Place("", ""), settings.admin_tokens)]
+    own = settings.admin_tokens if any(settings.admin_tokens) else settings.metrics_tokens
+    tokens_of_ports = [(_Place("", ""), own)]
     if gateway:
         certificates += _certificates(settings)
         tokens_of_ports = list(_tokens(settings))

@@ -156,6 +156,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return ((), "") if is_loopback(self.admin_host) else (self.tokens, self.tokens_file)
 
     @property
+    def metrics_tokens(self) -> tuple[tuple[str, ...], str]:
+        """The same of the metrics port."""
+        return ((), "") if is_loopback(self.metrics_host or self.admin_host) else (self.tokens, self.tokens_file)
+
+    @property
     def worker_listeners(self) -> tuple[WorkerListener, ...]:
         """Every port for workers, with what it has of its own; the main one first, never empty."""
         main, *others = self.listeners or (WorkerListener(),)

@@ -138,12 +138,14 @@ def test_every_role_needs_the_files_of_its_admin_port(role: str, monkeypatch: py
     assert line.startswith("command line: admin_tls_cert_file: ")
 
 
-def test_shards_need_tokens_where_others_reach_their_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_need_tokens_where_others_reach_their_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iii_cluster.cli.roles._run", lambda *_: 0)
     options = ("--tokens-file", "/no/tokens", "--admin-port", "0", "--metrics-port", "0")
     assert run("shard", *options, "--admin-host", "localhost").exit_code == 0
     [line] = refused(run("shard", *options, "--admin-host", "0.0.0.0"))
     assert line == "command line: tokens_file: tokens: cannot read /no/tokens: No such file or directory"
+    assert run("shard", *options, "--admin-host", "0.0.0.0", "--metrics-host", "127.0.0.1").exit_code == 2
+    assert refused(run("shard", *options, "--metrics-host", "0.0.0.0")) == [line]
 
 
 def test_a_replacement_gets_no_port_of_gateways_for_its_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
