@@ -1,6 +1,7 @@
 """Telemetry frames of workers: what is made of them, what they may hold, and that nothing in them raises."""
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iii_cluster.telemetry.otlp import decode
+from iii_cluster.telemetry.otlp import decode, not_numbers
 from iii_cluster.telemetry.otlp.decode import BadFrame, Record, log_of, metric_of, records, span_of
 from iii_cluster.telemetry.otlp.values import MAX_ATTRIBUTES, MAX_TEXT
 from iii_cluster.telemetry.records import Event, HistogramPoint, Kind, Link, Log, Metric, NumberPoint, Span
@@ -160,6 +161,20 @@ def test_a_log_is_read_as_it_was_said() -> None:
     assert said == Log(NOW, NOW, 17, "ERROR", "red link", deep, TRACE_ID, None, resource, "billing", "app", "")
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "TRACE"), (4, "TRACE"), (5, "DEBUG"), (9, "INFO"), ("12", "INFO"), (13, "WARN"), (17, "ERROR"), (24, "FATAL")],
+)
+def test_a_severity_without_its_name_gets_it_from_the_number(number: int | str, text: str) -> None:
+    assert log(severityNumber=number).severity_text == text
+    assert log(severityNumber=number, severityText="").severity_text == text
+    assert log(severityNumber=number, severityText="Oh").severity_text == "Oh"
+
+
+def test_a_log_that_says_nothing_of_its_severity_has_no_name_for_it() -> None:
+    assert log().severity_text == log(severityNumber=0).severity_text == ""
+
+
 def test_a_body_that_is_no_text_is_json() -> None:
     assert log(body=any_value({"a": 1, "password": "x"})).body == '{"a":1,"password":"[REDACTED]"}'
 
@@ -185,6 +200,39 @@ def test_numbers_are_gauges_counters_and_updowncounters(members: dict[str, Any],
     assert (made.name, made.unit, made.metric_type, made.timestamp_unix_nano) == ("m", "s", kind, NOW)
     assert made.data_points == [NumberPoint(7.0, [("worker.id", "w")], NOW), NumberPoint(0.5, [], NOW)]
     assert (made.delta, made.started_unix_nano) == (kind == "updowncounter", 5)
+
+
+def test_numbers_that_are_none_cost_their_point_and_nothing_else() -> None:
+    """Python writes them bare by default."""
+    strange = [{"asDouble": value} for value in (float("nan"), float("inf"), float("-inf"))]
+    frame = metrics_frame(
+        {"name": 'NaN, "Infinity"', "gauge": {"dataPoints": [*strange, {"asDouble": -1.5}]}},
+        {"name": "h", "histogram": {"dataPoints": [{"count": 0, "min": float("inf"), "max": float("-inf")}]}},
+    )
+    assert b"NaN}" in frame
+    gauge, histogram = read(frame)
+    assert gauge.name == 'NaN, "Infinity"'
+    assert [point.value for point in gauge.data_points] == [-1.5]
+    assert (histogram.data_points[0].min, histogram.data_points[0].max) == (None, None)
+    spans = read(spans_frame(wire_span(attributes=[{"key": "a", "value": {"doubleValue": float("nan")}}])))
+    assert spans[0].attributes == [("a", "")]
+
+
+@pytest.mark.parametrize("body", [b'{"a":NaN', b'{"a":Na}', b"NaN", b"-Infinity" * 1000, b'"' * 100_000 + b"NaN"])
+def test_a_frame_that_is_none_is_none_with_such_numbers_too(body: bytes) -> None:
+    with pytest.raises(BadFrame):
+        records(b"MTRC" + body)
+
+
+@given(st.recursive(st.floats() | st.text('NaInfity"-\\ ') | st.none() | st.booleans(), st.lists))
+def test_of_what_python_writes_only_such_numbers_are_changed(value: Any) -> None:
+    def expected(value: Any) -> Any:
+        if isinstance(value, list):
+            return [expected(each) for each in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    written = memoryview(json.dumps(value).encode())
+    assert json.loads(not_numbers.without(written) or bytes(written)) == expected(value)
 
 
 def test_histograms_have_one_bucket_more_than_bounds() -> None:

@@ -3,15 +3,15 @@
 A frame is four letters and OTLP/JSON. What a record holds is bounded, what names a secret is redacted.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from ..records import Event, HistogramPoint, Kind, Link, Log, Metric, NumberPoint, Span
 from ..texts import cut
-from . import wire
+from . import not_numbers, wire
 from .values import (
     MAX_NAME,
     MAX_TEXT,
@@ -34,7 +34,10 @@ MAX_POINTS = 1000  # of one metric
 MAX_BUCKETS = 256  # of one histogram
 UNKNOWN_SERVICE = "unknown"
 
+T = TypeVar("T")
+
 _STATUS = ("unset", "ok", "error")
+_SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # four numbers each, from 1 on
 _KINDS = {0: Kind.INTERNAL} | {int(kind): kind for kind in Kind}
 # What msgspec, or the depth of what it read, may raise.
 BAD = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError)
@@ -76,17 +79,17 @@ def records(frame: bytes) -> Iterator[Record]:
         if kind == SPANS:
             parts = [
                 (one.resource, [(each.scope, each.spans or []) for each in one.scope_spans or ()])
-                for one in _spans_frame(body).resource_spans or ()
+                for one in _whole(_spans_frame, body).resource_spans or ()
             ]
         elif kind == LOGS:
             parts = [
                 (one.resource, [(each.scope, each.log_records or []) for each in one.scope_logs or ()])
-                for one in _logs_frame(body).resource_logs or ()
+                for one in _whole(_logs_frame, body).resource_logs or ()
             ]
         else:
             parts = [
                 (one.resource, [(each.scope, each.metrics or []) for each in one.scope_metrics or ()])
-                for one in _metrics_frame(body).resource_metrics or ()
+                for one in _whole(_metrics_frame, body).resource_metrics or ()
             ]
         # Also those of resources may be too deep.
         sources = [
@@ -97,6 +100,17 @@ def records(frame: bytes) -> Iterator[Record]:
     except BAD as error:
         raise BadFrame(str(error)[:200]) from None
     return _records(sources)
+
+
+def _whole(decode: Callable[[bytes | memoryview], T], body: memoryview) -> T:
+    """A frame; what Python writes for numbers that are none is no number in it, either."""
+    try:
+        return decode(body)
+    except msgspec.DecodeError:
+        repaired = not_numbers.without(body)
+        if repaired is None:
+            raise
+        return decode(repaired)
 
 
 def _records(sources: list[tuple[Source, list[Raw]]]) -> Iterator[Record]:
@@ -161,11 +175,12 @@ def log_of(record: Raw, source: Source, now: int) -> Log | None:
     """None: it cannot be read. `now`: ns since the epoch."""
     try:
         said = _log(record)
+        severity = integer(said.severity_number, 0, 24)
         return Log(
             integer(said.time_unix_nano),
             integer(said.observed_time_unix_nano) or now,
-            integer(said.severity_number, 1, 24),
-            name_of(said.severity_text),
+            severity or 1,
+            name_of(said.severity_text) or (_SEVERITIES[(severity - 1) // 4] if severity else ""),
             without_colours(text_of(said.body)),
             typed(said.attributes),
             trace_id_of(said.trace_id),
