@@ -26,7 +26,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 @pytest.fixture(scope="session")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two gateways and two shards that no test harms; ids must be unique to the test that uses them."""
-    cluster = Cluster(tmp_path_factory.mktemp("shared-cluster"))
+    cluster = Cluster(tmp_path_factory.mktemp("shared-cluster"), fresh=True)
     try:
         yield cluster.start()
     finally:

@@ -28,7 +28,8 @@ def tokens_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gateways(make_cluster: Callable[..., Cluster], tokens_file: Path) -> list[ClusterNode]:
-    cluster = make_cluster(shards=1, options={"tokens-file": str(tokens_file)}, env={"III_TOKEN": TOKEN})
+    options, env = {"tokens-file": str(tokens_file)}, {"III_TOKEN": TOKEN}
+    cluster = make_cluster(shards=1, options=options, env=env, fresh=True)  # forks do not have their command line
     return cluster.gateways
 
 

@@ -13,6 +13,7 @@ from tests.support.process import Process, read_ready_line
 from tests.support.valkey import ValkeyServer
 
 CLUSTER_NAME = "test"
+ROLE = "tests.support.role"
 OWN_PORTS = {"admin-port": "0", "metrics-port": "0", "console": "off"}
 
 # What a failed test shows the logs of.
@@ -23,10 +24,18 @@ class ClusterNode(Process):
     """One process of the cluster. `restart` makes a new incarnation, on the same worker port."""
 
     def __init__(
-        self, role: str, name: str, directory: Path, argv: Sequence[str], env: Mapping[str, str], lifeline: int
+        self,
+        role: str,
+        name: str,
+        directory: Path,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        lifeline: int,
+        fresh: bool,
     ) -> None:
         super().__init__(name, directory / f"{name}.log")
         self.role = role
+        self._fresh = fresh
         self.argv = [*argv, "--lifeline-fd", str(lifeline)]
         self.env = env
         self._lifeline = lifeline  # at its end, when the test process is gone, the node stops
@@ -38,9 +47,12 @@ class ClusterNode(Process):
         """Starts the process; `wait_ready` tells when it serves."""
         self._close_ready_fd()
         self._ready_fd, write_fd = os.pipe()
-        argv = [sys.executable, "-m", "tests.support.role", self.role, *self.argv, "--ready-fd", str(write_fd)]
+        argv, fds = [self.role, *self.argv, "--ready-fd", str(write_fd)], [write_fd, self._lifeline]
         try:
-            self.spawn(argv, self.env, fds=[write_fd, self._lifeline])
+            if self._fresh:
+                self.spawn([sys.executable, "-m", ROLE, *argv], self.env, fds)
+            else:
+                self.fork(ROLE, argv, self.env, fds)
         finally:
             os.close(write_fd)
         return self
@@ -80,7 +92,8 @@ class ClusterNode(Process):
 
 
 class Cluster:
-    """`options` are command line options of every node, such as `{"lease-ttl": "1"}`."""
+    """`options` are command line options of every node, such as `{"lease-ttl": "1"}`. Every node of a `fresh` one is
+    a Python of its own from the start, with its own seed of hashes, as outside of tests; others are forks of one."""
 
     def __init__(
         self,
@@ -91,6 +104,7 @@ class Cluster:
         coordinators: int = 1,
         options: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         self.directory = directory
         self.valkey = ValkeyServer(directory)
@@ -100,6 +114,7 @@ class Cluster:
         self._sizes = (coordinators, shards, gateways)
         self._options = dict(options or {})
         self._env = {**os.environ, **(env or {})}
+        self._fresh = fresh
         self._ports: list[int] = []
         self._count = 0
         self._lifeline = os.pipe()
@@ -175,7 +190,8 @@ class Cluster:
             options["redis-url"] = redis_url
         argv = [part for name, value in options.items() for part in (f"--{name}", value)]
         name = f"{role}-{self._count}"
-        return ClusterNode(role, name, self.directory, [*argv, *extra], self._env, self._lifeline[0]).start()
+        argv += extra
+        return ClusterNode(role, name, self.directory, argv, self._env, self._lifeline[0], self._fresh).start()
 
 
 def _unclean_end(node: ClusterNode) -> str:

@@ -5,10 +5,13 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.support import forks
 
 START_TIMEOUT = 80.0  # seconds until a process must be ready: a broker needs 35 where everything else runs, too
 STOP_TIMEOUT = 20.0  # seconds a process may take for a graceful stop
@@ -21,7 +24,7 @@ class Process:
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
         self.log = log
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | forks.ForkedProcess | None = None
 
     def spawn(self, argv: Sequence[str], env: Mapping[str, str] | None = None, fds: Sequence[int] = ()) -> None:
         with self.log.open("ab") as output:
@@ -29,8 +32,18 @@ class Process:
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, pass_fds=fds
             )
 
+    def fork(
+        self, module: str, argv: Sequence[str], env: Mapping[str, str] | None = None, fds: Sequence[int] = ()
+    ) -> None:
+        """`spawn` of `python -m module *argv` for a tenth of its cost, unless `env` asks for a Python of its own."""
+        env, server = os.environ if env is None else env, forks.server()
+        if server.suits(env):
+            self._child = server.fork(module, argv, self.log, env, fds)
+        else:
+            self.spawn([sys.executable, "-m", module, *argv], env, fds)
+
     @property
-    def child(self) -> subprocess.Popen[bytes]:
+    def child(self) -> subprocess.Popen[bytes] | forks.ForkedProcess:
         assert self._child is not None, f"{self.name} was not started"
         return self._child
 

@@ -8,5 +8,10 @@ import sys
 from iii_cluster.cli.roles import role_command
 from iii_cluster.cluster.map import Role
 
-if __name__ == "__main__":
+
+def main() -> None:
     role_command(Role(sys.argv.pop(1)))()
+
+
+if __name__ == "__main__":
+    main()
