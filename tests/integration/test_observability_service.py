@@ -1,7 +1,10 @@
 """What one shard does for the whole cluster: triggers, live streams, alerts and rollups, on a real Valkey."""
 
 import asyncio
+import logging
 import time
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,13 +13,15 @@ from redis.asyncio import Redis
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
-from iii_cluster.modules.observability import devtools, follower, service
+from iii_cluster.modules.observability import devtools, follower, lanes, service
 from iii_cluster.modules.observability.lanes import context_of
 from iii_cluster.modules.observability.roller import Roller
 from iii_cluster.modules.observability.sources import Sources
 from iii_cluster.modules.observability.webhooks import Webhooks
 from iii_cluster.modules.stream import names
+from iii_cluster.node.log_spooling import LogSpooling
 from iii_cluster.outgoing.security import Security
+from iii_cluster.protocol.errors import EngineError
 from tests.support.eventually import eventually
 from tests.support.observability import call, staged
 from tests.support.spans import log, metric, span
@@ -76,6 +81,36 @@ async def test_a_handler_is_not_called_for_what_it_writes_itself(valkey: ValkeyS
         shard.telemetry.spool.log(log("last", time=2))
         await eventually(lambda: [each["body"] for each in own] == ["last"])
         await eventually(lambda: [each["body"] for each in others] == ["by t1's handler", "last"])
+
+
+async def test_a_handler_that_fails_is_not_called_for_the_line_that_says_so(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, lanes.log.name)
+    monkeypatch.setattr(lanes, "LOG_INTERVAL", 0.0)
+    async with staged(valkey.url) as stage, AsyncExitStack() as closes:
+        engine, host = await stage.node()
+        closes.callback(LogSpooling(engine.telemetry).close)
+        heard: dict[str, list[str]] = {"bad::one": [], "bad::two": []}
+
+        def fail(function: str, record: Any) -> None:
+            heard[function].append(record["body"])
+            raise EngineError("broken", "no good")
+
+        for n, function in enumerate(heard):
+            stage.cluster.register(function, partial(fail, function))
+            stage.cluster.put(trigger(f"t{n}", "log", function))
+        await followed(valkey, "logs")
+
+        async def told() -> Any:
+            return [row for row in (await call(host, "engine::logs::list"))["logs"] if "trigger_behind" in row["body"]]
+
+        for body in ("first", "second", "third"):
+            await call(host, "engine::log::info", message=body)
+            await eventually(lambda body=body: all(body in bodies for bodies in heard.values()))  # type: ignore[misc]
+            lines = await eventually(told)
+        assert {line["attributes"]["why"] for line in lines} == {"broken"}
+        assert heard == {function: ["first", "second", "third"] for function in heard}
 
 
 async def test_the_next_owner_goes_on_where_the_last_one_was_done(valkey: ValkeyServer) -> None:

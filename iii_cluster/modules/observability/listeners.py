@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -12,8 +13,9 @@ from iii_cluster.modules.engine import Engine
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.telemetry.records import Log, Span
 
+from . import lanes
 from .devtools import Devtools
-from .lanes import Lane, deliver, mark_of
+from .lanes import LOG_INTERVAL, Lane, deliver, mark_of
 from .logs import level_of
 from .pages import Page
 from .triggers import ALL, LOG, TRACE, TraceConfig, level_wanted, of_interest, trace_wanted
@@ -22,6 +24,9 @@ WINDOW = 0.3  # seconds in which traces are gathered for one call
 MAX_TRACES = 1000  # of one call; of more the oldest are left out
 
 log = logging.getLogger(__name__)
+
+# Lines about deliveries that fail: telling of them fails, too, and that would be told again, for ever.
+UNTOLD = (log.name, lanes.log.name)
 
 T = TypeVar("T")
 
@@ -47,6 +52,8 @@ class LogListeners:
 
     def hear(self, records: Sequence[Log], page: Page) -> None:
         for record in records:
+            if record.instrumentation_scope_name in UNTOLD:
+                continue
             level, data = level_of(record), b""
             for wanted, lane in self._lanes.values():
                 # A handler that writes logs would otherwise be called for its own, for ever.
@@ -89,6 +96,8 @@ class Gathering:
         self._traces: dict[str, None] = {}
         self._pages: list[Page] = []
         self._telling: asyncio.Task[None] | None = None
+        self._failed = 0
+        self._logged = -LOG_INTERVAL
 
     def hear(self, span: Span, page: Page) -> None:
         if not self._config.fits(span) or span.trace_id.startswith(self._mark):
@@ -112,12 +121,22 @@ class Gathering:
                 try:
                     await deliver(self._engine, self.trigger, _encode({"trace_ids": list(traces)}))
                 except EngineError as error:
-                    log.info("action=trigger_failed type=%s trigger=%s code=%s", TRACE, self.trigger.id, error.code)
+                    self._say(error.code)
                 finally:
                     for page in pages:
                         page.done()
         finally:
             self._telling = None
+
+    def _say(self, code: str) -> None:
+        self._failed += 1
+        now = time.monotonic()
+        if now - self._logged >= LOG_INTERVAL:
+            self._logged = now
+            named = TRACE, self.trigger.id, self.trigger.function
+            log.info(
+                "action=trigger_failed type=%s trigger=%s function=%s code=%s failed=%d", *named, code, self._failed
+            )
 
     def close(self) -> None:
         """Nothing more is told."""
