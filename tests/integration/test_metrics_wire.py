@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from iii_cluster.telemetry.metrics.families import FAMILIES, Kind
+from iii_cluster.telemetry.metrics.functions import UNKNOWN
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.http_peer import http_peer
@@ -71,10 +72,16 @@ async def test_calls_are_counted_once_wherever_they_come_from(
     await settles(shared_cluster, unique, {"ok": 2 * (5 + 4), "odd": 2 * 2})
 
 
-async def test_a_call_that_reaches_nobody_is_an_error(shared_cluster: Cluster, here: RawWorker, unique: str) -> None:
-    with pytest.raises(CallFailed) as failed:
-        await here.call(unique, 0)
-    await settles(shared_cluster, unique, {failed.value.code: 1})
+async def test_calls_that_reach_nobody_are_errors_of_one_unknown_function(
+    shared_cluster: Cluster, here: RawWorker, unique: str
+) -> None:
+    before = counts(await scrape(shared_cluster.nodes), UNKNOWN)
+    for number in range(3):
+        with pytest.raises(CallFailed) as failed:
+            await here.call(f"{unique}-{number}", 0)
+    code = failed.value.code
+    await settles(shared_cluster, UNKNOWN, {**before, code: before.get(code, 0) + 3})
+    await settles(shared_cluster, f"{unique}-0", {})
 
 
 async def test_a_function_of_another_namespace_is_another_function(

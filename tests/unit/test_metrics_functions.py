@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iii_cluster.telemetry.metrics.durations import BOUNDS, BUCKETS, quantile
-from iii_cluster.telemetry.metrics.functions import MAX_CODE, MAX_CODES, MAX_FUNCTIONS, OTHER, UNKNOWN, Functions
+from iii_cluster.telemetry.metrics.functions import (
+    MAX_CODE,
+    MAX_CODES,
+    MAX_ENQUEUED,
+    MAX_FUNCTIONS,
+    OTHER,
+    UNKNOWN,
+    Functions,
+)
 from iii_cluster.telemetry.metrics.gather import all_functions, decoded, functions_of
 from iii_cluster.telemetry.metrics.metrics import Metrics
 from iii_cluster.telemetry.metrics.snapshot import Snapshot, decode_snapshot, encode_snapshot
@@ -57,6 +65,31 @@ def test_more_functions_than_have_numbers_of_their_own_share_one() -> None:
     assert functions.error_codes()[OTHER] == {"no": 5}
     functions.exemplar("f999999", 0.001, "ab")
     assert functions.exemplars(OTHER)[1].trace_id == "ab"
+
+
+def test_ids_that_callers_make_up_take_no_places() -> None:
+    functions = Functions()
+    for number in range(5 * MAX_FUNCTIONS):
+        functions.ended(f"made-up-{number}", 0.001, error(["function_not_found", "FORBIDDEN"][number % 2]))
+    functions.ended("real", 0.001, b"")
+    functions.ended("real", 0.001, error("function_not_found"))
+    numbers = functions.numbers()
+    assert set(numbers) == {UNKNOWN, "real"}
+    assert (numbers[UNKNOWN].count, numbers[UNKNOWN].errors) == (5 * MAX_FUNCTIONS, 5 * MAX_FUNCTIONS)
+    assert functions.error_codes()[UNKNOWN] == dict.fromkeys(("function_not_found", "FORBIDDEN"), 2.5 * MAX_FUNCTIONS)
+    assert functions.error_codes()["real"] == {"function_not_found": 1}
+
+
+def test_ids_that_are_only_put_into_queues_leave_places_for_others() -> None:
+    functions = Functions()
+    for number in range(5 * MAX_FUNCTIONS):
+        functions.deferred(f"made-up-{number}")
+    functions.ended("real", 0.001, b"")
+    functions.deferred("real")
+    numbers = functions.numbers()
+    assert len(numbers) == MAX_ENQUEUED + 2
+    assert sum(own.deferred for own in numbers.values()) == 5 * MAX_FUNCTIONS + 1
+    assert numbers["real"].deferred == 1
 
 
 @pytest.mark.parametrize("body", [b"{}", b"null", b'"no"', b'{"code": 4}', b"[" * 5000, b"\xff", b"no json"])
