@@ -132,13 +132,13 @@ class Connection(ChannelWire):
             if text or payload[:4] not in PREFIXES:
                 self._on_text(worker, payload)
             elif self.intake is not None:
-                self.intake.frame(payload)
+                self.intake.frame(payload, self)
         elif self.end is not None:
             self.end.on_message(payload, text)
         elif self.early is not None:
             self.early.append((payload, text))  # at most what was read at once: the socket is paused
         elif self.intake is not None and not text and payload[:4] in PREFIXES:
-            self.intake.frame(payload)
+            self.intake.frame(payload, self)
 
     def let_in(self) -> None:
         """Go on with what waited, and read on."""

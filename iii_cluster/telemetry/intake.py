@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from iii_cluster.cluster.tasks import end
 
 from .config import Observability
+from .fair import FairQueue
 from .otlp.decode import LOGS, METRICS, SPANS, BadFrame, Record, log_of, metric_of, records, span_of
 from .sampling import Sampler
 from .spool import Spool
@@ -49,8 +49,7 @@ class Intake:
             LOGS: config.enabled and config.logs_enabled,
         }
         self._readers = {SPANS: self._read_span, METRICS: self._read_metric, LOGS: self._read_log}
-        self._waiting: deque[bytes] = deque()
-        self._bytes = 0  # of those that wait
+        self._waiting = FairQueue()
         self._reading: tuple[bytes, Iterator[Record]] | None = None  # the kind of a frame, and what is left of it
         self._task: asyncio.Task[None] | None = None
         self._warnings = 0  # since the last one that was logged
@@ -63,10 +62,10 @@ class Intake:
 
     @property
     def waiting_bytes(self) -> int:
-        return self._bytes
+        return self._waiting.bytes
 
-    def frame(self, payload: bytes) -> None:
-        """One frame, with its prefix. Never raises; without room, the oldest that wait are dropped."""
+    def frame(self, payload: bytes, sender: object = None) -> None:
+        """One frame, with its prefix. Never raises; without room, the oldest of the sender with most are dropped."""
         kind = payload[:4]
         self.frames += 1
         self.bytes += len(payload)
@@ -76,10 +75,10 @@ class Intake:
             self._drop(payload)
             self._warn("too_large", f"{len(payload)} bytes")
             return
-        self._waiting.append(payload)
-        self._bytes += len(payload)
-        while len(self._waiting) > MAX_FRAMES or self._bytes > MAX_BYTES:
-            self._drop(self._next())
+        waiting = self._waiting
+        waiting.put(sender, payload)
+        while len(waiting) > MAX_FRAMES or waiting.bytes > MAX_BYTES:
+            self._drop(waiting.give_up(sender))
             self._warn("no_room", f"more comes than is read in {SHARE:.0%} of the time")
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -109,7 +108,7 @@ class Intake:
             if self._reading is None:
                 if not self._waiting:
                     return
-                self._open(self._next())
+                self._open(self._waiting.take())
             else:
                 kind, left = self._reading
                 read = self._readers[kind]
@@ -156,11 +155,6 @@ class Intake:
         self._warn("bad_record", f"a {kind} that cannot be read")
 
     # -- what is lost
-
-    def _next(self) -> bytes:
-        frame = self._waiting.popleft()
-        self._bytes -= len(frame)
-        return frame
 
     def _drop(self, frame: bytes) -> None:
         self.dropped_frames += 1

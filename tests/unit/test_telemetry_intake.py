@@ -5,8 +5,11 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iii_cluster.telemetry.config import Observability, Sampling, SamplingRule
+from iii_cluster.telemetry.fair import FairQueue
 from iii_cluster.telemetry.intake import MAX_BYTES, MAX_FRAME, MAX_FRAMES, Intake
 from iii_cluster.telemetry.sampling import Sampler, sampler_of
 from iii_cluster.telemetry.spool import MAX_SPANS, Spool
@@ -134,13 +137,62 @@ async def test_ten_times_the_frames_leave_the_newest() -> None:
     assert spool.dropped_spans == 9 * MAX_FRAMES
 
 
+@pytest.mark.parametrize(("count", "size"), [(1, 100_000), (1, 10), (3, 100_000), (20, 1000)])
+async def test_who_floods_pushes_out_no_frames_but_its_own(count: int, size: int) -> None:
+    spool = Spool()
+    intake = made(spool)
+    noise = many(10, 1000, "x" * size)
+    for number in range(2 * MAX_FRAMES):
+        intake.frame(noise, f"flooding {number % count}")
+        if number % 40 == 0:
+            intake.frame(many(1, number), f"quiet {number % 3}")
+    intake.read(1.0)
+    await intake.stop()
+    traces = {span.trace_id for span in spool.take().spans}
+    assert traces >= {trace_id(number) for number in range(0, 2 * MAX_FRAMES, 40)}
+    assert intake.dropped_frames > 0
+
+
+async def test_senders_are_read_in_turns() -> None:
+    spool = Spool()
+    intake = made(spool)
+    for number in range(3):
+        intake.frame(many(1, number), "one")
+    for number in range(3, 5):
+        intake.frame(many(1, number), "other")
+    intake.read(1.0)
+    await intake.stop()
+    assert [span.trace_id for span in spool.take().spans] == [trace_id(number) for number in (0, 3, 1, 4, 2)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 100)) | st.none(), max_size=200))
+def test_what_waits_is_what_was_put_and_not_taken(steps: list[tuple[int, int] | None]) -> None:
+    queue, left = FairQueue(), {sender: list[bytes]() for sender in range(6)}
+    for at, step in enumerate(steps):
+        if step is not None:
+            sender, size = step
+            frame = b"%d " % at + b"x" * size
+            queue.put(sender, frame)
+            left[sender].append(frame)
+            if len(queue) > 20:
+                lost = queue.give_up(sender)
+                [loser] = [frames for frames in left.values() if frames and frames[0] == lost]
+                assert len(loser) * 6 >= 20 / 2
+                loser.pop(0)
+        elif len(queue):
+            taken = queue.take()
+            [frames] = [frames for frames in left.values() if frames and frames[0] == taken]
+            frames.pop(0)
+        assert len(queue) == sum(map(len, left.values()))
+        assert queue.bytes == sum(len(frame) for frames in left.values() for frame in frames)
+
+
 def test_a_spool_that_nobody_empties_is_bounded() -> None:
     spool = Spool()
     intake = made(spool)
     frames = [many(5000, 5000 * number) for number in range(5)]
     for frame in frames:
-        intake._waiting.append(frame)
-        intake._bytes += len(frame)
+        intake._waiting.put(None, frame)
     intake.read(1.0)
     assert len(spool.take().spans) == MAX_SPANS
     assert spool.dropped_spans == 5 * 5000 - MAX_SPANS
@@ -156,7 +208,7 @@ async def test_a_slice_ends_within_a_frame_and_goes_on_there() -> None:
         return time
 
     intake = made(spool, clock)
-    intake._waiting.append(many(100))
+    intake._waiting.put(None, many(100))
     read = []
     for _ in range(20):
         intake.read(1.0)
