@@ -26,6 +26,7 @@ def test_what_the_example_shows_in_comments_is_valid(tmp_path: Path) -> None:
         "iii-stream",
         "iii-queue",
         "iii-http",
+        "iii-observability",
         "iii-http-functions",
     ]
     main, guests = config.settings.worker_listeners
