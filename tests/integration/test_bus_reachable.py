@@ -1,7 +1,6 @@
 """Whether anybody listens at a peer, and what becomes of nodes that were expelled."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -39,7 +38,7 @@ async def make_bus() -> AsyncIterator[MakeBus]:
 def peer(server: ValkeyServer, tmp_path: Path) -> Iterator[Process]:
     """Node "peer", a process of its own that sends results back. It may not have started yet."""
     process = Process("peer", tmp_path / "peer.log")
-    process.spawn([sys.executable, "-m", "tests.support.bus_peer", "peer", server.url])
+    process.fork("tests.support.bus_peer", ["peer", server.url])
     yield process
     process.kill()
 

@@ -9,7 +9,7 @@ from iii_cluster.bus.service import Bus
 from iii_cluster.cluster.keys import Keys
 
 
-async def main(node: str, url: str) -> None:
+async def serve(node: str, url: str) -> None:
     bus = Bus(node, [url], Keys("test"))
     bus.on(Result, bus.send)
     stopped = asyncio.Event()
@@ -19,5 +19,9 @@ async def main(node: str, url: str) -> None:
     await bus.stop()
 
 
+def main() -> None:
+    asyncio.run(serve(*sys.argv[1:]))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    main()

@@ -164,9 +164,8 @@ class HttpServer(Process):
         super().__init__("http", log)
         ready, ready_write = os.pipe()
         try:
-            said = [json.dumps(config or {}), json.dumps(settings or {})]
-            argv = [sys.executable, "-m", __name__, str(port), *said, str(ready_write)]
-            self.spawn(argv, fds=[ready_write])
+            argv = [str(port), json.dumps(config or {}), json.dumps(settings or {}), str(ready_write)]
+            self.fork(__name__, argv, fds=[ready_write])
             os.close(ready_write)
             self.port: int = read_ready_line(ready, self)["port"]
         finally:
@@ -212,7 +211,7 @@ async def ticks(listener: HttpListener) -> None:
         await asyncio.sleep(TICK)
 
 
-if __name__ == "__main__":
+def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     uvloop.run(
         serve(
@@ -222,3 +221,7 @@ if __name__ == "__main__":
             int(sys.argv[4]),
         )
     )
+
+
+if __name__ == "__main__":
+    main()
