@@ -9,12 +9,13 @@ import msgspec
 
 from iii_cluster.telemetry.otlp.resource import own_resource
 from iii_cluster.telemetry.records import Log
+from iii_cluster.telemetry.redaction import redact_text
 from iii_cluster.telemetry.spool import Batch, Spool
 from iii_cluster.telemetry.telemetry import Telemetry
 
 from .log_fields import fields_of, message_of
 from .log_limits import Limit
-from .logs import JsonFormatter, LineHandler, ids_of, kind_of, line_handlers, one_line, redact, utc
+from .logs import JsonFormatter, LineHandler, ids_of, kind_of, line_handlers, one_line, utc
 
 KEPT_LINES = 30  # of a kind, in KEPT_WINDOW: the cluster keeps a thousand records
 KEPT_WINDOW = 60.0  # s
@@ -76,11 +77,11 @@ class SpoolHandler(logging.Handler):
 
     def _log(self, record: logging.LogRecord) -> Log:
         attributes = {
-            name: redact(value) if isinstance(value, str) else value
+            name: redact_text(value) if isinstance(value, str) else value
             for name, value in fields_of(record.msg, record.args).items()
         }
         if record.exc_info:
-            attributes["exception.stacktrace"] = redact(self._formatter.formatException(record.exc_info))
+            attributes["exception.stacktrace"] = redact_text(self._formatter.formatException(record.exc_info))
         severity = _SEVERITIES.get(record.levelname.lower(), 9)
         ids = ids_of(record)
         return Log(
@@ -88,7 +89,7 @@ class SpoolHandler(logging.Handler):
             observed_timestamp_unix_nano=int(record.created * 1e9),
             severity_number=severity,
             severity_text=_TEXTS[severity],
-            body=redact(message_of(record.msg, record.args)),
+            body=redact_text(message_of(record.msg, record.args)),
             attributes=attributes,
             trace_id=ids.get("trace_id"),
             span_id=ids.get("span_id"),
@@ -135,7 +136,7 @@ class WorkerLines:
         if log.instrumentation_scope_name:
             line["logger"] = log.instrumentation_scope_name
         ids = {name: value for name, value in (("trace_id", log.trace_id), ("span_id", log.span_id)) if value}
-        body = redact(log.body)[:LONGEST_LINE]
+        body = redact_text(log.body)[:LONGEST_LINE]
         attributes = {name: value for name, value in log.attributes.items() if name != "service.name"}
         data = attributes.pop("log.data", None)  # what SDKs call the fields of a line
         attributes |= data if isinstance(data, dict) else {} if data is None else {"data": data}
@@ -164,7 +165,7 @@ def _level(severity: int) -> str:
 
 
 def _json(value: Any) -> str:
-    return redact(msgspec.json.encode(value, enc_hook=str).decode())
+    return redact_text(msgspec.json.encode(value, enc_hook=str).decode())
 
 
 def _word(value: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import msgspec
 
 from iii_cluster.telemetry.config import Observability
+from iii_cluster.telemetry.redaction import redact_text
 
 from .log_fields import Fields, fields_of, message_of
 from .log_limits import Kind, Limit
@@ -25,19 +26,11 @@ LEVELS = {"trace": "debug", "debug": "debug", "info": "info", "warn": "warning",
 _QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "asyncio")
 _SILENT = ("urllib3", "grpc")
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
-_PARAMETERS = re.compile(r"(?<=[?&#])(password|token|access_token|api_key|secret)=[^&\s\"']*", re.IGNORECASE)
-_BEARER = re.compile(r"\b(bearer|basic) [\w.~+/=-]{8,}", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ACTION_GIVEN = re.compile(r"action=\w*%")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 logger = logging.getLogger(__name__)
-
-
-def redact(text: str) -> str:
-    """`text` without the user and password of any URL in it, and without tokens as HTTP carries them."""
-    return _BEARER.sub(r"\1 ***", _PARAMETERS.sub(r"\1=***", _CREDENTIALS.sub("***@", text)))
 
 
 def one_line(text: str) -> str:
@@ -62,7 +55,7 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = record.levelname.lower()
         node = f" node={self.node}" if self.node else ""
-        text = one_line(redact(self._text(record)))
+        text = one_line(redact_text(self._text(record)))
         trace = "".join(f" {name}={value}" for name, value in ids_of(record).items())
         return f"{utc(record.created)} level={level}{node} logger={record.name} {text}{trace}"
 
@@ -87,7 +80,7 @@ class JsonFormatter(LineFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: _clean(value) for name, value in fields_of(record.msg, record.args).items()}
-        message = redact(self._message(record, fields))
+        message = redact_text(self._message(record, fields))
         if fields.get("node") == self.node:
             del fields["node"]
         line: dict[str, Any] = {
@@ -104,7 +97,7 @@ class JsonFormatter(LineFormatter):
             line["fields"] = fields
         line |= ids_of(record)
         if record.exc_info:
-            line["error"] = redact(self.formatException(record.exc_info))
+            line["error"] = redact_text(self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()
 
 
@@ -127,7 +120,7 @@ def ids_of(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _clean(value: str | int | float | bool) -> str | int | float | bool:
-    return redact(value) if isinstance(value, str) else value
+    return redact_text(value) if isinstance(value, str) else value
 
 
 class LineHandler(logging.StreamHandler[TextIO]):

@@ -1,10 +1,13 @@
-"""Secrets in what is collected: values of keys that say so, at any depth, in any case. Pure."""
+"""Secrets in what is collected: values of keys that say so, at any depth, in any case; in texts, those of URLs and of
+HTTP's header. Pure."""
 
 import re
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+
+from .urls import SECRETS
 
 REDACTED = "[REDACTED]"
 PAYLOAD = "iii.payload.json"  # attribute of an event: what a function was given, or gave back, as JSON
@@ -21,8 +24,12 @@ _PLAIN = str.maketrans("", "", "-_")
 
 # Texts without any of these need not be read. An escape may hide one.
 _SUSPICIOUS = re.compile(
-    r"authorization|cookie|api[-_]*key|token|passw|secret|credential|private[-_]*key|\\u|\\\\", re.IGNORECASE
+    r"authorization|cookie|api[-_]*key|token|passw|secret|credential|private[-_]*key|\\u|\\\\|://|[?&#]|bearer|basic",
+    re.IGNORECASE,
 )
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+_PARAMETERS = re.compile(rf"(?<=[?&#])({'|'.join(sorted(SECRETS))})=[^&\s\"']*", re.IGNORECASE)
+_HEADER = re.compile(r"\b(bearer|basic) [\w.~+/=-]{8,}", re.IGNORECASE)
 # A member of JSON text that cannot be read, having been cut off: its key, then its value.
 _MEMBER = re.compile(r'"((?:[^"\\]|\\.){1,256})"\s*:\s*("(?:[^"\\]|\\.)*"?|[^\s",\[\]{}]+|[\[{])', re.DOTALL)
 
@@ -38,16 +45,26 @@ def is_secret(key: str) -> bool:
     return len(key) <= LONGEST_KEY and _is_secret(key)
 
 
+def redact_text(text: str) -> str:
+    """Without user and password of any URL in it, secrets of its query, and tokens as HTTP carries them."""
+    if "@" in text:
+        text = _CREDENTIALS.sub("***@", text)
+    if "=" in text:
+        text = _PARAMETERS.sub(r"\1=***", text)
+    return _HEADER.sub(r"\1 ***", text) if " " in text else text
+
+
 def redact(value: Any) -> Any:
     """A JSON value without its secrets; lists and objects are changed in place. Raises RecursionError if it is too
     deep."""
+    if isinstance(value, str):
+        return redact_text(value)
     if isinstance(value, dict):
         for key, member in value.items():
             value[key] = REDACTED if is_secret(key) else redact(member)
     elif isinstance(value, list):
         for at, member in enumerate(value):
-            if isinstance(member, (dict, list)):
-                value[at] = redact(member)
+            value[at] = redact(member)
     return value
 
 
@@ -60,7 +77,7 @@ def redact_json(text: str) -> str:
             return msgspec.json.encode(redact(msgspec.json.decode(text))).decode()
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             pass
-    return _redact_part(text[:LONGEST_PARSED])
+    return redact_text(_redact_part(text[:LONGEST_PARSED]))
 
 
 def _redact_part(text: str) -> str:

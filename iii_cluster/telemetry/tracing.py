@@ -8,6 +8,7 @@ from iii_cluster.protocol import errors
 
 from .context import NO_TRACE, Trace, for_function, parent_of
 from .records import Event, Kind, Span
+from .redaction import redact_text
 from .sampling import Sampler
 from .spool import Spool
 
@@ -97,12 +98,12 @@ class Recording:
             body = errors.read(error)
         except ValueError:
             body = errors.ErrorBody(message=error.decode(errors="replace"))
-        code, message = body.code[:MAX_CODE], body.message[:MAX_MESSAGE]
+        code, message = body.code[:MAX_CODE], redact_text(body.message[:MAX_MESSAGE])
         self._attributes["error.type"] = code
         self._attributes["error.message"] = message
         told = [("exception.type", code), ("exception.message", message)]
         if body.stacktrace:
-            stack = body.stacktrace[:MAX_STACK]
+            stack = redact_text(body.stacktrace[:MAX_STACK])
             self._attributes["error.stack"] = stack
             told.append(("exception.stacktrace", stack))
         if self._events is None:

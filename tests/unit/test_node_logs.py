@@ -8,8 +8,9 @@ import pytest
 
 from iii_cluster.node import logs
 from iii_cluster.node.log_limits import LINES, Limit
-from iii_cluster.node.logs import OWN_QUOTA, JsonFormatter, LineFormatter, LineHandler, redact
+from iii_cluster.node.logs import OWN_QUOTA, JsonFormatter, LineFormatter, LineHandler
 from iii_cluster.telemetry.config import Observability
+from iii_cluster.telemetry.redaction import redact_text
 from tests.support.eventually import eventually
 
 TRACE = (b'"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"', b"")
@@ -52,7 +53,7 @@ def written(clean_root: logging.Logger) -> io.StringIO:
     ],
 )
 def test_credentials_are_hidden(text: str, expected: str) -> None:
-    assert redact(text) == expected
+    assert redact_text(text) == expected
 
 
 def test_a_record_is_one_line_with_level_node_and_logger() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iii_cluster.telemetry.redaction import LONGEST_PARSED, REDACTED, is_secret, redact, redact_json
+from iii_cluster.telemetry.redaction import LONGEST_PARSED, REDACTED, is_secret, redact, redact_json, redact_text
 
 SECRETS = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "api_key"]
 SECRETS += ["access_token", "refresh_token", "password", "secret", "credential"]
@@ -78,3 +78,12 @@ def test_keys_that_are_escaped_are_found() -> None:
 def test_text_that_is_no_json_stays() -> None:
     assert redact_json("the password is long") == "the password is long"
     assert redact_json("plain") == "plain"
+
+
+def test_texts_are_read_for_urls_and_headers_wherever_they_stand() -> None:
+    text = "to redis://u:s3cret@db?sig=s3cret&a=1 with Bearer s3cret-token"
+    hidden = "to redis://***@db?sig=***&a=1 with Bearer ***"
+    assert redact_text(text) == hidden
+    assert redact({"a": [text, {"b": text}]}) == {"a": [hidden, {"b": hidden}]}
+    assert json.loads(redact_json(json.dumps({"a": text, "mail": "x@y"}))) == {"a": hidden, "mail": "x@y"}
+    assert "s3cret" not in redact_json(json.dumps({"a": text})[:-8])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from iii_cluster.telemetry.records import Log
-from iii_cluster.telemetry.redaction import redact
+from iii_cluster.telemetry.redaction import redact, redact_text
 
 from .inputs import ListLogs, WriteLog
 from .times import MILLISECOND
@@ -31,7 +31,7 @@ def written(level: str, said: WriteLog, trace_id: str | None, span_id: str | Non
         observed_timestamp_unix_nano=now,
         severity_number=SEVERITIES[level],
         severity_text=level.upper(),
-        body=_COLOURS.sub("", said.message),
+        body=redact_text(_COLOURS.sub("", said.message)),
         attributes=attributes,
         trace_id=said.trace_id or trace_id,
         span_id=said.span_id or (None if said.trace_id else span_id),

@@ -19,6 +19,7 @@ from .values import (
     integer,
     name_of,
     number,
+    shown,
     span_id_of,
     text_of,
     trace_id_of,
@@ -135,7 +136,7 @@ def span_of(record: Raw, source: Source, now: int) -> Span | None:
             trace_id,
             span_id,
             span_id_of(said.parent_span_id),
-            name_of(said.name),
+            shown(said.name or "", MAX_NAME),
             start,
             max(start, end) if end else 0,
             _STATUS[integer(status.code, 0, 2)] if status is not None else "unset",
@@ -149,7 +150,7 @@ def span_of(record: Raw, source: Source, now: int) -> Span | None:
     except BAD:
         return None
     if status is not None and status.message:
-        span.status_description = cut(status.message, MAX_TEXT)
+        span.status_description = shown(status.message, MAX_TEXT)
     if said.flags is not None:
         span.flags = integer(said.flags, 0, 2**32 - 1)
     if said.trace_state:

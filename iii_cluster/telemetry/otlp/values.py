@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..records import Attributes
-from ..redaction import PAYLOAD, REDACTED, is_secret, redact, redact_json
+from ..redaction import PAYLOAD, REDACTED, is_secret, redact, redact_json, redact_text
 from ..texts import cut
 from .wire import AnyValue, KeyValue, Number
 
@@ -85,12 +85,17 @@ def plain(value: AnyValue | None) -> Any:
     return value.bytes_value and cut(value.bytes_value, MAX_TEXT)
 
 
+def shown(text: str, most: int) -> str:
+    """Without secrets, at most so many characters."""
+    return cut(redact_text(text[: 2 * most]), most)
+
+
 def text_of(value: AnyValue | None) -> str:
     """Flattened: lists and objects are JSON, without their secrets."""
     if value is None:
         return ""
     if value.string_value is not None:
-        return cut(value.string_value, MAX_TEXT)
+        return shown(value.string_value, MAX_TEXT)
     if value.bool_value is not None:
         return "true" if value.bool_value else "false"
     if value.double_value is not None and (numeric := number(value.double_value)) is None:
