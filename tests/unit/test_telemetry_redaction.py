@@ -86,4 +86,4 @@ def test_texts_are_read_for_urls_and_headers_wherever_they_stand() -> None:
     assert redact_text(text) == hidden
     assert redact({"a": [text, {"b": text}]}) == {"a": [hidden, {"b": hidden}]}
     assert json.loads(redact_json(json.dumps({"a": text, "mail": "x@y"}))) == {"a": hidden, "mail": "x@y"}
-    assert "s3cret" not in redact_json(json.dumps({"a": text})[:-8])
+    assert "s3cret" not in redact_json(json.dumps({"a": text})[:-1])
