@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from itertools import count
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iii_cluster.modules.observability.shown import Branch
+from iii_cluster.modules.observability.shown import ENCODED, Branch, encoded_trees
 from iii_cluster.modules.observability.tree import MAX_DEPTH, WRAPPERS, tree
 from iii_cluster.telemetry.config import CollapseRule
 from tests.support.spans import finished, span
@@ -65,6 +66,15 @@ def test_a_very_deep_trace_stays_readable() -> None:
     assert max(depth for _, depth in found) == MAX_DEPTH
 
 
+def test_trees_are_encoded_a_few_spans_at_a_time() -> None:
+    spans = [span("0", note="é"), *(span(str(n), str(n // 3), start=n) for n in range(1, 1000)), span("lost", "?")]
+    roots = finished(tree(spans))
+    turns = list(encoded_trees(roots))
+    assert len(turns) == 1001 // ENCODED
+    assert bytes(finished(encoded_trees(roots))) == msgspec.json.encode(roots)
+    assert bytes(finished(encoded_trees([]))) == b"[]"
+
+
 names = st.sampled_from(["call", "noise", *sorted(WRAPPERS)])
 
 
@@ -84,6 +94,8 @@ def test_nothing_but_wrappers_and_collapsed_spans_is_ever_missing(
     spans = [span(str(id), None if parent is None else str(parent), name=name) for id, parent, name in made]
     found = [branch.span_id for branch, _ in walk(finished(tree(spans, [CollapseRule("noise")] if collapse else [])))]
     assert len(found) == len(set(found))
+    roots = finished(tree(spans, [CollapseRule("noise")] if collapse else []))
+    assert bytes(finished(encoded_trees(roots))) == msgspec.json.encode(roots)
     wanted = {str(id) for id, _, name in made if name not in WRAPPERS and not (collapse and name == "noise")}
     assert wanted <= set(found) <= {str(id) for id, *_ in made}
     if not collapse:

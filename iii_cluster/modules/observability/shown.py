@@ -15,7 +15,7 @@ ENCODED = 32  # records between two yields
 _encode = msgspec.json.Encoder().encode
 
 
-class ShownSpan(Struct, omit_defaults=True, kw_only=True):
+class ShownSpan(Struct, omit_defaults=True, kw_only=True, gc=False):
     trace_id: str
     span_id: str
     parent_span_id: str | None
@@ -36,10 +36,13 @@ class ShownSpan(Struct, omit_defaults=True, kw_only=True):
     trace_tags: dict[str, str] | None = None
 
 
-class Branch(ShownSpan, kw_only=True):
-    """A span and those below it."""
+class Branch(ShownSpan, kw_only=True, gc=False):
+    """A span and those below it. Its encoding ends with them."""
 
     children: list["Branch"]
+
+
+_NO_CHILDREN: list[Branch] = []  # of all that have none, so that there are not as many lists as spans
 
 
 class ShownMetric(Struct, omit_defaults=True, kw_only=True):
@@ -65,7 +68,8 @@ def shown_span(span: Span, tags: dict[str, str] | None = None) -> ShownSpan:
 
 
 def branch(span: Span) -> Branch:
-    return _copied(span, Branch, children=[])
+    """Without children yet; the first one comes with a new list."""
+    return _copied(span, Branch, children=_NO_CHILDREN)
 
 
 def _copied(span: Span, kind: type[_S], **more: Any) -> _S:
@@ -112,3 +116,36 @@ def encoded(items: Sequence[_T], shown: Callable[[_T], object] | None = None) ->
         parts.append(_encode(portion if shown is None else [*map(shown, portion)])[1:-1])
         yield
     return Raw(b"[" + b",".join(parts) + b"]")
+
+
+def encoded_trees(roots: Sequence[Branch]) -> Steps[Raw]:
+    """A JSON array of trees, some branches at a time: there may be one root, and all others below it."""
+    done: list[bytes] = []
+    parts: list[bytes] = [b"["]  # joined in turns, too: they are many
+    left: list[Branch | bytes] = []  # what is still to be written, the last first
+    _push(left, roots)
+    count = 0
+    while left:
+        one = left.pop()
+        if isinstance(one, bytes):
+            parts.append(one)
+            continue
+        below, one.children = one.children, _NO_CHILDREN
+        parts.append(_encode(one).removesuffix(b"]}"))
+        one.children = below
+        left.append(b"]}")
+        _push(left, below)
+        count += 1
+        if count % ENCODED == 0:
+            done.append(b"".join(parts))
+            parts.clear()
+            yield
+    return Raw(b"".join((*done, *parts, b"]")))
+
+
+def _push(left: list[Branch | bytes], branches: Sequence[Branch]) -> None:
+    """With commas between them."""
+    for at in range(len(branches) - 1, -1, -1):
+        left.append(branches[at])
+        if at:
+            left.append(b",")

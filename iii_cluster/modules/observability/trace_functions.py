@@ -11,7 +11,7 @@ from iii_cluster.telemetry.store.store import Status
 from . import spans, tree
 from .groups import grouped
 from .inputs import GroupTraces, ListTraces, Nothing, Tree
-from .shown import ShownSpan, encoded, shown_span
+from .shown import ShownSpan, encoded, encoded_trees, shown_span
 from .sources import Sources, told
 from .turns import patiently
 
@@ -65,7 +65,7 @@ class TraceFunctions:
             kept = await self._sources.spans.trace(asked.trace_id)
             status = await self._sources.spans.status()
         roots = await patiently(tree.tree(kept, self._sources.config.collapse_spans))
-        return {"roots": await patiently(encoded(roots)), "storage": storage(self._sources, status)}
+        return {"roots": await patiently(encoded_trees(roots)), "storage": storage(self._sources, status)}
 
     async def group_by(self, asked: GroupTraces, _: Request) -> object:
         now = time.time_ns()

@@ -1,20 +1,25 @@
-"""The spans of one trace as a tree. Pure."""
+"""The spans of one trace as a tree. Pure.
 
-import itertools
-from collections import deque
+Spans are known by their place in the order of their starts: objects for each of them, and for what is between them,
+would have the garbage collector look at all of them at once.
+"""
+
 from collections.abc import Callable, Iterable, Sequence
 
 from iii_cluster.telemetry.config import CollapseRule
 from iii_cluster.telemetry.records import Span
 
 from .shown import Branch, branch
-from .turns import STEP, Steps, portions
+from .turns import STEP, Steps, page, portions
 
 # Say nothing when nothing was called from them.
 WRAPPERS = frozenset({"state_triggers", "stream_triggers", "configuration_triggers"})
 # Readers of JSON give up somewhere. What is deeper is shown one beside the other at this depth.
 MAX_DEPTH = 100
 
+NOBODY = -1  # as a parent
+Parents = list[int]  # by place
+Gone = bytearray  # likewise: 1 if it is not shown
 Hidden = Callable[[Branch], bool]
 
 
@@ -24,15 +29,12 @@ def tree(spans: Sequence[Span], rules: Iterable[CollapseRule] = ()) -> Steps[lis
     for portion in portions(spans):
         nodes += map(branch, portion)
         yield
-    nodes.sort(key=lambda node: node.start_time_unix_nano)
-    yield
-    parents = yield from _without_circles(nodes)
-    shown = yield from _collapse(nodes, parents, _hidden(rules))
-    kept = yield from _prune(shown, parents)
-    return (yield from _nest(kept, parents))
-
-
-Parents = dict[int, Branch | None]  # by id() of the child
+    nodes = yield from page(nodes, lambda node: node.start_time_unix_nano, 0, len(nodes), descending=False)
+    parents = yield from _parents(nodes)
+    yield from _open_circles(parents)
+    gone = yield from _collapse(nodes, parents, _hidden(rules))
+    yield from _prune(nodes, parents, gone)
+    return (yield from _nest(nodes, parents, gone))
 
 
 def _hidden(rules: Iterable[CollapseRule]) -> Hidden:
@@ -44,94 +46,130 @@ def _hidden(rules: Iterable[CollapseRule]) -> Hidden:
     return hidden
 
 
-def _without_circles(nodes: Sequence[Branch]) -> Steps[Parents]:
-    """Whoever sends spans may say that a span is below itself; the first of such a circle becomes a root."""
-    by_id = {node.span_id: node for node in reversed(nodes)}
-    parents: Parents = {id(node): by_id.get(node.parent_span_id or "") for node in nodes}
-    place = {id(node): at for at, node in enumerate(nodes)}
-    yield
-    safe: set[int] = set()
-    for node in nodes:
-        path: list[int] = []
-        on_path: set[int] = set()
-        at: Branch | None = node
-        while at is not None and id(at) not in safe:
-            if id(at) in on_path:
-                parents[min(path[path.index(id(at)) :], key=place.__getitem__)] = None
-                break
-            path.append(id(at))
-            on_path.add(id(at))
-            at = parents[id(at)]
-            if len(path) % STEP == 0:
-                yield
-        safe |= on_path
-        if place[id(node)] % STEP == 0:
-            yield
+def _parents(nodes: Sequence[Branch]) -> Steps[Parents]:
+    by_id: dict[str, int] = {}
+    for portion in portions(range(len(nodes))):
+        for at in portion:
+            by_id.setdefault(nodes[at].span_id, at)
+        yield
+    parents: Parents = []
+    for some in portions(nodes):
+        parents += [by_id.get(node.parent_span_id or "", NOBODY) for node in some]
+        yield
     return parents
 
 
-def _collapse(nodes: Sequence[Branch], parents: Parents, hidden: Hidden) -> Steps[Sequence[Branch]]:
-    """Without hidden ones; their children go to the next one above that is shown."""
-    gone: set[int] = set()
-    for portion in portions(nodes):
-        gone.update(id(node) for node in portion if hidden(node))
+def _open_circles(parents: Parents) -> Steps[None]:
+    """Whoever sends spans may say that a span is below itself; the first of such a circle becomes a root."""
+    on_path, safe = 1, 2
+    known = bytearray(len(parents))
+    for portion in portions(range(len(parents))):
+        for start in portion:
+            path: list[int] = []
+            at = start
+            while at != NOBODY and not known[at]:
+                known[at] = on_path
+                path.append(at)
+                at = parents[at]
+                if len(path) % STEP == 0:
+                    yield
+            if at != NOBODY and known[at] == on_path:
+                parents[min(path[path.index(at) :])] = NOBODY
+            for count, each in enumerate(path, 1):
+                known[each] = safe
+                if count % STEP == 0:
+                    yield
         yield
-    if not gone:
-        return nodes
-    resolved: Parents = {}
-    for count, node in enumerate(nodes):
-        if count % STEP == 0:
-            yield
-        path: list[int] = []
-        above = parents[id(node)]
-        while above is not None and id(above) in gone and id(above) not in resolved:
-            path.append(id(above))
-            above = parents[id(above)]
-        if above is not None and id(above) in gone:
-            above = resolved[id(above)]
-        resolved.update(dict.fromkeys(path, above))
-        if id(node) not in gone:
-            parents[id(node)] = above
-    return [node for node in nodes if id(node) not in gone]
 
 
-def _prune(nodes: Sequence[Branch], parents: Parents) -> Steps[Sequence[Branch]]:
+def _collapse(nodes: Sequence[Branch], parents: Parents, hidden: Hidden) -> Steps[Gone]:
+    """Without hidden ones; their children go to the next one above that is shown."""
+    gone = Gone()
+    for some in portions(nodes):
+        gone += bytes(map(hidden, some))
+        yield
+    resolved: dict[int, int] = {}  # of those that are gone: who is shown in their place
+    for portion in portions(range(len(nodes) if any(gone) else 0)):
+        for at in portion:
+            path: list[int] = []
+            above = parents[at]
+            while above != NOBODY and gone[above] and above not in resolved:
+                path.append(above)
+                above = parents[above]
+                if len(path) % STEP == 0:
+                    yield
+            above = resolved.get(above, above)
+            for count, each in enumerate(path, 1):
+                resolved[each] = above
+                if count % STEP == 0:
+                    yield
+            if not gone[at]:
+                parents[at] = above
+        yield
+    return gone
+
+
+def _prune(nodes: Sequence[Branch], parents: Parents, gone: Gone) -> Steps[None]:
     """Without wrappers that have nothing below them, or only others of that kind."""
-    children: dict[int, int] = {}
-    for node in nodes:
-        above = parents[id(node)]
-        if above is not None:
-            children[id(above)] = children.get(id(above), 0) + 1
-    yield
-    gone: set[int] = set()
-    for count, node in enumerate(nodes):
-        if count % STEP == 0:
-            yield
-        at: Branch | None = node
-        while at is not None and id(at) not in gone and at.name in WRAPPERS and not children.get(id(at)):
-            gone.add(id(at))
-            at = parents[id(at)]
-            if at is not None:
-                children[id(at)] -= 1
-    return [node for node in nodes if id(node) not in gone]
+    children = [0] * len(nodes)
+    for portion in portions(range(len(nodes))):
+        for at in portion:
+            if not gone[at] and parents[at] != NOBODY:
+                children[parents[at]] += 1
+        yield
+    for portion in portions(range(len(nodes))):
+        for start in portion:
+            at, count = start, 0
+            while at != NOBODY and not gone[at] and nodes[at].name in WRAPPERS and not children[at]:
+                gone[at] = 1
+                at = parents[at]
+                if at != NOBODY:
+                    children[at] -= 1
+                count += 1
+                if count % STEP == 0:
+                    yield
+        yield
 
 
-def _nest(nodes: Sequence[Branch], parents: Parents) -> Steps[list[Branch]]:
-    below: dict[int, list[Branch]] = {}
+def _nest(nodes: Sequence[Branch], parents: Parents, gone: Gone) -> Steps[list[Branch]]:
+    holders = yield from _holders(parents)
     roots: list[Branch] = []
-    for node in nodes:
-        above = parents[id(node)]
-        (roots if above is None else below.setdefault(id(above), [])).append(node)
-    yield
-    waiting = deque((root, root, 1) for root in roots)
-    for count in itertools.count():
-        if not waiting:
-            break
-        if count % STEP == 0:
-            yield
-        node, holder, depth = waiting.popleft()
-        for child in below.get(id(node), ()):
-            holder.children.append(child)
-            deeper = depth + 1 < MAX_DEPTH
-            waiting.append((child, child if deeper else holder, depth + 1 if deeper else depth))
+    for portion in portions(range(len(nodes))):
+        for at in portion:
+            if gone[at]:
+                continue
+            above = parents[at]
+            if above == NOBODY:
+                roots.append(nodes[at])
+                continue
+            holder = nodes[holders[above]]
+            if holder.children:
+                holder.children.append(nodes[at])
+            else:
+                holder.children = [nodes[at]]
+        yield
     return roots
+
+
+def _holders(parents: Parents) -> Steps[list[int]]:
+    """Of each span the one that holds its children: itself, or what is above it when it is too deep."""
+    depths = [0] * len(parents)
+    holders = list(range(len(parents)))
+    for portion in portions(range(len(parents))):
+        for start in portion:
+            path: list[int] = []
+            at = start
+            while at != NOBODY and not depths[at]:
+                path.append(at)
+                at = parents[at]
+                if len(path) % STEP == 0:
+                    yield
+            for count, each in enumerate(reversed(path), 1):
+                above = parents[each]
+                depths[each] = 1 if above == NOBODY else depths[above] + 1
+                if depths[each] >= MAX_DEPTH:
+                    depths[each], holders[each] = MAX_DEPTH, holders[above]
+                if count % STEP == 0:
+                    yield
+        yield
+    return holders
