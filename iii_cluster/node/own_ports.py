@@ -1,5 +1,6 @@
 """The ports every process has for itself: for its administration, and for those who collect its metrics."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import Mapping
@@ -43,8 +44,7 @@ class OwnPorts:
             await server.start()
 
     async def stop(self) -> None:
-        for server in self._servers:
-            await server.stop()
+        await asyncio.gather(*(server.stop() for server in self._servers))  # each gives its connections a moment
 
 
 def _bound(own: Listening, bound: ExitStack) -> socket.socket:
