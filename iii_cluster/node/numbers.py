@@ -36,6 +36,21 @@ def tell(node: Node, service: RoleService | None, snapshot: Snapshot) -> None:
             snapshot.in_flight = described.get("calls", 0)
 
 
+# What a node counts of its bus.
+_COUNTS = (
+    "packets_sent", "packets_received", "bytes_sent", "bytes_received", "envelopes_sent", "envelopes_received",
+    "resends", "duplicates", "gaps", "resets", "undecodable",
+)  # fmt: skip
+
+
+def add_counts(to: Snapshot, past: Snapshot) -> None:
+    """What an earlier node of this process counted: a process that joins anew counts on."""
+    for name in _COUNTS:
+        setattr(to.bus, name, getattr(to.bus, name) + getattr(past.bus, name))
+    to.redis_reconnects += past.redis_reconnects
+    to.redis_outages += past.redis_outages
+
+
 def _gateway(described: dict[str, Any], snapshot: Snapshot) -> None:
     """A role that a test makes up may leave something out."""
     http, limits = described.get("http", {}), described.get("limits", {})

@@ -18,6 +18,7 @@ from iii_cluster.cluster.tasks import end
 from iii_cluster.config.ports import admin_port, metrics_port, shared_ports
 from iii_cluster.config.settings import Settings
 from iii_cluster.telemetry.metrics.exposition import Exposition
+from iii_cluster.telemetry.metrics.snapshot import Snapshot
 from iii_cluster.telemetry.telemetry import Telemetry
 
 from . import logs, numbers, status
@@ -86,6 +87,7 @@ class RoleProcess:
         self._serving = False  # has served, if only once
         self._node: Node | None = None
         self._service: RoleService | None = None
+        self._past = Snapshot()  # counts of the nodes before this one
         self._own: OwnPorts | None = None
         self._own_ports: dict[str, int] = {}
         self._telemetry = Telemetry(settings)
@@ -106,7 +108,7 @@ class RoleProcess:
         await own.start()
         await self._telemetry.start()
         metrics.lag.start()
-        metrics.of_node(lambda snapshot: numbers.tell(self._current, self._service, snapshot))
+        metrics.of_node(self._tell)
         logger.info("action=node_starting node=%s version=%s ports=%s", node.info.id, __version__, own.numbers)
         await _unless_expelled(node, self._join(node))
         while True:
@@ -190,6 +192,9 @@ class RoleProcess:
         while True:
             # Nobody reads its mail any more, and its lease is not its own.
             await node.stop(linger=False)
+            ended = Snapshot()
+            numbers.tell(node, None, ended)
+            numbers.add_counts(self._past, ended)
             node = self._new_node(predecessor=node.info.id)
             try:
                 if await _unless_expelled(node, self._join(node)):
@@ -198,6 +203,10 @@ class RoleProcess:
             except Exception:
                 logger.exception("action=rejoin_failed node=%s", node.info.id)
                 await asyncio.sleep(REJOIN_INTERVAL)
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        numbers.tell(self._current, self._service, snapshot)
+        numbers.add_counts(snapshot, self._past)
 
     # -- the admin port
 

@@ -260,3 +260,19 @@ async def test_a_process_can_be_stopped_while_redis_is_away_and_it_comes_back(la
     valkey.kill()
     await lab.stop()
     await lab.serving("serve #", "start", "rejoin #.2", f"stop {GRACE}")
+
+
+async def test_what_is_counted_goes_on_through_incarnations(lab: Lab) -> None:
+    def packets() -> tuple[str, int]:
+        snapshot = lab.process._telemetry.metrics.snapshot()
+        return snapshot.node, snapshot.bus.packets_sent
+
+    await lab.join()
+    await lab.serving("serve #", "start")
+    assert lab.process._node is not None
+    lab.process._node.bus.stats.packets += 1000
+    for incarnation in (2, 3):
+        await lab.expel(incarnation - 1)
+        await lab.join(incarnation)
+        await eventually(lambda: packets()[0] == lab.id(incarnation))  # noqa: B023
+        assert 1000 <= packets()[1] < 1100

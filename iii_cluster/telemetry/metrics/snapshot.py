@@ -7,7 +7,7 @@ from .functions import FunctionNumbers
 
 
 class BusNumbers(Struct, kw_only=True):
-    """Counts are totals since the node joined."""
+    """Counts are totals since the process began."""
 
     packets_sent: int = 0
     packets_received: int = 0
