@@ -67,12 +67,16 @@ def check(node: Any) -> set[str]:
         return below if str(node.op) in ("topk", "bottomk") else kept
     if isinstance(node, promql_parser.BinaryExpr):
         left, right = check(node.lhs), check(node.rhs)
+        matching = node.modifier.matching if node.modifier is not None else None
+        if matching is not None:
+            assert set(matching.labels) <= left & right, node.prettify()
+            return left
         scalar = isinstance(node.rhs, promql_parser.NumberLiteral)
         assert scalar or left == right, f"{node.prettify()}: {left} and {right} never match"
         return left
     if isinstance(node, promql_parser.Call):
         return set().union(*(check(argument) for argument in node.args))
-    if isinstance(node, promql_parser.ParenExpr):
+    if isinstance(node, (promql_parser.ParenExpr, promql_parser.SubqueryExpr)):
         return check(node.expr)
     assert isinstance(node, promql_parser.NumberLiteral), type(node)
     return set()
