@@ -15,6 +15,7 @@ from .gate import Gate
 from .routes import Request, Routes, query_of
 
 MAX_BODY = 2**20  # bytes of a request
+BODY_TIMEOUT = 30.0  # s from the end of a head to the end of its body
 LIVE = "/live"
 API = ("/api/", "/_console/")
 REFERENCE = "/_console/"  # whose errors are plain text
@@ -96,7 +97,11 @@ class Application:
         request = Request(place, query_of(scope["query_string"].decode("latin-1")), b"", shown, _address(scope))
         if method in ("POST", "PUT"):
             self._gate.check_content(scope)
-            body = await read_body(receive, MAX_BODY)
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT):
+                    body = await read_body(receive, MAX_BODY)
+            except TimeoutError:
+                raise Failure(408, "timeout", "the body took too long") from None
             if body is None:
                 raise Failure(413, "too_large", f"a request has {MAX_BODY} bytes at most")
             request.body = body

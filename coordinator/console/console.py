@@ -1,5 +1,6 @@
 """The console of one coordinator: it serves whether this one leads or not, through all incarnations of its node."""
 
+import asyncio
 import logging
 
 from iii_cluster.config.ports import console_port
@@ -74,6 +75,7 @@ class Console:
         return [session, *reading, *writing.routes(), *Reference(self._reach, writing).routes()]
 
     async def _session(self, request: Request) -> bytes:
+        self._gate.check_shown(request.authorizations, asyncio.get_running_loop().time())
         tokens, writable = self._gate.writers.required, self._gate.may_write(request.authorizations)
         hint = "" if writable else LOCKED if tokens else READ_ONLY
         shown = bool(request.authorizations)

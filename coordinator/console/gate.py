@@ -9,6 +9,7 @@ from .failure import Failure, too_many
 from .rates import Rate
 
 READ_ONLY = "this console is read-only: set console_tokens (III_CLUSTER_CONSOLE_TOKENS) to allow changes"
+TOO_MANY_WRONG = "too many wrong tokens; try again in a second"
 WRONG_TOKENS_PER_SECOND = 5.0
 WRONG_TOKENS_AT_ONCE = 20
 DEFAULT_PORTS = (":80", ":443")
@@ -55,12 +56,27 @@ class Gate:
     def may_write(self, authorizations: list[str]) -> bool:
         return self.writers.required and self.writers.accepts_any(authorizations)
 
+    def may_read(self, authorizations: list[str]) -> bool:
+        return not self.reading_needs_token or self._is_known(authorizations)
+
+    def _is_known(self, authorizations: list[str]) -> bool:
+        """One of either kind."""
+        return self.may_write(authorizations) or (self.workers.required and self.workers.accepts_any(authorizations))
+
     def check_reader(self, authorizations: list[str], now: float) -> None:
         """Raises Failure."""
-        if not self.reading_needs_token or self.may_write(authorizations):
-            return
-        if not (self.workers.required and self.workers.accepts_any(authorizations)):
+        if not self.may_read(authorizations):
             raise self._unknown(authorizations, now)
+
+    def check_shown(self, authorizations: list[str], now: float) -> None:
+        """For answers that tell whether a token is right: as often as it may be tried elsewhere. Raises Failure."""
+        if (
+            authorizations
+            and self.writers.required
+            and not self._is_known(authorizations)
+            and not self._wrong.take(now)
+        ):
+            raise too_many(TOO_MANY_WRONG)
 
     def check_writer(self, authorizations: list[str], now: float) -> None:
         """Raises Failure."""
@@ -73,7 +89,7 @@ class Gate:
         if not authorizations:
             return Failure(401, "token_required", "this takes a token: Authorization: Bearer ...")
         if not self._wrong.take(now):
-            return too_many("too many wrong tokens; try again in a second")
+            return too_many(TOO_MANY_WRONG)
         return Failure(401, "token_wrong", "the token is none of this console's")
 
 

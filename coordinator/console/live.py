@@ -7,7 +7,7 @@ slow misses some, and costs no more memory than one version of each.
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -25,6 +25,7 @@ MAX_SOCKETS = 32
 MAX_FRAME = 64 * 2**10  # bytes of what a client says
 MAX_WATCHED = 16  # topics of one socket
 MAX_FEEDS = 128  # of all sockets together
+MAX_KEPT = 64 * 2**20  # bytes of their newest versions together
 FIRST_FRAME = 5.0  # s a socket may take to say what it wants
 FRAMES_PER_SECOND = 20
 UNKNOWN_TOKEN = 4401  # close code
@@ -43,23 +44,37 @@ class Watch(Struct):
     token: str = ""
 
 
+class Kept:
+    """What the newest versions of all feeds take."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def has_room(self, more: int) -> bool:
+        return more <= 0 or self.bytes + more <= MAX_KEPT
+
+
 class Feed:
     """One topic with one filter, as long as somebody watches it."""
 
-    def __init__(self, topic: Topic, asked: Struct) -> None:
+    def __init__(self, topic: Topic, asked: Struct, kept: "Kept") -> None:
         self.topic = topic
         self.frame = b""  # the newest one; b"": not looked at yet
         self.watchers: set[Viewer] = set()
         self.task: asyncio.Task[None] | None = None
         self._asked = asked
         self._digest = b""
+        self._kept = kept
 
     async def run(self) -> None:
         while True:
             frame = await self._look()
+            if not self._kept.has_room(len(frame) - len(self.frame)):
+                frame = self._failed(unavailable("what is watched here is too large already; ask for less"))
             said = _STAMP.sub(b"", frame) if self.topic.stamped else frame
             digest = blake2b(said, digest_size=16).digest()
             if digest != self._digest:
+                self._kept.bytes += len(frame) - len(self.frame)
                 self._digest, self.frame = digest, frame
                 for viewer in self.watchers:
                     viewer.changed(self)
@@ -70,11 +85,19 @@ class Feed:
         try:
             data = await self.topic.fetch(self._asked)
         except Failure as failure:
-            return b'{"topic":%b,"error":%b}' % (name, msgspec.json.encode(failure.error()))
+            return self._failed(failure)
         except Exception:
             logger.exception("action=console_topic_failed topic=%s", self.topic.name)
             return b'{"topic":%b,"error":{"code":"internal_error","message":"the console failed"}}' % name
         return b'{"topic":%b,"data":%b}' % (name, data)
+
+    def _failed(self, failure: Failure) -> bytes:
+        return b'{"topic":%b,"error":%b}' % (msgspec.json.encode(self.topic.name), msgspec.json.encode(failure.error()))
+
+    def end(self) -> None:
+        self._kept.bytes -= len(self.frame)
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Feeds:
@@ -83,6 +106,7 @@ class Feeds:
     def __init__(self, topics: list[Topic]) -> None:
         self._topics = {topic.name: topic for topic in topics}
         self._feeds: dict[tuple[str, bytes], Feed] = {}
+        self._kept = Kept()
 
     def __len__(self) -> int:
         return len(self._feeds)
@@ -100,7 +124,7 @@ class Feeds:
         for key, name in keys.items():
             feed = self._feeds.get(key)
             if feed is None:
-                feed = self._feeds[key] = Feed(self._topics[name], asked[name])
+                feed = self._feeds[key] = Feed(self._topics[name], asked[name], self._kept)
                 feed.task = asyncio.create_task(feed.run(), name=f"console-{name}")
             feed.watchers.add(viewer)
             feeds.append(feed)
@@ -114,8 +138,7 @@ class Feeds:
                 feed.watchers.discard(viewer)
                 if not feed.watchers:
                     del self._feeds[key]
-                    if feed.task is not None:
-                        feed.task.cancel()
+                    feed.end()
 
     def _asked(self, name: str, said: Mapping[str, Any]) -> Struct:
         topic = self._topics.get(name)
@@ -157,12 +180,15 @@ class Viewer:
                 self.changed(feed)
         self._feeds = feeds
 
-    async def write(self) -> None:
-        """Send what is due, for ever; waits while the client does not read."""
+    async def write(self, may_read: Callable[[], bool]) -> None:
+        """Send what is due, for ever; waits while the client does not read. Ends when it may not read any more."""
         while True:
             await self._something.wait()
             self._something.clear()
             while self._due:
+                if not may_read():
+                    await self._send(_closing("the token is none of this console's any more"))
+                    return
                 feed = next(iter(self._due))
                 frame = self._due.pop(feed) or (feed.frame if feed is not None else b"")
                 await self._send({"type": "websocket.send", "text": frame.decode()})
@@ -201,15 +227,15 @@ class Live:
             async with asyncio.timeout(FIRST_FRAME):
                 message = await viewer.receive()
         except TimeoutError:
-            await send({"type": "websocket.close", "code": UNKNOWN_TOKEN, "reason": "nothing was said"})
+            await send(_closing("nothing was said"))
             return
         try:
             shown = [*shown, *_token(message)]
             self._gate.check_reader(shown, asyncio.get_running_loop().time())
         except Failure as failure:
-            await send({"type": "websocket.close", "code": UNKNOWN_TOKEN, "reason": failure.message})
+            await send(_closing(failure.message))
             return
-        writing = asyncio.create_task(viewer.write(), name="console-viewer")
+        writing = asyncio.create_task(viewer.write(lambda: self._gate.may_read(shown)), name="console-viewer")
         try:
             while message["type"] == "websocket.receive":
                 self._heard(viewer, message)
@@ -226,10 +252,14 @@ class Live:
             viewer.complain(failure)
 
 
+def _closing(reason: str) -> dict[str, Any]:
+    return {"type": "websocket.close", "code": UNKNOWN_TOKEN, "reason": reason}
+
+
 def _read(message: Mapping[str, Any]) -> Watch:
     try:
         return msgspec.json.decode(message.get("text") or b"", type=Watch)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise bad_request(f"the frame cannot be read: {error}") from None
 
 

@@ -36,7 +36,7 @@ class ConsolePort:
     async def start(self) -> None:
         """Raises OSError when the address is taken by somebody who does not share it."""
         # Only coordinators need it, and only here.
-        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+        from .socket import LiveConnection
 
         own = self._own
         family = socket.AF_INET6 if ":" in own.host else socket.AF_INET
@@ -45,7 +45,7 @@ class ConsolePort:
         self.port = listener.getsockname()[1]
         config = asgi_config(
             self._app,
-            ws=WebSocketsSansIOProtocol,
+            ws=LiveConnection,
             ws_max_size=MAX_FRAME,
             ws_ping_interval=PING_INTERVAL,
             ws_ping_timeout=PING_TIMEOUT,

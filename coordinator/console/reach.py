@@ -19,6 +19,7 @@ from .failure import Failure, too_many, unavailable
 TIMEOUT = 5.0  # s a function may take
 MAX_CALLS = 64  # at once
 MAX_RESULT = 8 * 2**20  # bytes
+LARGE = 32 * 2**10  # bytes of a result
 TICK = 0.25  # s between looks at calls that could not be sent yet
 OUTAGE = 1.0  # s without Redis that count as an outage: a node that joins anew is away for less
 
@@ -40,6 +41,7 @@ class Reach:
         self._firing: Firing | None = None
         self._waiting: set[asyncio.Future[tuple[bytes, bytes]]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._turn = asyncio.Lock()
         self._heard_ms = self.redis.since_ms  # when the cluster could be reached last
 
     def attach(self, node: Node, firing: Firing) -> None:
@@ -126,6 +128,10 @@ class Reach:
             raise Failure(502, body.code, body.message)
         if len(result) > MAX_RESULT:
             raise Failure(502, "too_large", f"the answer of {function} has more than {MAX_RESULT} bytes")
+        if len(result) > LARGE:
+            # What is made of it holds up all else, so there is one at a time; a lease is renewed in between.
+            async with self._turn:
+                await asyncio.sleep(0)
         return result
 
     def _tell(self, redis: Redis) -> None:

@@ -1,6 +1,7 @@
 """What can be looked at: the same topics for requests and for live sockets."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from .filters import as_input
 from .reach import Reach
 from .watcher import Watcher
 
+OVERVIEW_AGE = 0.2  # s: whoever asks more often gets the same again
 TREE_TIMEOUT = 10.0  # s
 MAX_COUNTED = 200  # queues whose jobs are counted
 AT_ONCE = 8  # of them
@@ -48,6 +50,8 @@ class Reading:
     def __init__(self, reach: Reach, watcher: Watcher) -> None:
         self._reach = reach
         self._watcher = watcher
+        self._overview = b""
+        self._overview_at = -OVERVIEW_AGE
 
     def topics(self) -> list[Topic]:
         none = filters.NoFilter
@@ -91,7 +95,10 @@ class Reading:
     # -- the cluster
 
     async def overview(self, _asked: filters.NoFilter) -> bytes:
-        return encode(self._watcher.overview())
+        now = time.monotonic()
+        if now - self._overview_at >= OVERVIEW_AGE:
+            self._overview, self._overview_at = encode(self._watcher.overview()), now
+        return self._overview
 
     async def node(self, asked: filters.ById) -> bytes:
         series = self._watcher.history.node_series(asked.id)

@@ -124,6 +124,17 @@ def test_wrong_tokens_cannot_be_tried_without_end() -> None:
     guarded.check_writer(bearer(TOKEN), 0.0)  # who has the right one is not kept waiting
 
 
+def test_nor_where_nothing_is_refused_for_them() -> None:
+    guarded = gate(console_tokens=(TOKEN,))
+    for _ in range(WRONG_TOKENS_AT_ONCE):
+        guarded.check_shown(bearer("guess"), 0.0)
+    with pytest.raises(Failure) as refused:
+        guarded.check_shown(bearer("guess"), 0.0)
+    assert refused.value.status == 429
+    guarded.check_shown(bearer(TOKEN), 0.0)
+    guarded.check_shown([], 0.0)
+
+
 def test_a_rate_allows_some_at_once_and_then_so_many_per_second() -> None:
     rate = Rate(2.0, 3)
     assert [rate.take(0.0) for _ in range(4)] == [True, True, True, False]

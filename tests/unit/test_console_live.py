@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +95,7 @@ async def test_failures_are_told_once_until_they_change() -> None:
         b"\xff\x00",
         json.dumps({"watch": ["nothing"]}),
         json.dumps({"watch": ["news"], "filters": {"news": {"unknown": 1}}}),
+        '{"filters": {"news": {"x": ' + "[" * 20_000 + "]" * 20_000 + "}}}",
         json.dumps({"watch": [f"n{n}" for n in range(live.MAX_WATCHED + 1)]}),
     ],
 )
@@ -119,7 +122,7 @@ async def test_a_frame_that_is_too_long_ends_its_socket_only() -> None:
         assert (await hear(other))["data"] == {"count": 1}
 
 
-async def test_sockets_of_other_pages_and_other_paths_are_refused() -> None:
+async def test_sockets_of_other_pages_and_other_paths_are_refused(caplog: pytest.LogCaptureFixture) -> None:
     async with standing() as one:
         for options in (
             {"origin": "http://evil.example"},
@@ -130,6 +133,7 @@ async def test_sockets_of_other_pages_and_other_paths_are_refused() -> None:
                 async with socket(one, **options):
                     pass
             assert refused.value.response.status_code in (403, 404)
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
         async with socket(one, origin=f"http://127.0.0.1:{one.port.port}") as opened:
             await say(opened, watch=["news"])
             await hear(opened)
@@ -165,6 +169,39 @@ async def test_elsewhere_the_first_frame_shows_a_token() -> None:
                 assert closed.value.rcvd.code == live.UNKNOWN_TOKEN
 
 
+async def changes(one: Standing, opened: ClientConnection) -> None:
+    """For ever."""
+    while True:
+        one.news = {"count": one.looks}
+        await hear(opened)
+
+
+async def test_who_shows_a_token_that_is_taken_back_is_sent_away(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(TOKEN)
+    async with standing(console_host="0.0.0.0", console_tokens_file=str(file)) as one, socket(one) as opened:
+        await say(opened, watch=["news"], token=TOKEN)
+        await hear(opened)
+        file.write_text("another-token-of-the-console")
+        with pytest.raises(ConnectionClosed) as closed:
+            await changes(one, opened)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == live.UNKNOWN_TOKEN
+
+
+async def test_what_all_watch_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MAX_KEPT", 1000)
+    async with standing() as one, socket(one) as opened:
+        one.news = "x" * 600
+        await say(opened, watch=["n1"])
+        assert (await hear(opened))["data"] == one.news
+        await say(opened, watch=["n1", "n2"])
+        refused = await hear(opened)
+        assert (refused["topic"], refused["error"]["code"]) == ("n2", "unavailable")
+        await say(opened, watch=["n2"])
+        assert await hear(opened) == {"topic": "n2", "data": one.news}
+
+
 async def test_who_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "FIRST_FRAME", 0.05)
     async with standing() as one, socket(one) as opened:
@@ -185,7 +222,7 @@ async def test_a_slow_reader_gets_the_newest_version_and_no_heap_of_old_ones() -
 
     async with standing() as one:
         viewer = live.Viewer(receive, send)
-        writing = asyncio.create_task(viewer.write())
+        writing = asyncio.create_task(viewer.write(lambda: True))
         feeds = one.live._feeds
         viewer.watches(feeds.watch(viewer, live.Watch(["news"])))
         for count in range(1, 30):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from coordinator.console import connection
+from coordinator.console import app, connection
 from coordinator.console.app import MAX_BODY
 from coordinator.console.failure import Failure
 from tests.support.console import TOKEN, Standing, ask, ask_raw, bearer, get, standing
@@ -138,6 +138,57 @@ async def test_who_does_not_read_its_answer_is_cut(monkeypatch: pytest.MonkeyPat
         await eventually(lambda: one.looks == 1)
         await eventually(lambda: one.port.connections == 0)
         writer.close()
+
+
+async def test_who_reads_slowly_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "STALL_TIMEOUT", 0.1)
+    async with standing() as one:
+        one.news = "x" * 20_000_000
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port.port, limit=2**16)
+        writer.write(b"GET /api/news HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        count = 0
+        while piece := await reader.read(200_000):
+            count += len(piece)
+            await asyncio.sleep(0.005)
+        assert count > 20_000_000
+        writer.close()
+
+
+async def test_answers_that_nobody_reads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_UNREAD", 10_000_000)
+    async with standing() as one:
+        one.news = "x" * 16_000_000
+        _, writer = await asyncio.open_connection("127.0.0.1", one.port.port, limit=1)
+        writer.write(b"GET /api/news HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await eventually(lambda: one.looks == 1)
+        await eventually(lambda: one.port.connections == 0)
+        writer.close()
+
+
+async def _goes_on(writer: asyncio.StreamWriter) -> None:
+    for _ in range(1000):
+        writer.write(b"name: value\r\n" * 1000)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("path", [b"/api/write", b"/none"])
+async def test_neither_trailers_nor_a_refused_body_go_on_for_ever(path: bytes) -> None:
+    async with standing(console_tokens=(TOKEN,)) as one:
+        head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n" % path
+        for without_end in (b"0\r\n", b"100000000\r\n"):
+            _, writer = await asyncio.open_connection("127.0.0.1", one.port.port)
+            writer.write(head + without_end)
+            with pytest.raises(ConnectionError):
+                await _goes_on(writer)
+            writer.close()
+
+
+async def test_a_body_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BODY_TIMEOUT", 0.05)
+    async with standing(console_tokens=(TOKEN,)) as one:
+        answer = await ask(one.port.port, "POST", "/api/write", b"{", content_length="2", **bearer())
+        assert (answer.status, answer.code) == (408, "timeout")
+        assert not one.written
 
 
 async def test_connections_beyond_the_limit_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
