@@ -65,8 +65,10 @@ class Request(NamedTuple):
             status = 0
         except SystemExit as end:
             status = end.code
-        except BaseException:
+        except BaseException as error:
             traceback.print_exc()
+            if isinstance(error, KeyboardInterrupt):
+                status = -signal.SIGINT
         _exit(status)
 
     def _main(self, received: Sequence[int]) -> None:
@@ -173,6 +175,9 @@ def _exit(status: object) -> NoReturn:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
+    if status == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     os._exit(status or 0)
 
 
