@@ -1,9 +1,11 @@
 """How full queues are, told to metrics by one shard each."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from iii_cluster.cluster.slots import SLOTS
 from iii_cluster.telemetry.metrics.snapshot import QueueNumbers
 from tests.support.eventually import eventually
 from tests.support.queues import Gate, Node, Queues, queues
@@ -15,6 +17,7 @@ FIFO = {"type": "fifo", "message_group_field": "user"}
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iii_cluster.modules.queue.numbers.INTERVAL", 0.02)
+    monkeypatch.setattr("iii_cluster.modules.queue.numbers.PAUSE", 0.0)
 
 
 def told(node: Node, queue: str = "q") -> QueueNumbers | None:
@@ -66,6 +69,20 @@ async def test_a_queue_that_moves_is_told_of_by_its_new_owner_alone(valkey: Valk
         second = await on.shard(token=2)
         await eventually(lambda: told(second) is not None)
         assert told(first) is None
+
+
+async def test_a_queue_that_moves_is_told_of_without_waiting_for_the_next_look(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with queues(valkey.url, {"q": {}}) as on:
+        [shard] = on.shards
+        await eventually(lambda: told(shard) is not None)
+        shard.engine.ownership.take_away()
+        monkeypatch.setattr("iii_cluster.modules.queue.numbers.INTERVAL", 1000.0)
+        await asyncio.sleep(0.1)  # it has begun to wait that long
+        assert told(shard) is None
+        shard.engine.ownership.give(range(SLOTS), 2)
+        await eventually(lambda: told(shard) is not None)
 
 
 async def test_a_module_that_ended_tells_nothing(valkey: ValkeyServer) -> None:

@@ -15,6 +15,7 @@ from .adapter import Adapter, Queue, Stats
 from .consumption import Consumption
 
 INTERVAL = 5.0  # s between looks
+PAUSE = 0.2  # s, the least of it: slots that move do so together
 MAX_QUEUES = 1_000  # told by one shard
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ class Numbers:
         self._adapter = adapter
         self._consumption = consumption
         self._known: dict[str, tuple[Queue, Stats]] = {}  # by queue id
+        self._moved = asyncio.Event()  # what has come here is told of by nobody until it is looked at
+        engine.ownership.subscribe(self._moved.set)
         self._metrics.watch(self._tell)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
@@ -45,13 +48,19 @@ class Numbers:
 
     async def _look(self) -> None:
         while True:
+            self._moved.clear()
             try:
                 await self.look()
             except (Unavailable, RedisError, EngineError):
                 pass  # there are log lines enough about it
             except Exception:
                 logger.exception("action=queue_numbers_failed")
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(PAUSE)
+            try:
+                async with asyncio.timeout(INTERVAL):
+                    await self._moved.wait()
+            except TimeoutError:
+                pass
 
     def _tell(self, snapshot: Snapshot) -> None:
         """What has moved to another shard since the last look, that one tells."""
