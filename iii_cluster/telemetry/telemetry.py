@@ -16,6 +16,7 @@ from .otlp.forward import Forwarder
 from .pipeline import Pipeline
 from .sampling import sampler_of
 from .spool import Spool
+from .store.room import keep_room
 from .store.store import Store
 from .store.sweep import keep_swept
 from .store.writer import StoreWriter
@@ -37,7 +38,7 @@ class Telemetry:
         self.store: Store | None = None  # what the whole cluster keeps; there is one once this was started
         self._settings = settings
         self._commands: Commands | None = None  # of its own: calls do not wait for telemetry, nor it for calls
-        self._sweeping: asyncio.Task[None] | None = None
+        self._care: list[asyncio.Task[None]] = []
         self.metrics = Metrics()
         self.metrics.watch_drops("spool", self.spool.dropped)
         self.forwarder = Forwarder(config, self.metrics.for_collectors)
@@ -63,12 +64,12 @@ class Telemetry:
             self.pipeline.add(self.forwarder)
             self.forwarder.start()
         self.pipeline.start()
-        self._sweeping = asyncio.create_task(keep_swept(store, config))
+        self._care = [asyncio.create_task(keep_swept(store, config)), asyncio.create_task(keep_room(store))]
 
     async def stop(self) -> None:
         """Pass on what is left, within a second or so."""
-        if self._sweeping is not None:
-            await end(self._sweeping)
+        for task in self._care:
+            await end(task)
         await self.intake.stop()
         await self.pipeline.stop()
         if self._commands is not None:

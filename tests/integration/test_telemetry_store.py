@@ -14,6 +14,7 @@ from iii_cluster.telemetry.config import Observability, TraceStorage
 from iii_cluster.telemetry.records import Log, Metric, Span
 from iii_cluster.telemetry.spool import Batch
 from iii_cluster.telemetry.store import writer as writers
+from iii_cluster.telemetry.store.room import make_room
 from iii_cluster.telemetry.store.store import Store
 from iii_cluster.telemetry.store.sweep import sweep
 from iii_cluster.telemetry.store.writer import StoreWriter
@@ -251,7 +252,7 @@ async def test_what_is_too_old_goes(world: World) -> None:
 
 
 async def test_one_process_sweeps_at_a_time(world: World) -> None:
-    assert [await world.store.turn_to_sweep(60) for _ in range(3)] == [True, False, False]
+    assert [await world.store.turn_to("sweep", 60) for _ in range(3)] == [True, False, False]
 
 
 async def test_clearing_removes_what_is_there_and_nothing_else(world: World) -> None:
@@ -376,6 +377,34 @@ async def test_redis_without_memory_for_more_is_no_trouble_for_long(own_world: W
     world.server.execute("CONFIG", "SET", "maxmemory", "0")
     await world.write(writer, span(2))
     assert [each.span_id for each in await world.store.spans()] == [span(2).span_id]
+
+
+async def test_where_memory_is_short_telemetry_leaves_it_to_others(
+    own_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, writer = own_world, own_world.writer()
+    store, execute = world.store, world.server.execute
+    await make_room(store)
+    assert not store.short
+    await world.write(writer, *(span(n) for n in range(100)), *(log(f"{n}") for n in range(100)), metric(8))
+    execute("CONFIG", "SET", "maxmemory", int(execute("INFO", "memory")["used_memory"] * 1.1))
+    await make_room(store)
+    assert store.short
+    status = await store.status()
+    assert (status.spans, status.logs) == (75, 75)
+    await world.write(writer, span(100), log(), metric())
+    await world.write(writer, span(101))
+    assert (writer.spans.dropped, writer.logs.dropped, writer.metrics.dropped) == (2, 1, 1)
+    assert len([line for line in caplog.messages if "telemetry_store_write_failing" in line]) == 1
+    execute("DEL", f"{world.prefix}:otel:turn:room")
+    execute("CONFIG", "SET", "maxmemory", 1)  # others have taken the rest
+    await make_room(store)
+    assert (await store.status()).logs == int(75 * 0.75)
+    execute("CONFIG", "SET", "maxmemory", 0)
+    await make_room(store)
+    await world.write(writer, span(102))
+    assert (await store.spans())[-1].span_id == span(102).span_id
+    assert store.last_error == ""
 
 
 async def test_a_server_that_forgot_everything_is_written_to_anew(own_world: World) -> None:

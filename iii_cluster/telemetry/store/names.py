@@ -9,7 +9,10 @@ class Names:
         self.trace = f"{prefix}:otel:trace:"  # and the trace id; hash: span id -> id in the stream
         self.logs = f"{prefix}:otel:logs"  # stream: w 1, m ms of the event, d the record
         self.metrics = f"{prefix}:otel:metrics"  # stream: w number of points, m ms of receipt, d the metric
-        self.swept = f"{prefix}:otel:swept"  # string with a time to live: somebody looked for what is too old
+        self._turn = f"{prefix}:otel:turn:"  # and a duty; string with a time to live: somebody does it
+
+    def turn(self, duty: str) -> str:
+        return self._turn + duty
 
     @staticmethod
     def numbers(stream: str) -> str:

@@ -10,26 +10,8 @@ for at = 4, #ARGV, 3 do
   redis.call('XADD', stream, '*', 'w', ARGV[at], 'm', ARGV[at + 1], 'd', ARGV[at + 2])
   weight, size = weight + tonumber(ARGV[at]), size + #ARGV[at + 2] + 64
 end
-local most_weight, most_size = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- Limits that became lower are reached step by step.
-local left = (#ARGV - 3) / 3 * 2 + 500
-while (weight > most_weight or size > most_size) and left > 0 do
-  local ids = {}
-  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(16, left))) do
-    if weight <= most_weight and size <= most_size then
-      break
-    end
-    ids[#ids + 1] = entry[1]
-    weight, size = weight - tonumber(entry[2][2]), size - #entry[2][6] - 64
-  end
-  if #ids == 0 then
-    weight, size = 0, 0
-    break
-  end
-  redis.call('XDEL', stream, unpack(ids))
-  left = left - #ids
-end
-redis.call('HSET', info, 'weight', weight, 'bytes', size)
+weight = trim(stream, info, weight, size, tonumber(ARGV[1]), tonumber(ARGV[2]), (#ARGV - 3) / 3 * 2 + 500)
 if ARGV[3] ~= '0' then
   redis.call('HINCRBY', info, 'dropped', ARGV[3])
 end

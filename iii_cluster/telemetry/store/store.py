@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from msgspec import Struct
+from redis.exceptions import OutOfMemoryError
 
 from iii_cluster.redis.commands import Commands
 
@@ -13,7 +14,7 @@ from ..config import Observability, TraceStorage
 from ..records import Log, Metric, Span
 from .encoding import decode_log, decode_metric, decode_span
 from .names import Names
-from .scripts import PICK, READ, RECORDS_EVICT, RECORDS_WRITE, SPANS_EVICT
+from .scripts import PICK, READ, RECORDS_EVICT, RECORDS_TRIM, SPANS_EVICT
 
 PAGE = 500  # entries that are read or removed at once
 PAGE_BYTES = 256 * 2**10  # that are read at once, and one record more
@@ -47,6 +48,7 @@ class Store:
         self._commands = commands
         self._names = Names(prefix)
         self.last_error = ""  # set by who writes
+        self.short = False  # of memory: nothing more is to be written
 
     # -- all of it
 
@@ -184,12 +186,32 @@ class Store:
 
     async def _trim(self, stream: str, most: int, size: int) -> None:
         keys, before = [stream, self._names.numbers(stream)], NO_LIMIT
-        while most < (kept := await self._commands.run(RECORDS_WRITE, keys, [most, size, 0], again=True)) < before:
+        while most < (kept := await self._commands.run(RECORDS_TRIM, keys, [most, size, PAGE], again=True)) < before:
             before = kept
 
-    async def turn_to_sweep(self, seconds: int) -> bool:
-        """True for one process of the cluster per so many seconds."""
-        return bool(await self._commands.execute("SET", self._names.swept, "1", "NX", "EX", seconds))
+    async def turn_to(self, duty: str, seconds: int) -> bool:
+        """True for one process of the cluster per so many seconds; for all where Redis is too full to note it."""
+        try:
+            return bool(await self._commands.execute("SET", self._names.turn(duty), "1", "NX", "EX", seconds))
+        except OutOfMemoryError:
+            return True
+
+    async def memory(self) -> float:
+        """The part of the memory Redis may use that it uses; 0 where it may use all there is."""
+        reply: bytes = await self._commands.execute("INFO", "memory", again=True)
+        lines = (line.partition(b":") for line in bytes(reply).splitlines())
+        told = {name: value for name, _, value in lines}
+        most = int(told.get(b"maxmemory", 0))
+        return int(told.get(b"used_memory", 0)) / most if most else 0.0
+
+    async def shrink(self, part: float) -> None:
+        """Keeps the latest `part` (0 to 1) of everything."""
+        status = await self.status()
+        size = int(status.span_bytes * part)
+        while await self.evict_spans(int(status.spans * part), size, size, "0-0"):
+            pass
+        await self._trim(self._names.logs, int(status.logs * part), NO_LIMIT)
+        await self._trim(self._names.metrics, int(status.metric_points * part), NO_LIMIT)
 
     async def now_ms(self) -> int:
         """Of Redis' clock, by which things are stored."""

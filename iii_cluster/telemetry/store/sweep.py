@@ -33,7 +33,7 @@ async def keep_swept(store: Store, config: Observability, interval: float = INTE
     while True:
         await asyncio.sleep(interval * random.uniform(0.8, 1.2))
         try:
-            if await store.turn_to_sweep(max(1, int(interval * 0.7))):
+            if await store.turn_to("sweep", max(1, int(interval * 0.7))):
                 await sweep(store, config)
         except (Unavailable, ResponseError):
             pass  # the writer tells of it

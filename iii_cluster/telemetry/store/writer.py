@@ -5,7 +5,7 @@ import logging
 import time
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.redis.commands import Argument, Commands, Unavailable
@@ -53,6 +53,9 @@ class StoreWriter:
     def offer(self, batch: Batch) -> None:
         """Takes what of it is for the store; never waits. The batch is not changed."""
         config, now = self._config, time.monotonic()
+        if self._short:
+            self._leave_out(batch)
+            return
         if batch.spans and config.exporter != "otlp":
             kept = self._shedder.shed(batch.spans, now, self.spans.room)
             self.spans.drop(len(batch.spans) - len(kept))
@@ -63,6 +66,17 @@ class StoreWriter:
             self.metrics.put(batch.metrics)
         if self._pending:
             self._work.set()
+
+    @property
+    def _short(self) -> bool:
+        return self._store is not None and self._store.short
+
+    def _leave_out(self, batch: Batch) -> None:
+        """Redis has memory left for others only."""
+        self.spans.drop(len(batch.spans) if self._config.exporter != "otlp" else 0)
+        self.logs.drop(len(batch.logs) if self._config.logs_exporter != "otlp" else 0)
+        self.metrics.drop(len(batch.metrics) if self._config.metrics_exporter != "otlp" else 0)
+        self._failed(OutOfMemoryError("the memory that Redis has left is for others"))
 
     def lost(self, spans: int, logs: int) -> None:
         """So many were dropped on their way here."""
@@ -92,7 +106,7 @@ class StoreWriter:
         """Write what waits, unless Redis is away; what is left is lost."""
         try:
             async with asyncio.timeout(STOP_TIME):
-                while self._pending and not self._failing:
+                while self._pending and not self._failing and not self._short:
                     self._work.set()
                     await asyncio.sleep(0.01)
         except TimeoutError:
@@ -112,6 +126,8 @@ class StoreWriter:
         while True:
             await self._work.wait()
             self._work.clear()
+            if self._short:
+                continue
             try:
                 while self._pending:
                     # A span that is written twice is kept once; a log would be kept, and told of, twice.
