@@ -18,6 +18,7 @@ from iii_cluster.cluster.map import ClusterMap, NodeInfo
 from iii_cluster.cluster.membership import REDIS_ERRORS, Membership
 from iii_cluster.config.redact import redact_url
 from iii_cluster.config.settings import Settings
+from iii_cluster.redis.commands import DRIVER
 from iii_cluster.telemetry.metrics.gather import SNAPSHOT
 from iii_cluster.telemetry.metrics.snapshot import encode_snapshot
 from iii_cluster.telemetry.telemetry import Telemetry
@@ -114,6 +115,7 @@ def _redis_client(name: str, settings: Settings) -> Redis:
     return Redis.from_url(
         settings.redis_urls[0],
         client_name=name,
+        driver_info=DRIVER,
         socket_connect_timeout=REDIS_CONNECT_TIMEOUT,
         socket_timeout=REDIS_COMMAND_TIMEOUT,
         # Once, for a pooled connection that died unnoticed; whoever calls decides about more.

@@ -13,6 +13,7 @@ from hiredis import pack_command
 from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
@@ -27,6 +28,8 @@ from iii_cluster.cluster.outage import Outage
 from .script import Script
 
 Argument = str | bytes | int | float
+
+DRIVER = DriverInfo()  # of every connection: each would read the library's metadata, which takes milliseconds
 
 MAX_BATCH = 512  # commands of one pipeline: others wait while its replies are parsed
 BIG = 10_000  # bytes of a command
@@ -77,7 +80,11 @@ class Commands:
     def __init__(self, url: str, name: str, patience: float, action: str = "commands") -> None:
         """`action`: what fails in the log while the server cannot be reached."""
         pool = ConnectionPool.from_url(
-            url, client_name=name, socket_connect_timeout=CONNECT_TIMEOUT, retry=Retry(NoBackoff(), 0)
+            url,
+            client_name=name,
+            driver_info=DRIVER,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
         )
         self._connection: Connection = pool.make_connection()  # type: ignore[no-untyped-call]
         self._loop = asyncio.get_running_loop()
