@@ -134,5 +134,8 @@ def deliver(
     """With `root` also when there is no trace yet."""
     if is_observability(function):
         return DeliverySpan(None, trace)
-    recording = engine.telemetry.tracer.begin(name, trace, kind, root=root, function=function)
+    tracer = engine.telemetry.tracer
+    recording = tracer.begin(name, trace, kind, root=root, function=function)
+    if recording is None and root and tracer.enabled and not trace[0]:
+        trace = tracer.declined(trace[1])
     return DeliverySpan(recording, trace, fan_out, under_way=engine.role is Role.GATEWAY)  # which do not say `sent`

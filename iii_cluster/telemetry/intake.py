@@ -131,9 +131,7 @@ class Intake:
         span = span_of(*record, now)
         if span is None:
             self._bad("span")
-        elif (self._live_spans or not span.pending) and self._sampler.keep(
-            span.trace_id, span.name, span.service_name, root=span.parent_span_id is None
-        ):
+        elif (self._live_spans or not span.pending) and self._sampler.keep(span.trace_id, span.name, span.service_name):
             self._spool.span(span)
 
     def _read_log(self, record: Record, now: int) -> None:

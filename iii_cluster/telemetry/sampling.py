@@ -57,9 +57,10 @@ class TokenBucket:
 
 
 class _Rule:
-    __slots__ = ("_operation", "_service", "bound")
+    __slots__ = ("_operation", "_service", "bound", "of_service")
 
     def __init__(self, rule: SamplingRule) -> None:
+        self.of_service = rule.service is not None
         self._operation = None if rule.operation is None else pattern(rule.operation)
         self._service = None if rule.service is None else pattern(rule.service)
         self.bound = bound(rule.rate)
@@ -129,11 +130,19 @@ class Sampler:
             return True
         return tail_of(parent.trace_id) < self._bound_of(operation, service)
 
-    def keep(self, trace_id: str, operation: str, service: str, *, root: bool) -> bool:
-        """Whether a span that somebody else has recorded is kept. `root`: it has no parent."""
-        if (self._parent_based and not root) or (self._bound >= _ALL and not self._rules):
+    def keep(self, trace_id: str, operation: str, service: str) -> bool:
+        """Whether a span that somebody else has recorded is kept. Where parents count, whoever began the trace has
+        decided for all of it, but for what a rule says of a whole service: to drop only the first span would leave a
+        trace without its head."""
+        if self._parent_based:
+            bound = next(
+                (rule.bound for rule in self._rules if rule.of_service and rule.fits(operation, service)), _ALL
+            )
+        elif self._rules or self._bound < _ALL:
+            bound = self._bound_of(operation, service)
+        else:
             return True
-        return tail_of(trace_id) < self._bound_of(operation, service)
+        return bound >= _ALL or tail_of(trace_id) < bound
 
     def _bound_of(self, operation: str, service: str) -> int:
         for rule in self._rules:

@@ -6,7 +6,7 @@ from random import Random
 
 from iii_cluster.protocol import errors
 
-from .context import NO_TRACE, Trace, for_function, parent_of
+from .context import NO_TRACE, Trace, for_function, left_out, parent_of
 from .records import Event, Kind, Span
 from .redaction import redact_text
 from .sampling import Sampler
@@ -148,7 +148,7 @@ class Tracer:
 
         `function`: id of what is called; it becomes an attribute, and what the baggage says of it is put right.
         """
-        if not self.enabled:
+        if not self.enabled or left_out(trace[0]):
             return None
         parent = parent_of(trace[0]) if trace[0] else None
         if parent is not None:
@@ -171,6 +171,11 @@ class Tracer:
             if trace[1]:
                 recording.trace = (recording.trace[0], for_function(trace[1], function))
         return recording
+
+    def declined(self, baggage: bytes = b"") -> Trace:
+        """What a trace that could have begun here and is not recorded gives to what it causes: without a word, an SDK
+        would begin one of its own instead, without its head."""
+        return b'"00-%032x-%016x-00"' % (self._bits(128) or 1, self._bits(64) or 1), baggage
 
     def new_span_id(self) -> str:
         return f"{self._bits(64) or 1:016x}"

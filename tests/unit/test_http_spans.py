@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gateway.http import spans
 from iii_cluster.telemetry.context import parent_of
 from iii_cluster.telemetry.records import Kind, Span
+from iii_cluster.telemetry.sampling import Sampler
 from iii_cluster.telemetry.urls import MAX_URL, REDACTED, SECRETS, shown_query
 from tests.support.http_app import JSON, NEVER, FakeCluster, always, fails, ok
 from tests.support.http_worker import Worker
@@ -75,6 +76,18 @@ async def test_without_tracing_the_context_goes_on_as_it_came() -> None:
     await cluster.ask("GET", "/a", [("traceparent", TRACE)])
     assert cluster.calls[0].trace[0].decode() == f'"{TRACE}"'
     assert not cluster.tracer.spool.take().spans
+
+
+async def test_what_is_not_recorded_is_not_begun_by_others_either(cluster: FakeCluster) -> None:
+    cluster.tracer.sampler = Sampler(1e-9)
+    cluster.route("a", ok)
+    await cluster.ask("GET", "/a", [("baggage", "k=v")])
+    (call,) = cluster.calls
+    parent = parent_of(call.trace[0])
+    assert parent is not None
+    assert not parent.sampled
+    assert call.trace[1] == b'"k=v"'
+    assert cluster.tracer.spool.take().spans == []
 
 
 @pytest.mark.parametrize(

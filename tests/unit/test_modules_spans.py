@@ -8,7 +8,9 @@ import pytest
 from iii_cluster.cluster.map import Role
 from iii_cluster.modules.spans import DeliverySpan, FanOut, deliver
 from iii_cluster.protocol.errors import EngineError
+from iii_cluster.telemetry.context import NO_TRACE, parent_of
 from iii_cluster.telemetry.records import Span
+from iii_cluster.telemetry.sampling import Sampler
 from tests.support.engine import FakeCluster, FakeEngine
 from tests.support.recorded import SAMPLED, UNSAMPLED, said
 
@@ -99,3 +101,15 @@ def test_around_deliveries_there_is_a_span_if_there_are_any_to_tell_of(shard: Fa
         pass
     delivery, around = spans(shard)
     assert delivery.parent_span_id == around.span_id
+
+
+def test_a_job_that_is_not_recorded_begins_no_trace_elsewhere(shard: FakeEngine) -> None:
+    shard.telemetry.tracer.sampler = Sampler(1e-9)
+    job = deliver(shard, "fn_queue q", (b"", b'"k=v"'), function="f", root=True)
+    parent = parent_of(job.trace[0])
+    assert parent is not None
+    assert not parent.sampled
+    assert job.trace[1] == b'"k=v"'
+    plain = deliver(shard, "trigger f", NO_TRACE, function="f")
+    assert plain.trace == NO_TRACE  # whoever has it may begin one
+    assert spans(shard) == []

@@ -24,7 +24,7 @@ def test_a_ratio_decides_by_the_end_of_the_trace_id_the_same_way_everywhere(rati
     parent = Parent(trace_id, SPAN, True)
     decision = one.follow(parent, "a", "iii")
     assert decision == (tail_of(trace_id) < bound(ratio))
-    assert decision == other.follow(parent, "b", "other") == other.keep(trace_id, "c", "sdk", root=False)
+    assert decision == other.follow(parent, "b", "other") == other.keep(trace_id, "c", "sdk")
 
 
 @given(ratios, ratios, trace_ids)
@@ -67,7 +67,7 @@ def test_with_rules_the_parent_decides() -> None:
     one = sampler_of(Observability(sampling=Sampling(0.0, (SamplingRule(0.0, "call *"),))))
     assert one.ever
     assert one.follow(Parent("f" * 32, SPAN, True), "call a", "iii")
-    assert one.keep("f" * 32, "execute a", "sdk", root=False)
+    assert one.keep("f" * 32, "execute a", "sdk")
     assert one.begin("call a", "iii") == -1
 
 
@@ -78,7 +78,7 @@ def test_with_rules_the_parent_does_not_decide_when_told_so() -> None:
     assert not one.follow(seen, "call a", "iii")
     assert one.follow(seen, "GET /a", "iii")
     assert not one.follow(Parent("f" * 32, SPAN, True), "GET /a", "iii")
-    assert one.keep("f" * 32, "execute a", "sdk-1", root=False)
+    assert one.keep("f" * 32, "execute a", "sdk-1")
 
 
 def test_the_first_rule_that_fits_counts() -> None:
@@ -135,3 +135,10 @@ def test_a_pattern_fits_whole_names_only(glob: str, name: str) -> None:
 
 def test_a_pattern_with_many_stars_is_quick() -> None:
     assert pattern("*" * 1000 + "b").fullmatch("a" * 5000) is None
+
+
+def test_of_what_others_began_only_rules_about_a_service_leave_spans_out() -> None:
+    rules = (SamplingRule(0.0, "execute *"), SamplingRule(0.0, "*", "noisy"))
+    one = sampler_of(Observability(sampling=Sampling(0.0, rules)))
+    assert one.keep("f" * 32, "execute a", "sdk")
+    assert not one.keep("f" * 32, "execute a", "noisy")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iii_cluster.protocol import errors
-from iii_cluster.telemetry.context import NO_TRACE, Parent, for_function, ids_of, parent_of
+from iii_cluster.telemetry.context import NO_TRACE, Parent, for_function, ids_of, left_out, parent_of
 from iii_cluster.telemetry.kinds import is_internal, is_observability, kind_of
 from iii_cluster.telemetry.records import Kind, Span
 from iii_cluster.telemetry.sampling import Sampler
@@ -74,6 +74,13 @@ def test_any_bytes_may_come(raw: bytes) -> None:
     parent_of(raw)
     for_function(raw, "a::b")
     for_function(b'"iii.function.id=' + raw + b'"', "a::b")
+
+
+@given(st.from_regex(rb'"0[01]-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"', fullmatch=True))
+def test_what_is_left_out_is_seen_at_a_glance(raw: bytes) -> None:
+    parent = parent_of(raw)
+    assert left_out(raw) == (raw[-2] in b"02468ace")
+    assert parent is None or left_out(raw) != parent.sampled
 
 
 def test_baggage_names_the_function_that_is_called() -> None:
