@@ -130,9 +130,10 @@ async def test_a_condition_that_does_not_exist_says_no(shared_cluster: Cluster, 
             await worker.send("registertrigger", **trigger, config=config)
 
         async def told() -> bool:
+            before = len(others)
             await kind.fire(caller, unique + "other" * (kind.type == "queue"))
-            await eventually(lambda: len(others) >= 3, within=2.0)
-            return True
+            await eventually(lambda: len(others) > before, within=2.0)
+            return len(others) >= 3
 
         await eventually(told, within=30.0)
         assert called == []

@@ -40,6 +40,8 @@ def main() -> None:
             raise SystemExit("there is nothing to do")
         case "fails":
             raise RuntimeError("this fails")
+        case "interrupted":
+            raise KeyboardInterrupt
         case "waits":
             sys.stdout.flush()
             while True:  # a pause may begin just after the signal it is to be ended by
