@@ -27,6 +27,7 @@ _QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "asyncio")
 _SILENT = ("urllib3", "grpc")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_TRACEPARENT = re.compile(rb'"?[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}')
 _ACTION_GIVEN = re.compile(r"action=\w*%")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -115,8 +116,8 @@ def kind_of(record: logging.LogRecord) -> Kind:
 def ids_of(record: logging.LogRecord) -> dict[str, str]:
     """Trace and span id of what the record belongs to: `extra={"trace": trace}`."""
     trace = getattr(record, "trace", None)
-    parts = trace[0].decode("ascii", "replace").strip('"').split("-") if trace and trace[0] else []
-    return {"trace_id": parts[1], "span_id": parts[2]} if len(parts) >= 4 else {}
+    found = _TRACEPARENT.match(trace[0]) if trace else None  # workers may send anything
+    return {"trace_id": found[1].decode(), "span_id": found[2].decode()} if found else {}
 
 
 def _clean(value: str | int | float | bool) -> str | int | float | bool:

@@ -100,8 +100,10 @@ def test_a_record_that_belongs_to_a_trace_says_so() -> None:
     )
     line = json.loads(JsonFormatter().format(traced))
     assert (line["trace_id"], line["span_id"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
-    traced.trace = (b"", b"")
-    assert "trace_id" not in LineFormatter().format(traced)
+    forged = b'"00-0af7651916cd43dd node=shard-9-b7ad6b7169203331-01"'
+    for trace in ((b"", b""), (forged, b""), (b'"00-1-2-01"', b"")):
+        traced.trace = trace
+        assert "_id" not in LineFormatter().format(traced)
 
 
 def test_lines_of_one_kind_are_limited_and_what_was_left_out_is_told(written: io.StringIO) -> None:
