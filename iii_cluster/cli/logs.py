@@ -12,14 +12,18 @@ from rich.text import Text
 from .client import Client, RemoteError, connected
 from .connection import connection_options, one_line_errors
 from .gateway import Gateway, Unreachable
-from .moments import clock_time
+from .moments import moment
 from .rows import json_option, plain
 
-LEVELS = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17}
+LEVELS = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "warning": 13, "error": 17}
 STYLES = ((17, "bold red"), (13, "yellow"), (9, "green"), (0, "dim"))
 POLL = 0.5  # s between questions for more
+RETRY = 1.0  # s until a cluster that went away is asked again
 OVERLAP_MS = 5_000  # asked for again: records reach the store a little after their time
 MAX_SEEN = 50_000  # records remembered to tell new ones
+
+NODE = "service.instance.id"  # of a resource, where it is one of ours
+OWN_PLACE = frozenset({"service.name", "trace_id", "span_id"})  # attributes that are shown otherwise
 
 Record = dict[str, Any]
 
@@ -27,7 +31,13 @@ Record = dict[str, Any]
 @click.command()
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is logged from now on.")
 @click.option("--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="Records to begin with.")
-@click.option("--level", type=click.Choice(list(LEVELS)), default="trace", show_default=True, help="Least severe.")
+@click.option(
+    "--level",
+    type=click.Choice(list(LEVELS), case_sensitive=False),
+    default="trace",
+    show_default=True,
+    help="Least severe.",
+)
 @click.option("--service", default="", help="Only of services whose name contains this.")
 @click.option("--trace", "trace_id", default="", help="Only of this trace.")
 @click.option("--grep", "words", default="", help="Only with this text in them.")
@@ -57,9 +67,8 @@ def logs(
 
     console = Console(highlight=False, soft_wrap=True)
     try:
-        with connected(gateway) as client:
-            for record in _records(client, query, wanted, lines, follow=follow):
-                click.echo(json.dumps(record, ensure_ascii=False)) if as_json else console.print(line_of(record))
+        for record in _records(gateway, query, wanted, lines, follow=follow):
+            click.echo(json.dumps(record, ensure_ascii=False)) if as_json else console.print(line_of(record))
     except (RemoteError, TimeoutError) as error:
         raise Unreachable(str(error)) from None
     except KeyboardInterrupt:
@@ -67,16 +76,30 @@ def logs(
 
 
 def _records(
-    client: Client, query: dict[str, Any], wanted: Callable[[Record], bool], lines: int, *, follow: bool
+    gateway: Gateway, query: dict[str, Any], wanted: Callable[[Record], bool], lines: int, *, follow: bool
 ) -> Iterator[Record]:
-    """The last `lines` of what there is, then, if wanted, without end, what comes."""
+    """The last `lines` of what there is, then, if wanted, without end, what comes; through failovers, too."""
     seen = Seen()
-    known = [record for record in _ask(client, query) if wanted(record)]
-    yield from list(seen.new(known))[-lines:] if lines else ()
+    with connected(gateway) as client:
+        known = [record for record in _ask(client, query) if wanted(record)]
+        yield from list(seen.new(known))[-lines:] if lines else ()
+    since = _now()
     while follow:
-        time.sleep(POLL)
-        start = int(time.time() * 1000) - OVERLAP_MS
-        yield from seen.new(record for record in _ask(client, {**query, "start_time": start}) if wanted(record))
+        try:
+            with connected(gateway) as client:
+                while True:
+                    time.sleep(POLL)
+                    asked = _now()
+                    records = _ask(client, {**query, "start_time": since - OVERLAP_MS})
+                    yield from seen.new(record for record in records if wanted(record))
+                    since = asked
+        except Unreachable as error:
+            click.echo(f"no answer: {error}; trying again", err=True)
+            time.sleep(RETRY)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _ask(client: Client, query: dict[str, Any]) -> list[Record]:
@@ -108,16 +131,19 @@ class Seen:
 
 
 def line_of(record: Record) -> Text:
-    """`12:30:01.250 info  billing  charged  trace=0af7...`, in colours."""
+    """`12:30:01.250 info  billing  charged  trace=0af7...`, in colours; the date when it is not today's."""
     style = next(style for least, style in STYLES if record["severity_number"] >= least)
-    line = Text(clock_time(record["timestamp_unix_nano"] or record["observed_timestamp_unix_nano"]), "dim")
+    line = Text(moment(record["timestamp_unix_nano"] or record["observed_timestamp_unix_nano"]), "dim")
     line.append(f" {plain(record['severity_text']).lower():5} ", style)
     line.append(f"{plain(record['service_name'])}  ", "cyan")
-    line.append(plain(record["body"]))
+    body = plain(record["body"])
+    line.append(body)
     for key, value in record["attributes"].items():
-        shown = f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        if key != "service.name" and shown not in record["body"]:  # nodes have theirs in both
-            line.append(f"  {plain(shown)}", "dim")
+        shown = plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        if key not in OWN_PLACE and f"{plain(key)}={shown}".lower() not in body.lower():  # nodes have theirs in both
+            line.append(f"  {plain(key)}={shown}", "dim")
+    if node := (record.get("resource") or {}).get(NODE):
+        line.append(f"  node={plain(node)}", "dim")
     if record.get("trace_id"):
         line.append(f"  trace={plain(record['trace_id'])}", "dim")
     return line

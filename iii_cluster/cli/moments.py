@@ -12,6 +12,12 @@ def date_time(ns: int) -> str:
     return f"{time.strftime('%Y-%m-%d', time.localtime(ns // 10**9))} {clock_time(ns)}"
 
 
+def moment(ns: int) -> str:
+    """The time of day, with the date if that is another one than today's."""
+    today = time.localtime()[:3] == time.localtime(ns // 10**9)[:3]
+    return clock_time(ns) if today else date_time(ns)
+
+
 def duration(ns: int) -> str:
     """`840 µs`, `12.3 ms`, `4.56 s`."""
     if ns < 10**6:

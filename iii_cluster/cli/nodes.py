@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from iii_cluster.access.trust import Secured, Trust
+from iii_cluster.config.fields import FIELDS
 from iii_cluster.config.hosts import is_loopback
 from iii_cluster.config.settings import ADMIN_PORT
 from iii_cluster.protocol.credentials import refused, token_of
@@ -19,7 +20,8 @@ from .connection import TRUST, first_given, trust_options
 from .gateway import Unreachable, secured
 
 LOCAL_HOST = "127.0.0.1"
-LOCAL_PORTS = range(ADMIN_PORT, ADMIN_PORT + 16)  # the process that had the first one may have been drained
+LOCAL_PORTS = 16  # looked at, from the first on: the process that had that one may have been drained
+PORT_VARIABLE = FIELDS["admin_port"].variable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,10 +45,9 @@ class Admins:
             cluster = self.cluster(self.admin)
             self._host = self._host_here(cluster)
             return self.admin, cluster
-        failure = Unreachable(
-            f"no node answers on {LOCAL_HOST}:{LOCAL_PORTS[0]}-{LOCAL_PORTS[-1]}; is the cluster running?"
-        )
-        for port in LOCAL_PORTS:
+        ports = _local_ports()
+        failure = Unreachable(f"no node answers on {LOCAL_HOST}:{ports[0]}-{ports[-1]}; is the cluster running?")
+        for port in ports:
             try:
                 url = f"{_scheme(self.trust)}://{LOCAL_HOST}:{port}"
                 return url, self.cluster(url)
@@ -100,6 +101,13 @@ class Admins:
         except Unreachable:
             return ""
         return str(body.get("node", "")) if isinstance(body, dict) else ""
+
+
+def _local_ports() -> range:
+    """Those that `iii-cluster up` gives to its processes in this environment."""
+    said = os.environ.get(PORT_VARIABLE, "")
+    first = int(said) if said.isdecimal() and 0 < int(said) <= 65535 - LOCAL_PORTS else ADMIN_PORT
+    return range(first, first + LOCAL_PORTS)
 
 
 def admin_url(admin: str, trust: Trust) -> str:

@@ -38,39 +38,43 @@ class Look(msgspec.Struct):
 
 @click.command()
 @click.option("--interval", type=click.FloatRange(0.2), default=1.0, show_default=True, help="Seconds between looks.")
-@click.option("--count", "-n", type=click.IntRange(1), help="Looks to take, then end. Without it: until Ctrl-C.")
+@click.option(
+    "--count",
+    "-n",
+    type=click.IntRange(1),
+    help="Looks to print, one below the other, then end. Without it: live, until Ctrl-C.",
+)
 @connection_options
 @one_line_errors
 def top(interval: float, count: int | None, gateway: Gateway) -> None:
     """Show nodes, functions and queues at work, the busiest first, and go on.
 
     Calls are counted by whoever makes them: a gateway for its workers and clients, a shard for queues, timers and
-    triggers. Not on a terminal, each look is printed below the one before.
+    triggers. Not on a terminal, one look is printed unless --count says more.
     """
     console = Console()
-    if not console.is_terminal:
-        _print(gateway, interval, count or 1)
+    if count is not None or not console.is_terminal:
+        _print(gateway, interval, count or 1, console)
         return
     try:
         with Live(Text("looking ..."), console=console, screen=True, auto_refresh=False) as live:
-            _watch(gateway, interval, count, live)
+            _watch(gateway, interval, live)
     except KeyboardInterrupt:
         pass
 
 
-def _watch(gateway: Gateway, interval: float, count: int | None, live: Live) -> None:
+def _watch(gateway: Gateway, interval: float, live: Live) -> None:
     """Through failovers, too: while the cluster does not answer, what was seen last stays, with a remark."""
     before: Look | None = None
     shown: RenderableType = Text("looking ...")
-    while count is None or count > 0:
+    while True:
         try:
             with connected(gateway) as client:
-                while count is None or count > 0:
+                while True:
                     now = look(client)
                     shown = screen(before or now, now)
                     live.update(shown, refresh=True)
                     before = now
-                    count = None if count is None else count - 1
                     time.sleep(interval)
         except (Unreachable, RemoteError, TimeoutError) as error:
             if before is None:
@@ -79,15 +83,19 @@ def _watch(gateway: Gateway, interval: float, count: int | None, live: Live) -> 
             time.sleep(RETRY)
 
 
-def _print(gateway: Gateway, interval: float, count: int) -> None:
+def _print(gateway: Gateway, interval: float, count: int, console: Console) -> None:
+    """One below the other; rates are those of one interval."""
     try:
         with connected(gateway) as client:
             before = look(client)
             for _ in range(count):
                 time.sleep(interval)
                 now = look(client)
-                for line in lines(before, now):
-                    click.echo(line)
+                if console.is_terminal:
+                    console.print(screen(before, now))
+                else:
+                    for line in lines(before, now):
+                        click.echo(line)
                 before = now
     except (RemoteError, TimeoutError) as error:
         raise Unreachable(str(error)) from None
@@ -115,8 +123,10 @@ def screen(before: Look, now: Look) -> RenderableType:
 def lines(before: Look, now: Look) -> Iterable[str]:
     """For programs: one line per node and function, separated by tabs."""
     change = Change(before.nodes, now.nodes)
+    yield "\t".join(("", *NODE_COLUMNS))
     for row in node_rows(before, now, change):
         yield "\t".join(("node", *row))
+    yield "\t".join(("", *FUNCTION_COLUMNS))
     for id, numbers in busiest(change):
         yield "\t".join(("function", *function_row(change, id, numbers)))
 
@@ -220,4 +230,4 @@ def _table(columns: tuple[str, ...]) -> Table:
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:,.1f} ms"
+    return f"{seconds * 1000:,.1f} ms" if seconds else "-"

@@ -136,10 +136,10 @@ def test_without_an_address_the_first_node_on_this_machine_is_asked(
 ) -> None:
     dead = reserve_port()
     port = admin({"/readyz": (200, {"ready": True, "reasons": []})} | cluster(node("shard-a", "shard", 0)))
-    monkeypatch.setattr("iii_cluster.cli.nodes.LOCAL_PORTS", (dead, port))
+    monkeypatch.setattr("iii_cluster.cli.nodes._local_ports", lambda: [dead, port])
     result = CliRunner().invoke(main, ["status"])
     assert result.stdout.startswith("term 3, epoch 7, leader c\n")
-    monkeypatch.setattr("iii_cluster.cli.nodes.LOCAL_PORTS", (dead,))
+    monkeypatch.setattr("iii_cluster.cli.nodes._local_ports", lambda: [dead])
     result = CliRunner().invoke(main, ["status"])
     release_port(dead)
     assert result.stderr == (f"error: no node answers on 127.0.0.1:{dead}-{dead}; is the cluster running?\n")
@@ -151,7 +151,7 @@ def test_a_node_that_only_joins_says_so_when_nobody_else_answers(
     dead = reserve_port()
     reasons = {"ready": False, "reasons": ["no lease yet"]}
     port = admin({"/readyz": (503, reasons)} | cluster())
-    monkeypatch.setattr("iii_cluster.cli.nodes.LOCAL_PORTS", (port, dead))
+    monkeypatch.setattr("iii_cluster.cli.nodes._local_ports", lambda: [port, dead])
     result = CliRunner().invoke(main, ["status"])
     release_port(dead)
     assert result.stderr == f"error: the node at http://127.0.0.1:{port} has not joined a cluster: no lease yet\n"
@@ -263,3 +263,8 @@ async def test_the_summary_does_without_an_answer_of_the_cluster(capsys: pytest.
         "leader      unknown",
         "redis       redis://h (embedded Valkey)",
     ]
+
+
+def test_nodes_of_this_machine_are_where_the_environment_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("III_CLUSTER_ADMIN_PORT", "31140")
+    assert "31140-31155" in CliRunner().invoke(main, ["status"]).stderr

@@ -55,7 +55,8 @@ def test_the_last_records_are_shown_oldest_first(engine: Engine) -> None:
     newest_first = [log(f"record {at}", at) for at in (3, 2, 1)]
     engine.replies["engine::logs::list"] = lambda call: {"result": {"logs": newest_first, "total": 3}}
     shown = run(engine, "logs", "-n", "2", "--level", "warn", "--trace", "abc").stdout.splitlines()
-    assert [line.split("  ")[-1] for line in shown] == ["record 2", "record 3"]
+    assert [line.split("  ")[2] for line in shown] == ["record 2", "record 3"]
+    assert all(line.startswith("1970-01-01 ") for line in shown)
     assert engine.calls[0]["data"] == {"severity_min": 13, "trace_id": "abc"}
     assert run(engine, "logs", "-n", "0").stdout == ""
 
@@ -78,9 +79,19 @@ def test_what_is_followed_is_shown_once(engine: Engine) -> None:
 
     engine.replies["engine::logs::list"] = reply
     result = run(engine, "logs", "--follow")
-    assert [line[-1] for line in result.stdout.splitlines()] == ["a", "b", "c"]
+    assert [line.split("  ")[2] for line in result.stdout.splitlines()] == ["a", "b", "c"]
     assert result.stderr == "error: gone: enough\n"
     assert "start_time" in engine.calls[1]["data"]
+
+
+def test_a_gateway_that_goes_away_is_outlived(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iii_cluster.cli.logs.RETRY", 0.01)
+    answers = iter([{"result": {"logs": [log("a")]}}, None, {"result": {"logs": [log("b", 2)]}}])
+    ended = {"error": {"code": "gone", "message": "enough"}}
+    engine.replies["engine::logs::list"] = lambda call: next(answers, ended)
+    result = run(engine, "logs", "--follow")
+    assert [line.split("  ")[2] for line in result.stdout.splitlines()] == ["a", "b"]
+    assert result.stderr.splitlines()[0].endswith("trying again")
 
 
 def test_two_records_that_differ_in_anything_are_two() -> None:

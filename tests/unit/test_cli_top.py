@@ -73,11 +73,13 @@ def test_without_a_terminal_each_node_and_function_is_a_line(engine: Engine) -> 
     replies(engine, [node(10, f=100, g=1)], [node(12, f=150, g=91)])
     result = run(engine, "top", "--interval", "0.2", "-n", "1")
     assert [line.split("\t")[:3] for line in result.stdout.splitlines()] == [
+        ["", "node", "calls/s"],
         ["node", "gateway-a", "70"],
+        ["", "function", "calls/s"],
         ["function", "g", "45.0"],
         ["function", "f", "25.0"],
     ]
-    assert result.stdout.splitlines()[0].split("\t")[7] == "50%"
+    assert result.stdout.splitlines()[1].split("\t")[7] == "50%"
 
 
 def test_the_screen_names_what_needs_attention() -> None:
