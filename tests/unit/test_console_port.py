@@ -1,10 +1,11 @@
 """What the console's port lets in, on real sockets, without a cluster."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from coordinator.console import app, connection
+from coordinator.console import app, connection, port
 from coordinator.console.app import MAX_BODY
 from coordinator.console.failure import Failure
 from tests.support.console import TOKEN, Standing, ask, ask_raw, bearer, get, standing
@@ -140,17 +141,28 @@ async def test_who_does_not_read_its_answer_is_cut(monkeypatch: pytest.MonkeyPat
         writer.close()
 
 
-async def test_who_reads_slowly_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "STALL_TIMEOUT", 0.1)
+async def test_who_reads_slowly_is_not_cut_until_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[connection.ConsoleConnection] = []
+
+    class Seen(connection.ConsoleConnection):
+        def connection_made(self, transport: Any) -> None:
+            made.append(self)
+            super().connection_made(transport)
+
+    monkeypatch.setattr(port, "ConsoleConnection", Seen)
+    monkeypatch.setattr(connection, "STALL_TIMEOUT", 3600.0)
     async with standing() as one:
         one.news = "x" * 20_000_000
         reader, writer = await asyncio.open_connection("127.0.0.1", one.port.port, limit=2**16)
-        writer.write(b"GET /api/news HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        count = 0
-        while piece := await reader.read(200_000):
-            count += len(piece)
-            await asyncio.sleep(0.005)
-        assert count > 20_000_000
+        writer.write(b"GET /api/news HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await eventually(lambda: made and made[0].transport.get_write_buffer_size())
+        waiting = made[0].transport.get_write_buffer_size()
+        while made[0].transport.get_write_buffer_size() >= waiting:
+            await reader.read(100_000)
+        made[0]._see_reader()
+        assert not made[0].transport.is_closing()
+        made[0]._see_reader()
+        assert made[0].transport.is_closing()
         writer.close()
 
 
