@@ -21,6 +21,9 @@ SERVICE = 14
 BAR = 20
 TOOK = 9
 GAPS = 6  # two behind each column but the last
+ID = 32  # digits
+MAX_LOOKED_AT = 10_000  # spans, for the beginning of an id
+
 STATUS_STYLES = {"error": "red", "ok": "green", "unset": "blue"}
 
 Span = dict[str, Any]
@@ -79,6 +82,8 @@ def _list(client: Client, query: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _show(client: Client, trace_id: str, *, as_json: bool) -> None:
+    if len(trace_id) < ID:
+        trace_id = _whole_id(client, trace_id)
     answer = client.invoke("engine::traces::tree", {"trace_id": trace_id})
     roots = answer["roots"] if isinstance(answer, dict) else []
     if as_json:
@@ -89,11 +94,40 @@ def _show(client: Client, trace_id: str, *, as_json: bool) -> None:
     rows = waterfall(roots)
     console = Console(highlight=False)
     if not console.is_terminal:
-        for depth, span, _ in rows:
-            click.echo("\t".join(("  " * depth + plain(span["name"]), plain(span["service_name"]), _took(span))))
+        _print_lines(rows)
         return
     console.print(f"trace {trace_id}, {len(rows)} spans, {date_time(min(r['start_time_unix_nano'] for r in roots))}")
     console.print(_table(rows, console.width))
+
+
+def _whole_id(client: Client, beginning: str) -> str:
+    """Of the kept traces, the one whose id begins so. Raises Unreachable."""
+    answer = client.invoke("engine::traces::list", {"limit": MAX_LOOKED_AT, "include_internal": True})
+    spans = answer["spans"] if isinstance(answer, dict) else []
+    found = sorted({span["trace_id"] for span in spans if span["trace_id"].startswith(beginning)})
+    if not found:
+        raise Unreachable(f"no trace that is kept begins with {plain(beginning)}")
+    if len(found) > 1:
+        raise Unreachable(f"{plain(beginning)} is not the beginning of one trace only: {', '.join(found[:5])}")
+    return str(found[0])
+
+
+def _print_lines(rows: list[tuple[int, Span, tuple[float, float]]]) -> None:
+    """For programs; when a span began is said from the beginning of the trace on."""
+    first = min(_start(span) for _, span, _ in rows)
+    click.echo("span\tservice\tstatus\tbegan\ttook\terror")
+    for depth, span, _ in rows:
+        began = duration(_start(span) - first)
+        error = plain(span.get("status_description") or "")
+        cells = (
+            "  " * depth + plain(span["name"]),
+            plain(span["service_name"]),
+            span["status"],
+            began,
+            _took(span),
+            error,
+        )
+        click.echo("\t".join(cells))
 
 
 def waterfall(roots: list[Span]) -> list[tuple[int, Span, tuple[float, float]]]:

@@ -118,9 +118,19 @@ def test_traces_are_listed_newest_first(engine: Engine) -> None:
 def test_a_trace_is_shown_as_a_tree(engine: Engine) -> None:
     tree = span("GET", 0, 9, span("second", 5, 8), span("first", 1, 4, span("inner", 2, 3)))
     engine.replies["engine::traces::tree"] = lambda call: {"result": {"roots": [tree]}}
-    lines = run(engine, "trace", "AB" * 16).stdout.splitlines()
+    header, *lines = run(engine, "trace", "AB" * 16).stdout.splitlines()
+    assert header.split("\t") == ["span", "service", "status", "began", "took", "error"]
     assert [line.split("\t")[0] for line in lines] == ["GET", "  first", "    inner", "  second"]
     assert engine.calls[0]["data"] == {"trace_id": "ab" * 16}
+
+
+def test_the_beginning_of_an_id_will_do_if_no_other_begins_so(engine: Engine) -> None:
+    kept = [span("GET"), span("GET", trace_id="ac" * 16)]
+    engine.replies["engine::traces::list"] = lambda call: {"result": {"spans": kept}}
+    engine.replies["engine::traces::tree"] = lambda call: {"result": {"roots": [span(call["data"]["trace_id"])]}}
+    assert "ab" * 16 in run(engine, "trace", "ab").stdout
+    assert "is not the beginning of one trace only" in run(engine, "trace", "a").stderr
+    assert "no trace that is kept begins with ff" in run(engine, "trace", "ff").stderr
 
 
 def test_a_trace_that_is_not_there_is_one_line(engine: Engine) -> None:
