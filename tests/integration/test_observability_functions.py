@@ -30,6 +30,8 @@ async def test_what_one_process_tells_is_found_from_another(valkey: ValkeyServer
         assert (listed["total"], listed["offset"], listed["limit"]) == (1, 0, 100)
         assert not {"kind", "resource"} & listed["spans"][0].keys()
         assert listed["storage"]["completeness"] == "complete"
+        (whole,) = (await call(host, "engine::traces::summaries", status="error"))["traces"]
+        assert (whole["trace_id"], whole["name"], whole["error_count"]) == (trace, "call shop::buy", 1)
         tree = await call(host, "engine::traces::tree", trace_id=trace)
         assert [child["span_id"] for child in tree["roots"][0]["children"]] == ["3"]
         assert (await call(host, "engine::traces::tree", trace_id="b" * 32))["roots"] == []

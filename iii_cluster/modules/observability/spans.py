@@ -45,7 +45,7 @@ def listed(spans: Sequence[Span], asked: ListTraces, now: int) -> Steps[Listed]:
     """`spans` are all of the traces that matter. `now`: ns. Raises EngineError."""
     wanted = _filter(asked, now)
     every = bool(asked.search_all_spans)
-    is_root = yield from _roots(spans)
+    is_root = yield from find_roots(spans)
     if not every:
         spans = yield from selected(spans, is_root)
     chosen = yield from selected(spans, wanted)
@@ -73,7 +73,7 @@ def tags_of(spans: Sequence[Span], traces: Collection[str]) -> Steps[dict[str, T
     return {trace: {key: value for key, (_, value) in sorted(tags.items())} for trace, tags in found.items()}
 
 
-def _roots(spans: Sequence[Span]) -> Steps[Wanted]:
+def find_roots(spans: Sequence[Span]) -> Steps[Wanted]:
     """Those without a parent, or whose parent nobody told of."""
     known: set[tuple[str, str]] = set()
     for portion in portions(spans):

@@ -13,6 +13,7 @@ from .groups import grouped
 from .inputs import GroupTraces, ListTraces, Nothing, Tree
 from .shown import ShownSpan, encoded, encoded_trees, shown_span
 from .sources import Sources, told
+from .summaries import summaries
 from .turns import patiently
 
 CLEAR_FAILED = "trace_storage_clear_failed"
@@ -54,6 +55,20 @@ class TraceFunctions:
             "storage": storage(self._sources, status),
         }
 
+    async def summaries(self, asked: ListTraces, _: Request) -> object:
+        now = time.time_ns()
+        with told():
+            kept = await self._spans(asked)
+            status = await self._sources.spans.status()
+        found = await patiently(summaries(kept, asked, now))
+        return {
+            "traces": await patiently(encoded(found.page)),
+            "total": found.total,
+            "offset": asked.offset or 0,
+            "limit": spans.DEFAULT_LIMIT if asked.limit is None else asked.limit,
+            "storage": storage(self._sources, status),
+        }
+
     async def _spans(self, asked: ListTraces) -> Sequence[Span]:
         store = self._sources.spans
         if asked.traces is None:
@@ -84,6 +99,9 @@ class TraceFunctions:
     def offered(self) -> "dict[str, Function[Any]]":
         return {
             "engine::traces::list": Function(self.list, ListTraces, "Traces, or spans, that are kept"),
+            "engine::traces::summaries": Function(
+                self.summaries, ListTraces, "Traces, each judged by all of its spans"
+            ),
             "engine::traces::tree": Function(self.tree, Tree, "One trace, its spans below those that caused them"),
             "engine::traces::group_by": Function(self.group_by, GroupTraces, "Traces by the value of an attribute"),
             "engine::traces::clear": Function(self.clear, Nothing, "Forget all spans"),
