@@ -177,8 +177,9 @@ def _worker_manager(
         if listener.rbac is not None:
             check_filters(listener.rbac.expose_functions)
     except BadConfig as error:
-        place = (*entry.place, "config", *error.place)
-        findings.error(document.line(place), error.message, error.hint)
+        for one in (error, *error.others):
+            place = (*entry.place, "config", *one.place)
+            findings.error(document.line(place), one.message, one.hint)
         return None
     listeners = cast(tuple[WorkerListener, ...], values.get("listeners", ()))
     if listeners and "port" not in config:

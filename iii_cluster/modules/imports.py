@@ -7,17 +7,15 @@ from typing import Any
 
 import msgspec
 
-from iii_cluster.config.errors import did_you_mean
-from iii_cluster.config.fields import choices
+from .mistakes import UNKNOWN_KEY, Mistake, mistakes, path_of
 
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # "package.module:Class"
 
 
 class BadConfig(ValueError):
-    """`place` are the keys that lead to what is wrong in the module's config; `others` is what else is wrong."""
+    """`place`: keys and indexes that lead to what is wrong in the module's config. `others`: what else is wrong."""
 
-    def __init__(self, message: str, *place: str, hint: str = "") -> None:
+    def __init__(self, message: str, *place: str | int, hint: str = "") -> None:
         super().__init__(message + (f" ({hint})" if hint else ""))
         self.message = message
         self.place = place
@@ -44,37 +42,27 @@ def imported(path: str) -> Any:
         raise BadConfig(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def convert(config: dict[str, Any], type_: Any, *place: str) -> Any:
-    """The config as `type_`, a msgspec Struct. `place` is where in the module's config it was found."""
-    known = [field.encode_name for field in msgspec.structs.fields(type_)]
-    for name in config:
-        if name not in known and type_.__struct_config__.forbid_unknown_fields:
-            path = ".".join((*place, name))
-            raise BadConfig(f"unknown key `{path}`", *place, name, hint=did_you_mean(name, known))
+def convert(config: dict[str, Any], type_: Any, *place: str | int) -> Any:
+    """The config as `type_`, a msgspec Struct. `place` is where in the module's config it was found.
+
+    Raises BadConfig for all that is wrong.
+    """
     try:
         return msgspec.convert(config, type_)
-    except msgspec.ValidationError as error:
-        text, _, at = str(error).partition(" - at ")
-        inner = _keys(at.strip("`"))
-        unknown = _UNKNOWN.fullmatch(text)
-        if unknown is not None:
-            inner.append(unknown[1])
-            text = "unknown key"
-        path = ".".join((*place, *inner))
-        message = text[:1].lower() + text[1:]
-        message = f"{message} `{path}`" if unknown is not None else f"`{path}`: {message}" if path else message
-        words = _choices(type_, inner)
-        raise BadConfig(message, *place, *inner, hint="one of " + ", ".join(words) if words else "") from None
+    except msgspec.ValidationError:
+        raise together([_bad(mistake) for mistake in mistakes(config, type_, place)]) from None
 
 
-def _choices(type_: Any, place: Sequence[str]) -> list[str]:
-    """The words that a Struct allows at a place; none where it is no choice of words."""
-    for key in place:
-        fields = msgspec.structs.fields(type_) if isinstance(type_, type) and issubclass(type_, msgspec.Struct) else ()
-        type_ = next((field.type for field in fields if field.encode_name == key), None)
-    return choices(type_)
+def together(errors: Sequence[BadConfig]) -> BadConfig:
+    """The first, with all others; there is at least one."""
+    first, *others = [each for error in errors for each in (error, *error.others)]
+    first.others = others
+    return first
 
 
-def _keys(path: str) -> list[str]:
-    """`$.queue_configs[...].type` as far as it names keys."""
-    return [key for key in path.partition("[")[0].split(".")[1:] if key]
+def _bad(mistake: Mistake) -> BadConfig:
+    path = path_of(mistake.place)
+    message = f"`{path}`: {mistake.message}" if path else mistake.message
+    if mistake.message == UNKNOWN_KEY:
+        message = f"{UNKNOWN_KEY} `{path}`"
+    return BadConfig(message, *mistake.place, hint=mistake.hint)

@@ -114,7 +114,7 @@ def test_modules_of_every_generation_are_settings_under_their_present_names() ->
             "workers:\n  - name: iii-state\n    config:\n      adapter:\n        nam: kv\n",
             5,
             "iii-state: unknown key `adapter.nam`",
-            "",
+            "did you mean `name`?",
         ),
         (
             "workers:\n  - name: iii-state\n    config:\n      adapter: kv\n",
@@ -150,7 +150,7 @@ def test_modules_of_every_generation_are_settings_under_their_present_names() ->
             "workers:\n  - name: iii-worker-manager\n    config:\n      rbac:\n        auth_function: gate::auth\n",
             5,
             "unknown key `rbac.auth_function`",
-            "",
+            "did you mean `auth_function_id`?",
         ),
         (
             "workers:\n  - name: iii-worker-manager\n    config:\n      rbac:\n"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from iii_cluster.modules.adapters import AdapterChoice
-from iii_cluster.modules.imports import BadConfig, convert
+from iii_cluster.modules.imports import BadConfig, convert, together
 
 from .adapter import Queue
 from .names import named_queue
@@ -60,8 +60,7 @@ def all_queues(config: Config) -> dict[str, QueueConfig]:
         except BadConfig as error:
             errors.append(error)
     if errors:
-        errors[0].others = errors[1:]
-        raise errors[0]
+        raise together(errors)
     return queues
 
 
