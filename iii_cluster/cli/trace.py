@@ -14,7 +14,7 @@ from .gateway import Gateway, Unreachable
 from .moments import date_time, duration
 from .rows import json_option, plain, print_rows
 
-COLUMNS = ("started", "duration", "status", "service_name", "name", "trace_id")
+COLUMNS = ("started", "took", "spans", "errors", "name", "service_name", "trace_id")
 # Widths in characters; the span gets what is left.
 NAME = 16  # at least
 SERVICE = 14
@@ -22,7 +22,7 @@ BAR = 20
 TOOK = 9
 GAPS = 6  # two behind each column but the last
 ID = 32  # digits
-MAX_LOOKED_AT = 10_000  # spans, for the beginning of an id
+MAX_LOOKED_AT = 10_000  # traces, for the beginning of an id
 
 STATUS_STYLES = {"error": "red", "ok": "green", "unset": "blue"}
 
@@ -32,9 +32,9 @@ Span = dict[str, Any]
 @click.command()
 @click.argument("trace_id", default="")
 @click.option("--limit", "-n", type=click.IntRange(1), default=20, show_default=True, help="Traces to list.")
-@click.option("--name", default="", help="Only traces whose first span's name contains this.")
-@click.option("--service", default="", help="Only of services whose name contains this.")
-@click.option("--errors", is_flag=True, help="Only traces whose first span failed.")
+@click.option("--name", default="", help="Only traces with a span whose name contains this.")
+@click.option("--service", default="", help="Only traces with a span of a service whose name contains this.")
+@click.option("--errors", is_flag=True, help="Only traces in which something failed.")
 @click.option("--slower-than", type=click.FloatRange(0), metavar="MS", help="Only traces that took longer.")
 @click.option("--internal", is_flag=True, help="The engine's own functions, too.")
 @json_option
@@ -72,12 +72,21 @@ def trace(
 
 
 def _list(client: Client, query: dict[str, Any], *, as_json: bool) -> None:
-    answer = client.invoke("engine::traces::list", query)
-    spans = answer["spans"] if isinstance(answer, dict) else []
+    answer = client.invoke("engine::traces::summaries", query)
+    traces = answer["traces"] if isinstance(answer, dict) else []
     if as_json:
-        click.echo(json.dumps(spans, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(traces, indent=2, ensure_ascii=False))
         return
-    rows = [{**span, "started": date_time(span["start_time_unix_nano"]), "duration": _took(span)} for span in spans]
+    rows = [
+        {
+            **trace,
+            "started": date_time(trace["start_time_unix_nano"]),
+            "took": duration(trace["duration_ns"]) if trace["end_time_unix_nano"] else "goes on",
+            "spans": trace["span_count"],
+            "errors": trace["error_count"] or "",
+        }
+        for trace in traces
+    ]
     print_rows(rows, COLUMNS)
 
 
@@ -102,9 +111,9 @@ def _show(client: Client, trace_id: str, *, as_json: bool) -> None:
 
 def _whole_id(client: Client, beginning: str) -> str:
     """Of the kept traces, the one whose id begins so. Raises Unreachable."""
-    answer = client.invoke("engine::traces::list", {"limit": MAX_LOOKED_AT, "include_internal": True})
-    spans = answer["spans"] if isinstance(answer, dict) else []
-    found = sorted({span["trace_id"] for span in spans if span["trace_id"].startswith(beginning)})
+    answer = client.invoke("engine::traces::summaries", {"limit": MAX_LOOKED_AT, "include_internal": True})
+    traces = answer["traces"] if isinstance(answer, dict) else []
+    found = sorted(one["trace_id"] for one in traces if one["trace_id"].startswith(beginning))
     if not found:
         raise Unreachable(f"no trace that is kept begins with {plain(beginning)}")
     if len(found) > 1:

@@ -106,11 +106,24 @@ def test_what_workers_log_cannot_steer_the_terminal() -> None:
     assert line.isprintable()
 
 
+def summary(name: str, trace_id: str = "ab" * 16, errors: int = 0) -> dict[str, Any]:
+    return {
+        "trace_id": trace_id,
+        "name": name,
+        "service_name": "billing",
+        "start_time_unix_nano": 0,
+        "end_time_unix_nano": SECOND,
+        "duration_ns": SECOND,
+        "span_count": 7,
+        "error_count": errors,
+    }
+
+
 def test_traces_are_listed_newest_first(engine: Engine) -> None:
-    engine.replies["engine::traces::list"] = lambda call: {"result": {"spans": [span("GET orders/:id")], "total": 1}}
+    engine.replies["engine::traces::summaries"] = lambda call: {"result": {"traces": [summary("GET orders/:id")]}}
     header, row = run(engine, "trace", "--errors", "--slower-than", "5", "--name", "GET").stdout.splitlines()
     assert header.split("\t")[-1] == "trace_id"
-    assert row.split("\t")[1:] == ["1.00 s", "ok", "billing", "GET orders/:id", "ab" * 16]
+    assert row.split("\t")[1:] == ["1.00 s", "7", "", "GET orders/:id", "billing", "ab" * 16]
     asked = engine.calls[0]["data"]
     assert (asked["sort_order"], asked["status"], asked["min_duration_ms"]) == ("desc", "error", 5)
 
@@ -125,8 +138,8 @@ def test_a_trace_is_shown_as_a_tree(engine: Engine) -> None:
 
 
 def test_the_beginning_of_an_id_will_do_if_no_other_begins_so(engine: Engine) -> None:
-    kept = [span("GET"), span("GET", trace_id="ac" * 16)]
-    engine.replies["engine::traces::list"] = lambda call: {"result": {"spans": kept}}
+    kept = [summary("GET"), summary("GET", "ac" * 16)]
+    engine.replies["engine::traces::summaries"] = lambda call: {"result": {"traces": kept}}
     engine.replies["engine::traces::tree"] = lambda call: {"result": {"roots": [span(call["data"]["trace_id"])]}}
     assert "ab" * 16 in run(engine, "trace", "ab").stdout
     assert "is not the beginning of one trace only" in run(engine, "trace", "a").stderr
