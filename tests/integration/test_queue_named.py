@@ -296,6 +296,8 @@ async def test_what_fails_too_often_becomes_a_dead_letter(valkey: ValkeyServer, 
         (dead,) = await eventually(lambda: on.dead("q"))
         assert dead == {
             "id": receipt,
+            "function_id": "f",
+            "namespace": "default",
             "payload": {"a": 1},
             "error": f"flaky: attempt {calls}",
             "failed_at": dead["failed_at"],
@@ -305,6 +307,21 @@ async def test_what_fails_too_often_becomes_a_dead_letter(valkey: ValkeyServer, 
         assert dead["failed_at"] > 1_600_000_000
         assert len(seen) == calls
         assert await on.stats("q") == {"depth": 0, "consumer_count": 10, "dlq_depth": 1, "config": None}
+
+
+async def test_a_dead_letter_names_its_trace_if_that_is_recorded(valkey: ValkeyServer) -> None:
+    async with queues(valkey.url, {"q": {"max_retries": 0}}) as on:
+        on.cluster.register("f", failing(9, []))
+        recorded = await on.enqueue("q", "f", 1, traceparent=UNSAMPLED[:-2] + "01")
+        await on.enqueue("q", "f", 2, traceparent=UNSAMPLED)
+
+        async def both() -> Any:
+            letters = await on.dead("q")
+            return letters if len(letters) == 2 else None
+
+        letters = await eventually(both)
+        traces = {letter["id"]: letter["trace_id"] for letter in letters if "trace_id" in letter}
+        assert traces == {recorded: UNSAMPLED.split("-")[1]}
 
 
 async def test_a_retried_job_goes_before_those_that_wait(valkey: ValkeyServer) -> None:

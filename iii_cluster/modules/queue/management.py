@@ -10,6 +10,7 @@ from iii_cluster.modules.module import Function, Request
 from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Unavailable
+from iii_cluster.telemetry.context import ids_of, left_out
 
 from .adapter import Adapter, Dead, Of, Queue
 from .groups import Groups
@@ -149,8 +150,11 @@ async def _bounded(asked: Awaitable[Any], code: str) -> Any:
 def _row(dead: Dead) -> dict[str, Any]:
     job = dead.job
     body = errors.read(errors.regular(dead.error) or errors.error_body("UNKNOWN", ""))
+    trace_id, _ = ids_of(job.traceparent)
     return {
         "id": job.id,
+        **({"function_id": job.function, "namespace": job.namespace} if job.function else {}),
+        **({"trace_id": trace_id} if trace_id and not left_out(job.traceparent) else {}),
         "payload": Raw(job.data),
         "error": str(body),
         "failed_at": dead.failed_at // 1000,
