@@ -117,7 +117,7 @@ async def test_a_job_of_a_queue_is_called_by_its_own_name(free: RawWorker, tenan
 
 @pytest.mark.parametrize(
     "id",
-    ["gate::auth", "gate::all", "gate::missing", "engine::log::info", "state::mine", "stream::get(todo)", "todo.set"],
+    ["gate::auth", "gate::all", "gate::missing", "engine::log::mine", "state::mine", "stream::get(todo)", "todo.set"],
 )
 async def test_ids_that_others_rely_on_are_refused(
     guarded: Cluster, keeper: Gatekeeper, free: RawWorker, id: str
