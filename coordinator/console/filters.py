@@ -67,7 +67,7 @@ class Trace(Struct, forbid_unknown_fields=True):
 
 
 class Traces(Struct, forbid_unknown_fields=True, kw_only=True):
-    """As `engine::traces::list` takes them, and `function_id` of any span of the trace."""
+    """As `engine::traces::summaries` takes them, and `function_id` of any span of the trace."""
 
     limit: Page = 100
     offset: Count = 0
@@ -82,7 +82,6 @@ class Traces(Struct, forbid_unknown_fields=True, kw_only=True):
     end_time: int | None = None
     function_id: Name | None = None
     include_internal: bool = False
-    search_all_spans: bool = False
 
 
 class TraceGroups(Struct, forbid_unknown_fields=True):
@@ -132,5 +131,5 @@ def as_input(asked: Struct) -> bytes:
         said["include_internal"] = True
     function = said.pop("function_id", None)
     if function is not None:
-        said |= {"attributes": [["function_id", function]], "search_all_spans": True}
+        said["attributes"] = [["function_id", function]]
     return msgspec.json.encode(said)

@@ -51,10 +51,7 @@ def topics(now: int) -> dict[str, Any]:
     detail = {**some, "request_schema": schema, "registered_triggers": [trigger]}
     listed = {**trigger, "function_id": "orders::create", "worker_name": "w", "config_summary": "/orders"}
     letter = {"id": "j1", "payload": {"n": 1}, "error": "it broke", "failed_at": now // 1000, "retries": 3}
-    spans = [
-        {**samples.long_trace(1, now)["roots"][0], "trace_id": f"{index:032x}", "name": f"POST /{index}"}
-        for index in range(40)
-    ]
+    traces = [{**samples.summary(index, now), "name": f"POST /{index}"} for index in range(40)]
     alert = {"name": "errors", "firing": True, "operator": "GreaterThan", "threshold": 1, "current_value": 3}
     times = {"last_evaluated": now, "last_triggered": now}
     return {
@@ -71,7 +68,7 @@ def topics(now: int) -> dict[str, Any]:
         "stream": {"items": [{"id": "1"}], "count": 1},
         "states": {"groups": ["orders"], "count": 1},
         "state": {"items": [{"n": 1}, 2], "count": 2},
-        "traces": {"spans": spans, "total": 90, "offset": 0, "limit": 100},
+        "traces": {"traces": traces, "total": 90, "offset": 0, "limit": 100},
         "trace": samples.long_trace(200, now),
         "logs": {"logs": [samples.log(n, now) for n in range(300)], "total": 300},
         "alerts": {"alerts": [{**alert, **times}], "firing_count": 1, "timestamp": now},

@@ -146,6 +146,25 @@ def _span(index: int, parent: str | None, name: str, start: int, end: int) -> Js
     }
 
 
+def summary(index: int, now: int = NOW) -> Json:
+    """A trace as lists have it; every fifth failed behind its first span."""
+    failed = index % 5 == 4
+    return {
+        "trace_id": f"{index + 1:032x}",
+        "name": "POST /orders",
+        "service_name": "iii",
+        "status": "error" if failed else "ok",
+        "status_description": "it broke" if failed else None,
+        "start_time_unix_nano": (now - index * 900) * 1_000_000,
+        "end_time_unix_nano": (now - index * 900 + 3000) * 1_000_000,
+        "duration_ns": 3_000_000_000,
+        "first_duration_ns": 154_000_000,
+        "span_count": 11,
+        "error_count": int(failed),
+        "services": ["iii", "prices", "shop"],
+    }
+
+
 def log(index: int, now: int = NOW, **more: Any) -> Json:
     return {
         "timestamp_unix_nano": (now - index * 700) * 1_000_000,

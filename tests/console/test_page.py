@@ -152,6 +152,16 @@ def test_a_trace_is_walked_and_folded_with_the_arrow_keys(browser: Browser, fake
     assert browser.run("return document.getElementById(arguments[0]).getAttribute('aria-level')", chosen) == "1"
 
 
+def test_a_trace_that_failed_behind_its_first_span_shows_as_failed_with_the_time_of_the_whole(
+    browser: Browser, fake: FakeConsole
+) -> None:
+    opened(browser, fake, "traces")
+    failed = browser.find("tbody tr:nth-child(5)").text
+    assert all(text in failed for text in ("1 error", "3.00 s", "154 ms", "shop")), failed
+    link = browser.find("tbody tr:nth-child(5) td:last-child a")
+    assert (link.text, link.get_attribute("title")) == ("00000000", f"Trace {5:032x}")
+
+
 def test_everything_is_reached_with_the_tab_key_and_nothing_holds_it(browser: Browser, fake: FakeConsole) -> None:
     opened(browser, fake, "queues/mail")
     browser.driver.refresh()

@@ -57,16 +57,13 @@ def test_what_a_path_names_cannot_be_said_otherwise_behind_it() -> None:
 
 
 def test_filters_take_text_as_queries_have_it() -> None:
-    asked = read_filter(filters.Traces, {"limit": "5", "status": "error", "name": "", "search_all_spans": "1"})
-    assert as_input(asked) == (
-        b'{"limit":5,"offset":0,"sort_order":"desc","status":"error","include_internal":false,"search_all_spans":true}'
-    )
+    asked = read_filter(filters.Traces, {"limit": "5", "status": "error", "name": ""})
+    assert as_input(asked) == (b'{"limit":5,"offset":0,"sort_order":"desc","status":"error","include_internal":false}')
 
 
 def test_a_function_is_looked_for_in_all_spans_of_a_trace() -> None:
     asked = read_filter(filters.Traces, {"function_id": "a::b"})
     assert b'"attributes":[["function_id","a::b"]]' in as_input(asked)
-    assert b'"search_all_spans":true' in as_input(asked)
 
 
 @pytest.mark.parametrize("said", [{"limit": "many"}, {"limit": "100000"}, {"offset": "-1"}, {"statos": "error"}])

@@ -3,7 +3,7 @@
 import { h } from "../core/dom.js";
 import { count, duration, plural } from "../core/format.js";
 import { replaceQuery, to } from "../core/router.js";
-import { checkbox, search, select, state, table, when } from "../parts/pieces.js";
+import { checkbox, search, select, state, table, traceLink, when } from "../parts/pieces.js";
 import { arrived, empty, head } from "../parts/states.js";
 
 const PAGE = 100;
@@ -19,7 +19,7 @@ export function traces(context, rest, query) {
   let offset = 0;
   let paused = null; // what is shown instead of newer traces
   let timer = 0;
-  const filters = () => ({ traces: { ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== "")), ...(asked.name ? { search_all_spans: 1 } : {}), limit: PAGE, offset } });
+  const filters = () => ({ traces: { ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== "")), limit: PAGE, offset } });
   const change = (name, wait) => (value) => {
     asked[name] = value;
     paused = null;
@@ -38,11 +38,11 @@ export function traces(context, rest, query) {
     filters: filters(),
     leave: () => clearTimeout(timer),
     view: () => [
-      head("Traces", "What calls went through, newest first.",
+      head("Traces", "What calls went through, newest first. Each is judged by all of its spans.",
         h("button", { id: "pause", key: "pause", "aria-pressed": String(paused !== null), onclick: pause }, paused ? "Go on" : "Pause")),
       h("div", { class: "filters", key: "filters" },
-        search("Name", asked.name, change("name", SETTLE), "of a span"),
-        search("Service", asked.service_name, change("service_name", SETTLE)),
+        search("Name", asked.name, change("name", SETTLE), "of any span"),
+        search("Service", asked.service_name, change("service_name", SETTLE), "of any span"),
         select("Status", asked.status, STATUSES, change("status", 0)),
         select("Duration", asked.min_duration_ms, DURATIONS, change("min_duration_ms", 0)),
         checkbox("Internal ones, too", asked.include_internal === "1", (on) => change("include_internal", 0)(on ? "1" : ""))),
@@ -59,22 +59,24 @@ export function traces(context, rest, query) {
 
   function list(data) {
     const filtered = Object.values(asked).some((value) => value !== "");
-    if (data.spans.length === 0 && offset === 0) {
+    if (data.traces.length === 0 && offset === 0) {
       return h("div", { class: "panel", key: "none" }, filtered ? empty("No trace matches", "Loosen the filters.") : empty("No traces yet", "Call a function, over HTTP or from a worker. Traces are kept when iii-observability is enabled and samples them."));
     }
     return [
       table("Traces", [
         ["Trace", (one) => h("a", { class: "mono", href: to(["traces", one.trace_id]) }, one.name), { title: true }],
-        ["Service", (one) => one.service_name],
+        ["Services", (one) => one.services.join(", ")],
         ["Status", (one) => outcome(one)],
-        ["Duration", (one) => (one.end_time_unix_nano ? duration((one.end_time_unix_nano - one.start_time_unix_nano) / 1e6) : "…"), { num: true }],
+        ["Duration", (one) => h("span", { class: "nowrap" }, duration(one.duration_ns / 1e6)), { num: true }],
+        ["First span", (one) => h("span", { class: "nowrap dim" }, duration(one.first_duration_ns / 1e6)), { num: true }],
+        ["Spans", (one) => count(one.span_count), { num: true }],
         ["Began", (one) => when(one.start_time_unix_nano / 1e6, context.now())],
-        ["Id", (one) => h("span", { class: "mono dim" }, one.trace_id.slice(0, 16))],
-      ], onePerTrace(data.spans), (one) => `${one.trace_id} ${one.span_id}`),
+        ["Id", (one) => traceLink(one.trace_id)],
+      ], data.traces, (one) => one.trace_id),
       h("div", { class: "pager", key: "pager" },
         h("button", { class: "small", disabled: offset === 0, onclick: () => turn(-PAGE) }, "Newer"),
-        h("span", { class: "dim small" }, `${count(offset + 1)}–${count(offset + data.spans.length)} of ${plural(data.total, "match", "matches")}`),
-        h("button", { class: "small", disabled: offset + data.spans.length >= data.total, onclick: () => turn(PAGE) }, "Older")),
+        h("span", { class: "dim small" }, `${count(offset + 1)}–${count(offset + data.traces.length)} of ${plural(data.total, "match", "matches")}`),
+        h("button", { class: "small", disabled: offset + data.traces.length >= data.total, onclick: () => turn(PAGE) }, "Older")),
     ];
   }
 
@@ -86,18 +88,8 @@ export function traces(context, rest, query) {
   }
 }
 
-/** A trace whose first span is still on its way is several matches: it is shown by its earliest. */
-function onePerTrace(spans) {
-  const first = new Map();
-  for (const span of spans) {
-    const known = first.get(span.trace_id);
-    if (!known || (known.parent_span_id && span.start_time_unix_nano < known.start_time_unix_nano)) first.set(span.trace_id, span);
-  }
-  return [...first.values()];
-}
-
 function outcome(one) {
+  if (one.error_count) return state("bad", plural(one.error_count, "error"), one.status_description || undefined);
   if (!one.end_time_unix_nano) return state("dim", "under way");
-  if (one.status === "error") return state("bad", "error", one.status_description);
   return state(one.status === "ok" ? "good" : "dim", one.status === "ok" ? "ok" : "–");
 }
