@@ -162,6 +162,7 @@ class Viewer:
         self.receive = receive
         self._send = send
         self._feeds: list[Feed] = []
+        self._filters: dict[str, bytes] = {}  # as it said them, by topic; JSON
         self._due: dict[Feed | None, bytes] = {}  # feeds in the order they changed; None: an error of the client
         self._something = asyncio.Event()
 
@@ -173,12 +174,19 @@ class Viewer:
         self._due[None] = msgspec.json.encode({"topic": "", "error": failure.error()})
         self._something.set()
 
-    def watches(self, feeds: list[Feed]) -> None:
+    def watches(self, feeds: list[Feed], filters: Mapping[str, Mapping[str, Any]]) -> None:
+        """From now on, by the `filters` it said."""
+        self._filters = {name: msgspec.json.encode(said) for name, said in filters.items() if said}
         self._due = {feed: frame for feed, frame in self._due.items() if feed is None or feed in feeds}
         for feed in feeds:
             if feed.frame and feed not in self._feeds:
                 self.changed(feed)
         self._feeds = feeds
+
+    def _told(self, feed: Feed) -> bytes:
+        """With the filter in its own words: what was on its way when it said another one can be told apart."""
+        said = self._filters.get(feed.topic.name)
+        return feed.frame if said is None else b'%b,"filter":%b}' % (feed.frame[:-1], said)
 
     async def write(self, may_read: Callable[[], bool]) -> None:
         """Send what is due, for ever; waits while the client does not read. Ends when it may not read any more."""
@@ -190,7 +198,7 @@ class Viewer:
                     await self._send(_closing("the token is none of this console's any more"))
                     return
                 feed = next(iter(self._due))
-                frame = self._due.pop(feed) or (feed.frame if feed is not None else b"")
+                frame = self._due.pop(feed) or (self._told(feed) if feed is not None else b"")
                 await self._send({"type": "websocket.send", "text": frame.decode()})
 
 
@@ -247,7 +255,8 @@ class Live:
 
     def _heard(self, viewer: Viewer, message: Mapping[str, Any]) -> None:
         try:
-            viewer.watches(self._feeds.watch(viewer, _read(message)))
+            said = _read(message)
+            viewer.watches(self._feeds.watch(viewer, said), said.filters)
         except Failure as failure:
             viewer.complain(failure)
 

@@ -39,9 +39,10 @@ class Marks:
             self._mark(time_ms, kind, node, f"{node} {verb}")
         if new.leader != old.leader:
             self._mark(time_ms, "leader", new.leader, f"{new.leader or 'nobody'} leads")
-        moved = sum(one.node != other.node for one, other in zip(old.slots, new.slots, strict=True))
+        moved = [other.node for one, other in zip(old.slots, new.slots, strict=True) if one.node != other.node]
         if moved:
-            self._mark(time_ms, "slots", "", f"{moved} slots moved")
+            owners = ", ".join(sorted({node or "nobody" for node in moved}))
+            self._mark(time_ms, "slots", "", f"{len(moved)} slots moved to {owners}")
 
     def see_redis(self, up: bool, time_ms: int) -> None:
         before, self._redis = self._redis, up

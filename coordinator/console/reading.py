@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from iii_cluster import __version__
 from iii_cluster.cluster.map import Role
@@ -21,6 +21,7 @@ OVERVIEW_AGE = 0.2  # s: whoever asks more often gets the same again
 TREE_TIMEOUT = 10.0  # s
 MAX_COUNTED = 200  # queues whose jobs are counted
 AT_ONCE = 8  # of them
+SCHEMAS = ("request_format", "response_format")  # of a function: its own topic has them, the list would be large
 
 Answer = Awaitable[bytes]
 encode = msgspec.json.encode
@@ -71,7 +72,7 @@ class Reading:
             Topic("states", "/api/states", none, self.states, 2.0),
             Topic("state", "/api/states/{scope}", filters.Scope, self.state, 1.0),
             Topic("value", "/api/states/{scope}/{key}", filters.Key, self.value, 1.0),
-            Topic("traces", "/api/traces", filters.Traces, self._same("engine::traces::list"), 1.0),
+            Topic("traces", "/api/traces", filters.Traces, self._same("engine::traces::summaries"), 1.0),
             Topic("trace", "/api/traces/{trace_id}", filters.Trace, self.trace, 1.0),
             Topic(
                 "trace-groups", "/api/trace-groups", filters.TraceGroups, self._same("engine::traces::group_by"), 2.0
@@ -125,9 +126,13 @@ class Reading:
     # -- the registry
 
     async def functions(self, asked: filters.Functions) -> bytes:
-        answer = await self._reach.call("engine::functions::list", as_input(asked))
+        answer = await self._reach.call("engine::functions::list", as_input(structs.replace(asked, internal=True)))
         listed = msgspec.json.decode(answer, type=_Functions)
+        if not asked.internal:  # what workers registered, which is what the overview counts
+            listed.functions = [row for row in listed.functions if row["worker_ids"]]
         for row in listed.functions:
+            for schema in SCHEMAS:
+                row.pop(schema, None)
             row["numbers"] = self._numbers(row["namespace"], row["function_id"])
         return encode(listed)
 

@@ -73,7 +73,16 @@ async def _reads(node: ClusterNode, cluster: Cluster) -> None:
 
     await eventually(everybody_has_answered)
     functions = (await read(node, "/api/functions"))["functions"]
-    assert {"shown::echo", "shown::bad"} <= {row["function_id"] for row in functions}
+    assert {"shown::echo", "shown::bad"} == {row["function_id"] for row in functions}
+    assert not {"request_format", "response_format"} & functions[0].keys()
+
+    async def counted() -> Any:
+        return (await overview(node))["totals"]["functions"] == len(functions)
+
+    await eventually(counted)
+    every = (await read(node, "/api/functions?internal=1"))["functions"]
+    assert {"shown::echo", "state::set", "engine::workers::list"} <= {row["function_id"] for row in every}
+    assert "traces" in await read(node, "/api/traces?name=x&status=error")
     detail = await read(node, "/api/functions/default/shown%3A%3Aecho")
     assert detail["function"]["worker_name"] == "shown"
     assert [row["name"] for row in (await read(node, "/api/workers"))["workers"]] == ["shown"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from coordinator.console.app import Application
 from coordinator.console.assets import load
-from coordinator.console.filters import NoFilter
+from coordinator.console.filters import NoFilter, Traces
 from coordinator.console.gate import Gate
 from coordinator.console.live import Live
 from coordinator.console.port import ConsolePort
@@ -21,7 +21,7 @@ TOKEN = "a-token-of-the-console"
 
 
 class Standing:
-    """A port with a topic called "news", whose data is `news`, and a path that writes."""
+    """A port with topics whose data is `news`: "news", "paged" (takes filters), n0 to n19; and a path that writes."""
 
     def __init__(self, **settings: Any) -> None:
         self.news: Any = {"count": 0}
@@ -31,6 +31,7 @@ class Standing:
         given = Settings(console_port=0, **settings)
         gate = Gate(given)
         topics = [Topic("news", "/api/news", NoFilter, lambda _: self.fetch(), 0.01, True)]
+        topics.append(Topic("paged", "/api/paged", Traces, lambda _: self.fetch(), 0.01))
         topics += [Topic(f"n{n}", f"/api/n{n}", NoFilter, lambda _: self.fetch(), 0.01) for n in range(20)]
         self.live = Live(gate, topics)
         routes = Routes([Route("GET", "/api/news", self._read), Route("POST", "/api/write", self._write, True)])

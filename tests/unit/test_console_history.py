@@ -99,7 +99,7 @@ def test_changes_of_the_map_are_marked() -> None:
     assert told(marks) == []
     marks.see_map(nodes("shard-a", "shard-b", "coordinator-c", leader="coordinator-c", owner="shard-b", epoch=2), 2)
     assert told(marks) == [("joined", "shard-b"), ("slots", "")]
-    assert marks.marks[1].text == "1024 slots moved"
+    assert marks.marks[1].text == "1024 slots moved to shard-b"
     marks.see_map(nodes("shard-b", "coordinator-c", leader="coordinator-c", owner="shard-b", epoch=3), 3)
     assert told(marks)[2:] == [("lost", "shard-a")]
     marks.see_map(nodes("shard-b", "coordinator-c", draining="coordinator-c", owner="shard-b", epoch=4), 4)

@@ -43,6 +43,19 @@ async def test_what_is_watched_is_sent_at_once_and_when_it_has_changed() -> None
         assert await hear(opened) == {"topic": "news", "data": {"count": 1}}
 
 
+async def test_each_version_is_sent_with_the_filter_it_is_of_as_its_viewer_said_it() -> None:
+    async with standing() as one, socket(one) as first, socket(one) as second:
+        filters = {"limit": "5", "name": ""}, {"limit": 5}
+        for opened, said in zip((first, second), filters, strict=True):
+            await say(opened, watch=["paged"], filters={"paged": said})
+            assert await hear(opened) == {"topic": "paged", "data": {"count": 0}, "filter": said}
+        assert len(one.live._feeds) == 1
+        await say(first, watch=["paged"], filters={"paged": {"limit": 6}})
+        assert (await hear(first))["filter"] == {"limit": 6}
+        await say(first, watch=["paged"])
+        assert "filter" not in await hear(first)
+
+
 async def test_what_only_the_clock_has_changed_is_not_sent_again() -> None:
     async with standing() as one, socket(one) as opened:
         one.news = {"count": 1, "timestamp": 1}
@@ -224,7 +237,7 @@ async def test_a_slow_reader_gets_the_newest_version_and_no_heap_of_old_ones() -
         viewer = live.Viewer(receive, send)
         writing = asyncio.create_task(viewer.write(lambda: True))
         feeds = one.live._feeds
-        viewer.watches(feeds.watch(viewer, live.Watch(["news"])))
+        viewer.watches(feeds.watch(viewer, live.Watch(["news"])), {})
         for count in range(1, 30):
             one.news = {"count": count, "text": "x" * 100_000}
             looks = one.looks
