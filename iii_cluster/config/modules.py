@@ -5,6 +5,7 @@ from msgspec import Struct
 WORKER_MANAGER = "iii-worker-manager"
 HTTP = "iii-http"
 STREAM = "iii-stream"
+HTTP_FUNCTIONS = "iii-http-functions"  # its entry says which addresses may be called
 
 
 class Module(Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ MODULES: dict[str, Module] = {
     "iii-pubsub": _BUILT,
     "iii-cron": _BUILT,
     "iii-exec": _module("exec watch", "its commands are not run"),
-    "iii-http-functions": _BUILT,
+    HTTP_FUNCTIONS: _BUILT,
     "iii-bridge": _module("url expose forward service_id service_name", "nothing is forwarded"),
 }
 

@@ -11,11 +11,13 @@ from msgspec import Struct
 from iii_cluster.access.filters import check_filters
 from iii_cluster.modules.imports import BadConfig, convert, is_import_path
 from iii_cluster.modules.load import make
+from iii_cluster.modules.observability.alert_checks import check_webhooks
+from iii_cluster.telemetry.config import OBSERVABILITY, from_entry
 
 from .document import Document, Place
 from .errors import Findings, did_you_mean
 from .fields import BadValue, convert_plain
-from .modules import CLASSES, HTTP, MODULES, OLD_NAMES, STREAM, WORKER_MANAGER, canonical_name
+from .modules import CLASSES, HTTP, HTTP_FUNCTIONS, MODULES, OLD_NAMES, STREAM, WORKER_MANAGER, canonical_name
 from .settings import WORKER_PORT, Limit, ModuleEntry, Port, WorkerListener
 
 ROOT_KEYS = ("workers", "modules", "port", "registration_namespace_grace_ms", "cluster")
@@ -49,6 +51,7 @@ def read_reference(document: Document, findings: Findings) -> dict[str, object]:
             _module(document, entry, values, findings)
         elif missing := MODULES[entry.name].missing:
             findings.notice(document.line(entry.place), f"{entry.written} is not supported yet; {missing}")
+    _check_webhooks(document, entries, findings)
     _read_port(document, values, findings)
     _read_grace(document, findings)
     return values
@@ -158,6 +161,21 @@ def _module(document: Document, entry: Entry, values: dict[str, object], finding
     if entry.name in PORTS and port is not None:
         values[PORTS[entry.name]] = port
         findings.lines[PORTS[entry.name]] = document.line((*entry.place, "config", "port"))
+
+
+def _check_webhooks(document: Document, entries: list[Entry], findings: Findings) -> None:
+    """One module says where alerts tell of themselves, and another one whether that may be."""
+    configs = {entry.name: entry for entry in entries}
+    observability, http_functions = configs.get(OBSERVABILITY), configs.get(HTTP_FUNCTIONS)
+    if observability is None:
+        return
+    try:
+        rules = from_entry(observability.config).alerts
+    except BadConfig:
+        return  # which was told already
+    for one in check_webhooks(rules, http_functions.config if http_functions else {}):
+        place = (*observability.place, "config", *one.place)
+        findings.error(document.line(place), f"{observability.written}: {one.message}", one.hint)
 
 
 def _note_files(document: Document, entry: Entry, port: str, findings: Findings) -> None:

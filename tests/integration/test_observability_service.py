@@ -6,6 +6,7 @@ import time
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 
 from iii_cluster.bus.envelopes import Trigger
 from iii_cluster.cluster.map import Role
-from iii_cluster.modules.observability import devtools, follower, lanes, service
+from iii_cluster.modules.observability import counting, devtools, follower, lanes, service
 from iii_cluster.modules.observability.lanes import context_of
 from iii_cluster.modules.observability.roller import Roller
 from iii_cluster.modules.observability.sources import Sources
@@ -235,10 +236,71 @@ async def test_an_alert_is_told_once_per_cooldown_whoever_looks(valkey: ValkeySe
         }
         listed = await call(second, "engine::alerts::list")
         assert listed["firing_count"] == 1
-        assert [(each["name"], each["firing"], each["current_value"]) for each in listed["alerts"]] == [
-            ("calls", True, 1.0),
-            ("m", False, None),
+        shown = [
+            (each["name"], each["firing"], each["current_value"], each["metric_seen"]) for each in listed["alerts"]
         ]
+        assert shown == [("calls", True, 1.0, True), ("m", False, None, False)]
+
+
+async def test_an_alert_on_what_the_engine_counts_ends_with_its_window(valkey: ValkeyServer) -> None:
+    action = {"type": "function", "path": "on::alert"}
+    rule = {"name": "e", "metric": "iii.invocations.error", "threshold": 0, "window_seconds": 1, "action": action}
+    async with staged(valkey.url, alerts=[{**rule, "cooldown_seconds": 0}]) as stage:
+        first, host = await stage.node()
+        _, other = await stage.node(Role.GATEWAY)
+        first.telemetry.metrics.functions.ended("shop::buy", 0.01, b"early")
+        await call(host, "engine::alerts::evaluate")
+        first.telemetry.metrics.functions.ended("shop::buy", 0.01, b"late")
+        due = [len((await call(at, "engine::alerts::evaluate"))["triggered_alerts"]) for at in (host, other)]
+        assert due == [1, 1]
+
+        async def over() -> bool:
+            await call(other, "engine::alerts::evaluate")
+            (alert,) = (await call(host, "engine::alerts::list"))["alerts"]
+            return (alert["firing"], alert["current_value"]) == (False, 0.0)
+
+        with patch.object(counting, "SLACK", 0):
+            await eventually(over)
+
+
+async def test_processes_that_look_at_once_count_everything_once(valkey: ValkeyServer) -> None:
+    async with staged(valkey.url, alerts=[CALLS]) as stage:
+        first, host = await stage.node()
+        hosts = [host, *[(await stage.node(Role.GATEWAY))[1] for _ in range(3)]]
+        await call(host, "engine::alerts::evaluate")
+        for calls in range(1, 6):
+            first.telemetry.metrics.functions.ended("shop::buy", 0.01, b"")
+            await asyncio.gather(*(call(each, "engine::alerts::evaluate") for each in hosts))
+            (alert,) = (await call(host, "engine::alerts::list"))["alerts"]
+            assert alert["current_value"] == calls
+
+
+async def test_an_action_that_fails_is_listed_until_it_succeeds(valkey: ValkeyServer) -> None:
+    hook = {"type": "webhook", "url": "http://example.com/s3cr3t"}
+    rules = [{**CALLS, "cooldown_seconds": 0, "action": {"type": "function", "path": "on::alert"}}]
+    rules.append({**CALLS, "name": "hook", "action": hook})
+    async with staged(valkey.url, alerts=rules) as stage:
+        shard, host = await stage.node()
+        await call(host, "engine::alerts::evaluate")
+        shard.telemetry.metrics.functions.ended("shop::buy", 0.01, b"")
+
+        async def errors() -> list[str | None]:
+            await call(host, "engine::alerts::evaluate")
+            listed = await call(host, "engine::alerts::list")
+            assert "s3cr3t" not in str(listed)
+            return [each["last_error"] for each in listed["alerts"]]
+
+        async def failed() -> bool:
+            function, webhook = await errors()
+            return function == "on::alert: function_not_found" and "HTTPS is required" in (webhook or "")
+
+        await eventually(failed)
+        stage.heard("on::alert")
+
+        async def succeeded() -> bool:
+            return (await errors())[0] is None
+
+        await eventually(succeeded)
 
 
 async def test_without_rules_there_are_no_alerts(valkey: ValkeyServer) -> None:
@@ -267,11 +329,11 @@ async def test_a_webhook_is_tried_again_and_only_where_it_may_go() -> None:
         Webhooks(Security(), (0, 0)),
     )
     try:
-        assert await open_.tell("a", url, b"{}")
+        assert await open_.tell("a", url, b"{}") == ""
         assert seen == [b"{}"] * 3
-        assert not await closed.tell("a", url, b"{}")
-        assert not await closed.tell("a", "https://127.0.0.1:1/", b"{}")
-        assert not await closed.tell("a", "https://169.254.169.254/latest/meta-data", b"{}")
+        assert "`security.require_https: false`" in await closed.tell("a", url, b"{}")
+        assert "Private IP" in await closed.tell("a", "https://127.0.0.1:1/", b"{}")
+        assert "Private IP" in await closed.tell("a", "https://169.254.169.254/latest/meta-data", b"{}")
         assert len(seen) == 3
     finally:
         await open_.close()

@@ -38,6 +38,7 @@ class Stage:
         engine = self.cluster.node(self._url, role, self.settings)
         engine.telemetry = Telemetry(self.settings, self.config)
         engine.asked[SNAPSHOT] = lambda *_: encode_snapshot(engine.telemetry.metrics.snapshot())
+        engine.telemetry.metrics.of_node(lambda snapshot: setattr(snapshot, "host", engine.node))
         await engine.telemetry.start()
         if not owner:
             engine.ownership.take_away()

@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iii_cluster.bus.envelopes import Trigger
+from iii_cluster.config.document import parse_document
+from iii_cluster.config.errors import Findings
+from iii_cluster.config.reference import read_reference
 from iii_cluster.modules.imports import BadConfig
-from iii_cluster.modules.observability import alerts, metrics, rollups, statistics, triggers
+from iii_cluster.modules.observability import alerts, counting, metrics, rollups, statistics, triggers
+from iii_cluster.modules.observability.counting import Counted, Totals
 from iii_cluster.modules.observability.inputs import ListLogs, ListMetrics, WriteLog
 from iii_cluster.modules.observability.logs import chosen, level_of, written
 from iii_cluster.modules.observability.module import ObservabilityModule
@@ -210,18 +214,64 @@ def test_an_alert_looks_at_the_engine_or_at_what_workers_measured_in_its_window(
         metric("heat", 10, 30, time=90_000),
         histogram(4, 2.0, [4, 0], time=90_000),
     ]
-    engine = {"iii.invocations.total": 7.0}
-    values = {name: alerts.value_of(rule(metric=name), engine, kept, now) for name in ("count", "heat", "h", "none")}
+    values = {name: alerts.measured(rule(metric=name), kept, now) for name in ("count", "heat", "h", "none")}
     assert values == {"count": 3, "heat": 20, "h": 0.5, "none": None}
-    assert alerts.value_of(rule(metric="iii.invocations.total"), engine, kept, now) == 7
-    assert alerts.value_of(rule(metric="count", window_seconds=100), engine, kept, now) == 7
+    assert alerts.measured(rule(metric="count", window_seconds=100), kept, now) == 7
+    counted = Counted(Totals(100_000, [9] * 6), [Totals(30_000, [2] * 6), Totals(90_000, [5] * 6)])
+    total = [alerts.engine_value(rule(metric=counting.COUNTERS[0], window_seconds=n), 3, counted) for n in (10, 60)]
+    assert total == [4, 7]
+    assert alerts.engine_value(rule(metric="iii.workers.active"), 3, counted) == 3
 
 
 @pytest.mark.parametrize("path", ["engine::traces::clear", "state::set", "publish", "iii::queue::redrive"])
 def test_an_alert_calls_no_function_of_the_engine(path: str) -> None:
     config = Observability(alerts=(rule(action=FunctionAction(path)),))
-    with pytest.raises(BadConfig):
+    with pytest.raises(BadConfig) as refused:
         ObservabilityModule(config)
+    assert refused.value.place == ("alerts", 0, "action", "path")
+
+
+WRONG_RULES = """\
+workers:
+  - name: iii-observability
+    config:
+      alerts:
+        - {name: a, metric: iii.invocations.error, threshold: 1}
+        - {name: b, metric: iii.worker.cpu.percent, threshold: 1}
+        - name: a
+          metric: iii.invocations.errors
+          threshold: 1
+        - {name: c, metric: shop.orders, threshold: 1, action: {type: webhook, url: "https://example.com/hook"}}
+        - name: d
+          metric: shop.orders
+          threshold: 1
+          action:
+            type: webhook
+            url: http://example.com/secret
+"""
+
+
+def read(text: str) -> list[str]:
+    findings = Findings("c.yaml")
+    read_reference(parse_document(text, {}, "c.yaml"), findings)
+    return sorted(str(error) for error in findings.errors)
+
+
+def test_rules_that_share_a_name_or_look_at_nothing_or_may_not_tell_are_refused_with_their_lines() -> None:
+    assert read(WRONG_RULES) == [
+        "c.yaml:16: iii-observability: `alerts[4].action.url`: HTTPS is required "
+        "(`security.require_https: false` of iii-http-functions allows http)",
+        "c.yaml:7: iii-observability: `alerts[2].name`: alerts[0] has the name `a` already",
+        "c.yaml:8: iii-observability: `alerts[2].metric`: the engine has no metric `iii.invocations.errors` "
+        "(did you mean `iii.invocations.error`?)",
+    ]
+
+
+def test_a_webhook_may_go_where_http_functions_may() -> None:
+    more = "  - {name: iii-http-functions, config: {security: {require_https: false}}}\n"
+    assert not any("action.url" in line for line in read(WRONG_RULES + more))
+    private = WRONG_RULES.replace("http://example.com", "https://10.0.0.1")
+    assert "Private IP blocked (`security.block_private_ips: false`" in read(private)[0]
 
 
 def test_an_alert_may_call_functions_of_users() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from redis.exceptions import ResponseError
 
+from iii_cluster.config.modules import HTTP_FUNCTIONS
 from iii_cluster.modules import calling
 from iii_cluster.modules.module import Function, Request
 from iii_cluster.protocol.errors import EngineError
@@ -46,7 +47,9 @@ class Alerting:
             # Only here: what reads URLs is large, and most have no use for it.
             from .webhooks import Webhooks, security_of
 
-            self._webhooks = Webhooks(security_of(self._sources.engine.settings))
+            entries = self._sources.engine.settings.modules
+            entry = next((entry.config for entry in entries if entry.name == HTTP_FUNCTIONS), {})
+            self._webhooks = Webhooks(security_of(entry))
 
     @property
     def _store(self) -> AlertStore:
@@ -57,16 +60,21 @@ class Alerting:
         """All rules; returns those whose actions were begun. Raises what `Commands.execute` does."""
         if not self._rules:
             return []
-        engine = (await self._sources.numbers()).values()
+        snapshots = await self._sources.snapshots()
+        longest = alerts.counts(self._rules)
+        counted = await self._store.counted(snapshots, longest) if longest else None
+        active = sum(snapshot.workers for snapshot in snapshots)
         store = self._sources.metrics
-        measured = any(rule.metric not in engine for rule in self._rules)
-        kept = await store.metrics() if store is not None and measured else []
+        others = any(not alerts.of_engine(rule) for rule in self._rules)
+        kept = await store.metrics() if store is not None and others else []
+        names = {metric.name for metric in kept}
         now = time.time_ns()
         due = []
         for rule in self._rules:
-            value = alerts.value_of(rule, engine, kept, now)
+            own = alerts.of_engine(rule)
+            value = alerts.engine_value(rule, active, counted) if own else alerts.measured(rule, kept, now)
             firing = alerts.holds(rule, value)
-            when = await self._store.evaluated(rule, firing, value)
+            when = await self._store.evaluated(rule, firing, value, seen=own or rule.metric in names)
             if when and value is not None:
                 self._begin(rule, value, when)
                 due.append(rule)
@@ -78,26 +86,33 @@ class Alerting:
         task.add_done_callback(self._telling.discard)
 
     async def _tell(self, rule: AlertRule, message: dict[str, Any]) -> None:
-        action = rule.action
+        action, error = rule.action, ""
         if isinstance(action, WebhookAction):
             assert self._webhooks is not None
-            await self._webhooks.tell(rule.name, action.url, _encode(message))
+            error = await self._webhooks.tell(rule.name, action.url, _encode(message))
         elif isinstance(action, FunctionAction):
-            await self._call(rule, action.path, message)
+            error = await self._call(rule, action.path, message)
         else:
             log.warning(
                 "action=alert name=%s metric=%s value=%g operator=%s threshold=%g",
                 *(rule.name, rule.metric, message["value"], message["operator"], rule.threshold),
             )
+        try:
+            await self._store.failed(rule, error)
+        except (Unavailable, ResponseError):
+            return  # the log has it
 
-    async def _call(self, rule: AlertRule, path: str, message: dict[str, Any]) -> None:
+    async def _call(self, rule: AlertRule, path: str, message: dict[str, Any]) -> str:
+        """What went wrong, without the function's own words: they are for its callers."""
         if alerts.refused(rule):
             log.error("action=alert_refused name=%s function=%s error=internal_function", rule.name, path)
-            return
+            return "the function is one of the engine"
         try:
             await calling.call(self._sources.engine, path, _encode({**message, "firing": True}))
         except EngineError as error:
-            log.warning("action=alert_failed name=%s function=%s error=%s", rule.name, path, error)
+            log.warning("action=alert_failed name=%s function=%s code=%s", rule.name, path, error.code[:128])
+            return f"{path}: {error.code}"
+        return ""
 
     async def stop(self) -> None:
         for task in self._telling:

@@ -11,7 +11,10 @@ from iii_cluster.telemetry.config import AlertRule, FunctionAction, Observabilit
 from iii_cluster.telemetry.kinds import is_internal
 from iii_cluster.telemetry.records import HistogramPoint, Metric
 
+from .counting import COUNTERS, Counted, within
 from .times import SECOND
+
+ACTIVE = "iii.workers.active"
 
 # As listed -> what it means; and what else it may be called in the file.
 _OPERATORS: Mapping[str, tuple[Callable[[float, float], bool], str, str]] = {
@@ -34,6 +37,8 @@ class State(Struct):
     last_evaluated: int | None = None
     last_triggered: int | None = None
     current_value: float | None = None
+    metric_seen: bool | None = None  # whether there has been such a metric
+    last_error: str | None = None  # why the action came to nothing the last time
 
 
 class Shown(Struct):
@@ -46,6 +51,8 @@ class Shown(Struct):
     current_value: float | None
     threshold: float
     operator: str
+    metric_seen: bool | None
+    last_error: str | None
 
 
 def operator_name(rule: AlertRule) -> str:
@@ -61,6 +68,8 @@ def shown(rule: AlertRule, state: State) -> Shown:
         state.current_value,
         rule.threshold,
         operator_name(rule),
+        state.metric_seen,
+        state.last_error,
     )
 
 
@@ -71,11 +80,26 @@ def holds(rule: AlertRule, value: float | None) -> bool:
     return _OPERATORS[operator_name(rule)][0](value, rule.threshold)
 
 
-def value_of(rule: AlertRule, engine: Mapping[str, float], metrics: Iterable[Metric], now: int) -> float | None:
-    """What the rule looks at: one of the engine's own numbers (`engine`), or what workers measured in its window:
-    the sum of counters, the average of everything else. `now`: ns."""
-    if rule.metric in engine:
-        return engine[rule.metric]
+def of_engine(rule: AlertRule) -> bool:
+    return rule.metric == ACTIVE or rule.metric in COUNTERS
+
+
+def counts(rules: Iterable[AlertRule]) -> int:
+    """The longest window (ms) of rules on counters of the engine; 0: there are none."""
+    return max((rule.window_seconds * 1000 for rule in rules if rule.metric in COUNTERS), default=0)
+
+
+def engine_value(rule: AlertRule, active: int, counted: Counted | None) -> float | None:
+    """What the rule looks at if that is a number of the engine: workers now, or what happened in its window."""
+    if rule.metric == ACTIVE:
+        return float(active)
+    if rule.metric in COUNTERS and counted is not None:
+        return float(within(counted, rule.window_seconds * 1000)[rule.metric])
+    return None
+
+
+def measured(rule: AlertRule, metrics: Iterable[Metric], now: int) -> float | None:
+    """What workers measured in its window: the sum of counters, the average of everything else. `now`: ns."""
     since = now - rule.window_seconds * SECOND
     seen = [metric for metric in metrics if metric.name == rule.metric and metric.timestamp_unix_nano >= since]
     count, total = 0, 0.0

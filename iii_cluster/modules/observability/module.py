@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from iii_cluster.modules.engine import Engine
-from iii_cluster.modules.imports import BadConfig
+from iii_cluster.modules.imports import together
 from iii_cluster.modules.module import Function, Module, TriggerType
 from iii_cluster.telemetry.config import OBSERVABILITY, Observability
 
-from . import alerts, triggers
+from . import triggers
+from .alert_checks import check
 
 if TYPE_CHECKING:  # the command line reads configurations without Redis
     from .running import Running
@@ -21,9 +22,8 @@ class ObservabilityModule(Module):
 
     def __init__(self, config: Observability) -> None:
         super().__init__(config)
-        refused = [rule.name for rule in config.alerts if alerts.refused(rule)]
-        if refused:
-            raise BadConfig(f"the alert {refused[0]} would call a function of the engine", "alerts")
+        if wrong := check(config.alerts):
+            raise together(wrong)
         self._made: Running | None = None
 
     @property

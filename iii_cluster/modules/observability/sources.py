@@ -11,6 +11,7 @@ from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Unavailable
 from iii_cluster.telemetry.config import Observability
 from iii_cluster.telemetry.metrics.gather import SNAPSHOT, decoded
+from iii_cluster.telemetry.metrics.snapshot import Snapshot
 from iii_cluster.telemetry.store.store import Store
 
 from .numbers import Numbers, numbers_of
@@ -72,10 +73,13 @@ class Sources:
     def any(self) -> Store | None:
         return self.engine.telemetry.store
 
-    async def numbers(self) -> Numbers:
+    async def snapshots(self) -> list[Snapshot]:
         """Of all processes that answer in time."""
         snapshots, _ = decoded(*await self.engine.ask_nodes(SNAPSHOT))
-        return numbers_of(snapshots.values())
+        return list(snapshots.values())
+
+    async def numbers(self) -> Numbers:
+        return numbers_of(await self.snapshots())
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from iii_cluster.config.settings import Settings
-from iii_cluster.outgoing.failures import ExchangeFailed
+from iii_cluster.config.modules import HTTP_FUNCTIONS
+from iii_cluster.outgoing.failures import HTTPS_REQUIRED, NOT_ALLOWED, PRIVATE_IP, ExchangeFailed
 from iii_cluster.outgoing.names import Names
 from iii_cluster.outgoing.security import Security
 from iii_cluster.outgoing.urls import Target, UrlPolicy
@@ -14,24 +14,42 @@ from iii_cluster.protocol.errors import EngineError
 if TYPE_CHECKING:
     from iii_cluster.outgoing.client import Client
 
-HTTP_FUNCTIONS = "iii-http-functions"  # the entry of the file that says which addresses may be called
-
 TIMEOUT = 30.0  # seconds for one attempt
 PAUSES = (1.0, 2.0, 4.0)  # seconds after the attempts, but the last
 ATTEMPTS = 3
 MAX_ANSWER = 64 * 2**10  # bytes; nobody reads it
 
+ALLOWED = {
+    HTTPS_REQUIRED: f"`security.require_https: false` of {HTTP_FUNCTIONS} allows http",
+    PRIVATE_IP: f"`security.block_private_ips: false` of {HTTP_FUNCTIONS} allows it",
+    NOT_ALLOWED: f"`security.url_allowlist` of {HTTP_FUNCTIONS} says which hosts are allowed",
+}
+
 log = logging.getLogger(__name__)
 
 
-def security_of(settings: Settings) -> Security:
-    """What the file says of outgoing requests. Raises BadConfig."""
+def security_of(http_functions: dict[str, Any]) -> Security:
+    """What the config of that module says of outgoing requests. Raises BadConfig."""
     from iii_cluster.modules.http_functions.config import HttpFunctionsConfig
     from iii_cluster.modules.imports import convert
 
-    entry = next((entry.config for entry in settings.modules if entry.name == HTTP_FUNCTIONS), {})
-    security: Security = convert(entry, HttpFunctionsConfig).security
+    security: Security = convert(http_functions, HttpFunctionsConfig).security
     return security
+
+
+def forbidden(url: str, security: Security) -> tuple[str, str] | None:
+    """Why nobody may be told there, as far as the URL says, and what would allow it."""
+    try:
+        UrlPolicy(security).check(url)
+    except EngineError as error:
+        return error.message, ALLOWED.get(error.message, "")
+    return None
+
+
+def hinted(problem: str) -> str:
+    """With what would allow it."""
+    allowed = ALLOWED.get(problem)
+    return f"{problem} ({allowed})" if allowed else problem
 
 
 class Webhooks:
@@ -43,8 +61,8 @@ class Webhooks:
         self._names: Names | None = None
         self._client: Client | None = None
 
-    async def tell(self, name: str, url: str, body: bytes) -> bool:
-        """Whether somebody answered with success; what went wrong is logged."""
+    async def tell(self, name: str, url: str, body: bytes) -> str:
+        """Until somebody answers with success; what went wrong, which is logged, too, without the URL."""
         problem = ""
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -53,16 +71,16 @@ class Webhooks:
                 async with asyncio.timeout(TIMEOUT):
                     status = await self._post(url, body)
             except EngineError as error:
-                problem = error.message
+                problem = hinted(error.message)
                 break  # it will not become allowed
             except (ExchangeFailed, TimeoutError) as error:
                 problem = str(error) or f"no answer within {TIMEOUT:g} s"
             else:
                 if 200 <= status < 300:
-                    return True
+                    return ""
                 problem = f"HTTP {status}"
         log.warning("action=alert_webhook_failed alert=%s attempts=%d error=%r", name, attempt + 1, problem)
-        return False
+        return problem
 
     async def _post(self, url: str, body: bytes) -> int:
         target: Target = self._policy.check(url)
