@@ -106,6 +106,15 @@ def test_a_trace_trigger_compares_whatever_the_case() -> None:
     assert triggers.trace_wanted(trigger("trace")).fits(span("a"))
 
 
+@pytest.mark.parametrize("status", ["failed", "errors", "200", " ok"])
+def test_a_trace_trigger_for_a_status_that_no_span_has_is_refused_with_those_that_there_are(status: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        triggers.check_trace(trigger("trace", status=status))
+    assert refused.value.message == "`status` is none of ok, error, unset"
+    for known in ("ok", "ERROR", "Unset", "", None):
+        triggers.check_trace(trigger("trace", status=known))
+
+
 def test_what_the_engine_does_by_itself_is_of_no_interest() -> None:
     assert not triggers.of_interest(span("a", iii__function__kind="internal"))
     assert not triggers.of_interest(span("a", "b", pending=True, iii__function__kind="internal"))

@@ -18,6 +18,7 @@ LOG = "log"
 TRACE = "trace"
 
 ALL = "all"
+STATUSES = ("ok", "error", "unset")  # of spans
 
 
 class LogConfig(Struct):
@@ -48,6 +49,8 @@ def level_wanted(trigger: Trigger) -> str:
 def trace_wanted(trigger: Trigger) -> TraceConfig:
     """Raises EngineError."""
     config: TraceConfig = _decoded(_decode_trace, trigger)
+    if config.status and config.status.lower() not in STATUSES:
+        raise EngineError(errors.TRIGGER_REGISTRATION_FAILED, f"`status` is none of {', '.join(STATUSES)}")
     return config
 
 
@@ -102,5 +105,5 @@ LOG_SCHEMA = _schema(
         "service_name": _ID,
     }
 )
-TRACE_CONFIG_SCHEMA = _schema({"service_name": _TEXT, "status": _TEXT})
+TRACE_CONFIG_SCHEMA = _schema({"service_name": _TEXT, "status": {**_TEXT, "enum": [*STATUSES, "", None]}})
 TRACE_SCHEMA = _schema({"trace_ids": {"type": "array", "items": _ID}})
