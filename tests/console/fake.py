@@ -27,7 +27,7 @@ class FakeConsole:
         self.invoked: list[Json] = []
         self.port = 0
         self._loop = asyncio.new_event_loop()
-        self._sockets: dict[web.WebSocketResponse, list[str]] = {}
+        self._sockets: dict[web.WebSocketResponse, dict[str, Json]] = {}  # filters by topic
         self._runner = web.AppRunner(self._app(), shutdown_timeout=0.5)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -50,6 +50,15 @@ class FakeConsole:
         """Changes a topic and tells the pages that watch it."""
         self.topics[topic] = data
         asyncio.run_coroutine_threadsafe(self._tell(topic), self._loop).result(10)
+
+    def tell_late(self, topic: str, data: Any, asked: Json) -> None:
+        """As an answer to a filter that the page has left."""
+
+        async def tell() -> None:
+            for socket in list(self._sockets):
+                await socket.send_json({"topic": topic, "data": data, "filter": asked})
+
+        asyncio.run_coroutine_threadsafe(tell(), self._loop).result(10)
 
     def _app(self) -> web.Application:
         app = web.Application()
@@ -92,14 +101,16 @@ class FakeConsole:
     async def _live(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        self._sockets[socket] = []
+        self._sockets[socket] = {}
         try:
             async for message in socket:
-                watched = json.loads(message.data)["watch"]
-                new = [topic for topic in watched if topic not in self._sockets[socket]]
+                said = json.loads(message.data)
+                before = self._sockets[socket]
+                watched = {topic: said["filters"].get(topic, {}) for topic in said["watch"]}
                 self._sockets[socket] = watched
-                for topic in new:
-                    await self._send(socket, topic)
+                for topic, asked in watched.items():
+                    if before.get(topic) != asked:
+                        await self._send(socket, topic, asked)
         finally:
             del self._sockets[socket]
         return socket
@@ -107,8 +118,8 @@ class FakeConsole:
     async def _tell(self, topic: str) -> None:
         for socket, watched in list(self._sockets.items()):
             if topic in watched:
-                await self._send(socket, topic)
+                await self._send(socket, topic, watched[topic])
 
-    async def _send(self, socket: web.WebSocketResponse, topic: str) -> None:
+    async def _send(self, socket: web.WebSocketResponse, topic: str, asked: Json) -> None:
         if topic in self.topics:
-            await socket.send_json({"topic": topic, "data": self.topics[topic]})
+            await socket.send_json({"topic": topic, "data": self.topics[topic], "filter": asked})

@@ -175,7 +175,7 @@ def log(index: int, now: int = NOW, **more: Any) -> Json:
         "attributes": {"order": index},
         "trace_id": TRACE,
         "span_id": "b7ad6b7169203331",
-        "resource": {},
+        "resource": {"service.instance.id": f"gateway-{index % 3:04x}"},
         "service_name": "orders",
         **more,
     }

@@ -211,3 +211,35 @@ def test_logs_stand_still_while_they_are_paused(browser: Browser, fake: FakeCons
     assert "a new one" not in browser.text()
     browser.click("#pause", "Go on")
     browser.shows("a new one")
+
+
+def test_a_log_record_unfolds_below_the_row_that_was_clicked(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "logs")
+    browser.find(".log-row .origin", "gateway-0001")
+    browser.click(".log-row", "order 3 was paid")
+    details = browser.find(".log-details", "gateway-0000")
+    row = browser.find(".log-row.chosen", "order 3 was paid")
+    assert details.rect["y"] == row.rect["y"] + row.rect["height"]
+    below = browser.find(".log-row", "order 4 was paid")
+    assert below.rect["y"] == details.rect["y"] + details.rect["height"]
+    browser.find("[role=listbox]").send_keys(Keys.ARROW_DOWN)
+    browser.find(".log-row.chosen", "order 4 was paid")
+    browser.find(".log-details", "gateway-0001")
+    browser.press(Keys.ESCAPE)
+    browser.until(lambda: not browser.run("return document.querySelector('.log-details')"), "folded")
+
+
+def test_the_number_of_logs_says_how_many_are_kept(browser: Browser, fake: FakeConsole) -> None:
+    fake.topics["logs"] = {**fake.topics["logs"], "total": 950}
+    opened(browser, fake, "logs")
+    browser.shows("300 records, the newest of 950 that are kept.")
+    browser.click("button", "Show older ones")
+    browser.until(lambda: "Show older ones" not in browser.text(), "all were asked for")
+
+
+def test_what_comes_late_for_a_filter_that_was_left_is_not_shown(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "logs")
+    fake.tell_late("logs", {"logs": [samples.log(0, 2 * samples.NOW, body="a late one")], "total": 1}, {"limit": 7})
+    fake.tell("logs", {"logs": [samples.log(0, 2 * samples.NOW, body="a right one")], "total": 1})
+    browser.shows("a right one")
+    assert "a late one" not in browser.text()

@@ -201,8 +201,9 @@ async function signOut() {
   live.restart();
 }
 
-function received(topic, data, error) {
+function received(topic, data, error, filter = {}) {
   app.liveAt = Date.now();
+  if (JSON.stringify(filter) !== (app.filters[topic] || "{}")) return; // was on its way when the filter changed
   app.errors[topic] = error || null;
   if (!error) {
     app.data[topic] = data;

@@ -8,7 +8,7 @@ const SILENCE = 20_000; // ms without a message after which the link counts as d
 
 /** `state`: "connecting", "live", "reconnecting" or "refused" (no or a wrong token). */
 export class Live {
-  /** `onData(topic, data, error)`, `onState(state, retryAt)`. */
+  /** `onData(topic, data, error, filter)`, `onState(state, retryAt)`. */
   constructor(onData, onState) {
     this.onData = onData;
     this.onState = onState;
@@ -76,7 +76,7 @@ export class Live {
       this.become("live");
     }
     const message = JSON.parse(text);
-    if (message.topic) this.onData(message.topic, message.data, message.error);
+    if (message.topic) this.onData(message.topic, message.data, message.error, message.filter);
   }
 
   alive() {

@@ -10,6 +10,19 @@ export function level(number) {
   return [word, kind];
 }
 
+const MADE_UP = /^[0-9a-f]{8}-[0-9a-f]{4}-/; // an instance that nobody named
+
+/** Who wrote a record: the name its logger was given, or that of its process. */
+export function writer(record) {
+  return (record.attributes || {})["service.name"] || record.service_name;
+}
+
+/** The node of the cluster a record is from; "" for those of workers. */
+export function nodeOf(record) {
+  const id = (record.resource || {})["service.instance.id"] || "";
+  return MADE_UP.test(id) ? "" : id;
+}
+
 export class Tail {
   constructor() {
     this.clear();
@@ -39,12 +52,12 @@ export class Tail {
   }
 }
 
-/** Those with all words of `text` in body, service or attributes. */
+/** Those with all words of `text` in body, service, node or attributes. */
 export function withText(logs, text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return logs;
   return logs.filter(({ record }) => {
-    const all = `${record.body} ${record.service_name} ${JSON.stringify(record.attributes || {})}`.toLowerCase();
+    const all = `${record.body} ${record.service_name} ${nodeOf(record)} ${JSON.stringify(record.attributes || {})}`.toLowerCase();
     return words.every((word) => all.includes(word));
   });
 }
