@@ -3,6 +3,7 @@
 import json
 import ssl
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import (
+    LogsServiceServicer,
+    add_LogsServiceServicer_to_server,
+)
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -85,6 +92,15 @@ class Received:
             for of_scope in of_resource.scope_metrics:
                 self.metrics += [(resource, metric) for metric in of_scope.metrics]
 
+    def take_logs(self, request: ExportLogsServiceRequest) -> None:
+        """As OTLP has them in JSON: unlike protobuf's JSON, with ids in hex and enumerations as numbers."""
+        found = MessageToDict(request, use_integers_for_enums=True).get("resourceLogs", [])
+        for of_resource in found:
+            for of_scope in of_resource["scopeLogs"]:
+                for record in of_scope["logRecords"]:
+                    record |= {key: b64decode(record[key]).hex() for key in ("traceId", "spanId") if key in record}
+        self.logs.extend(found)
+
     @property
     def log_bodies(self) -> list[str]:
         scopes = [scope for resource in self.logs for scope in resource["scopeLogs"]]
@@ -116,6 +132,7 @@ def collector(certificates: Certificates | None = None) -> Iterator[Collector]:
     http.daemon_threads = True
     server = grpc.server(ThreadPoolExecutor(4))
     add_TraceServiceServicer_to_server(_Traces(told), server)  # type: ignore[no-untyped-call]
+    add_LogsServiceServicer_to_server(_Logs(told), server)  # type: ignore[no-untyped-call]
     add_MetricsServiceServicer_to_server(_Metrics(told), server)  # type: ignore[no-untyped-call]
     if certificates is None:
         port = server.add_insecure_port("127.0.0.1:0")
@@ -150,6 +167,16 @@ class _Traces(TraceServiceServicer):
         _grpc(self._told, context)
         self._told.received.take_spans(request)
         return ExportTraceServiceResponse()
+
+
+class _Logs(LogsServiceServicer):
+    def __init__(self, told: Collector) -> None:
+        self._told = told
+
+    def Export(self, request: ExportLogsServiceRequest, context: grpc.ServicerContext) -> ExportLogsServiceResponse:
+        _grpc(self._told, context)
+        self._told.received.take_logs(request)
+        return ExportLogsServiceResponse()
 
 
 class _Metrics(MetricsServiceServicer):

@@ -23,12 +23,30 @@ def test_what_is_switched_off_is_not_sent() -> None:
     assert destinations(config, {}) == []
 
 
-def test_grpc_is_the_default_and_logs_take_the_port_next_to_it() -> None:
+def test_grpc_is_the_default_of_all_signals() -> None:
     assert destinations(ALL, {}) == [
         Destination(Signal.TRACES, GRPC, "http://localhost:4317"),
         Destination(Signal.METRICS, GRPC, "http://localhost:4317"),
-        Destination(Signal.LOGS, HTTP, "http://localhost:4318/v1/logs"),
+        Destination(Signal.LOGS, GRPC, "http://localhost:4317"),
     ]
+
+
+def test_over_http_the_port_is_that_next_to_grpc() -> None:
+    found = destinations(ALL, {"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": HTTP})
+    assert found[2] == Destination(Signal.LOGS, HTTP, "http://localhost:4318/v1/logs")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:5000/v1/logs"},
+        {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:5000/v1/logs", "OTEL_EXPORTER_OTLP_PROTOCOL": GRPC},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "ignored", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:5000/v1/logs/"},
+        {"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/json", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:5000/v1/logs"},
+    ],
+)
+def test_logs_go_by_http_where_their_endpoint_has_a_path(environ: dict[str, str]) -> None:
+    assert destinations(ALL, environ)[2] == Destination(Signal.LOGS, HTTP, "http://c:5000/v1/logs")
 
 
 def test_http_has_a_path_for_each_signal() -> None:

@@ -141,8 +141,9 @@ async def test_metrics_of_workers_and_of_this_process_arrive(there: Collector, m
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_logs_are_posted_as_json(there: Collector, make: Make, protocol: str) -> None:
-    make(there.http_url, protocol).offer(Batch([], [log("one"), log("two")], []))
+async def test_logs_arrive_with_all_they_say(there: Collector, make: Make, protocol: str) -> None:
+    """Over HTTP as JSON."""
+    make(endpoint(there, protocol), protocol).offer(Batch([], [log("one"), log("two")], []))
     await eventually(lambda: there.received.log_bodies == ["one", "two"])
     [of_resource, *_] = there.received.logs
     attributes = {each["key"]: each["value"] for each in of_resource["resource"]["attributes"]}
@@ -157,6 +158,39 @@ async def test_logs_are_posted_as_json(there: Collector, make: Make, protocol: s
             "value": {"kvlistValue": {"values": [{"key": "a", "value": {"arrayValue": {"values": values}}}]}},
         },
     ]
+
+
+async def test_a_log_goes_by_grpc_whatever_its_ids_and_severity_and_one_without_a_time_stops_nothing(
+    there: Collector, make: Make
+) -> None:
+    strange, timeless = log("strange"), log("timeless")
+    strange.trace_id, strange.span_id, strange.severity_number = "no hex" + "0" * 26, None, 99
+    timeless.timestamp_unix_nano = 2**70
+    forwarder = make(there.grpc_url, "grpc")
+    forwarder.offer(Batch([], [strange, timeless, log("last")], []))
+    await eventually(lambda: there.received.log_bodies == ["strange", "last"])
+    record = there.received.logs[0]["scopeLogs"][0]["logRecords"][0]
+    assert ("traceId" in record, "spanId" in record, record["severityNumber"]) == (False, False, 24)
+    assert forwarder.dropped()["logs"] == 1
+
+
+@pytest.mark.parametrize("signal", ["spans", "logs"])
+async def test_http_where_a_collector_speaks_grpc_is_told_without_its_bytes(
+    there: Collector, make: Make, caplog: pytest.LogCaptureFixture, signal: str
+) -> None:
+    batch = spans(1) if signal == "spans" else Batch([], [log("one")], [])
+    make(there.grpc_url, HTTP).offer(batch)
+    await eventually(lambda: "action=collector_away" in caplog.text)
+    line = next(line for line in caplog.messages if "collector_away" in line)
+    assert "does not speak HTTP" in line
+    assert "\\x" not in line
+
+
+async def test_where_telemetry_goes_is_told_once_without_secrets(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        make(f"http://user:{SECRET}@127.0.0.1:9/{SECRET}", metrics_exporter="memory")
+    (line,) = [line for line in caplog.messages if "collector_used" in line]
+    assert line == "action=collector_used traces=http://127.0.0.1:9 logs=http://127.0.0.1:9"
 
 
 async def test_what_still_goes_on_is_not_sent_and_nonsense_stops_nothing(there: Collector, make: Make) -> None:
@@ -183,7 +217,7 @@ async def test_by_tls_with_headers_from_the_environment(
         forwarder = make(endpoint(there, protocol), protocol, metrics_exporter="memory", logs_exporter="memory")
         forwarder.offer(spans(1))
         await eventually(lambda: there.received.spans)
-        make(there.http_url, exporter="memory").offer(Batch([], [log("one")], []))
+        make(endpoint(there, protocol), protocol, exporter="memory").offer(Batch([], [log("one")], []))
         await eventually(lambda: there.received.log_bodies)
         assert {headers["x-key"] for headers in there.received.headers} == {SECRET}
 
@@ -206,7 +240,7 @@ async def test_an_outage_is_told_once_and_what_waits_arrives_after_it(
         there.status = 200
         await eventually(lambda: len(there.received.spans) == 3)
         await eventually(lambda: any("collector_back" in line for line in caplog.messages))
-    lines = [line for line in caplog.messages if "collector_" in line]
+    lines = [line for line in caplog.messages if "collector_away" in line or "collector_back" in line]
     assert [line.partition(" ")[0] for line in lines] == ["action=collector_away", "action=collector_back"]
     assert SECRET not in caplog.text
 

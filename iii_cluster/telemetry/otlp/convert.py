@@ -94,7 +94,7 @@ def readable_span(span: records.Span, resources: Resources) -> ReadableSpan:
         status=_status(span),
         start_time=span.start_time_unix_nano,
         end_time=span.end_time_unix_nano,
-        instrumentation_scope=_scope(
+        instrumentation_scope=scope_of(
             span.instrumentation_scope_name or ("" if span.resource else SCOPE), span.instrumentation_scope_version
         ),
     )
@@ -116,7 +116,7 @@ def _scopes(metrics: list[records.Metric]) -> list[ScopeMetrics]:
         return metric.instrumentation_scope_name or "", metric.instrumentation_scope_version or ""
 
     return [
-        ScopeMetrics(_scope(*key), [_metric(metric) for metric in group], "")
+        ScopeMetrics(scope_of(*key), [_metric(metric) for metric in group], "")
         for key, group in groupby(sorted(metrics, key=scope), scope)
     ]
 
@@ -170,7 +170,7 @@ def _status(span: records.Span) -> Status:
     return Status(code, span.status_description if code is StatusCode.ERROR else None)
 
 
-def _scope(name: str | None, version: str | None) -> InstrumentationScope:
+def scope_of(name: str | None, version: str | None) -> InstrumentationScope:
     return InstrumentationScope(name or "", version or "")
 
 

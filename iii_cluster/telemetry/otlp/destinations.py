@@ -12,7 +12,8 @@ from iii_cluster.telemetry.config import Observability
 logger = logging.getLogger(__name__)
 
 GRPC = "grpc"
-HTTP = "http/protobuf"
+HTTP = "http/protobuf"  # logs go as JSON then
+HTTP_JSON = "http/json"  # known of logs only
 GRPC_PORT = 4317  # as collectors have them
 HTTP_PORT = 4318
 
@@ -52,11 +53,11 @@ def destinations(config: Observability, environ: Mapping[str, str]) -> list[Dest
 
 
 def _destination(signal: Signal, config: Observability, environ: Mapping[str, str]) -> Destination:
-    protocol = _protocol(signal, environ)
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
     endpoint = _url(own or config.endpoint)
-    if signal is Signal.LOGS:  # as JSON, whatever the others speak
-        protocol = HTTP
+    protocol = _protocol(signal, environ)
+    if signal is Signal.LOGS and urlsplit(endpoint).path:
+        protocol = HTTP  # what gRPC goes to has no path
     if protocol == GRPC or own:
         return Destination(signal, protocol, endpoint)
     return Destination(signal, protocol, f"{_to_http(endpoint)}/v1/{signal}")
@@ -67,7 +68,9 @@ def _protocol(signal: Signal, environ: Mapping[str, str]) -> str:
         named = environ.get(variable, "").strip().lower()
         if named in (GRPC, HTTP):
             return named
-        if named and signal is not Signal.LOGS:
+        if named == HTTP_JSON and signal is Signal.LOGS:
+            return HTTP
+        if named:
             logger.warning("action=variable_ignored variable=%s reason=neither %s nor %s", variable, GRPC, HTTP)
     return GRPC
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -10,10 +11,12 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from opentelemetry.exporter.otlp.proto.grpc import _log_exporter as grpc_logs
 from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc_metrics
 from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc_traces
 from opentelemetry.exporter.otlp.proto.http import metric_exporter as http_metrics
 from opentelemetry.exporter.otlp.proto.http import trace_exporter as http_traces
+from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
@@ -21,11 +24,14 @@ from opentelemetry.util.re import parse_env_headers
 from iii_cluster.telemetry import records
 
 from . import convert
+from .convert_logs import readable_log
 from .destinations import GRPC, Destination, Signal
 from .log_json import export_request
 
 DEFAULT_TIMEOUT = 5.0  # s for a request
 LONGEST_REASON = 200  # characters
+NO_HTTP = "what listens there does not speak HTTP; for gRPC let OTEL_EXPORTER_OTLP_PROTOCOL be grpc"
+_BYTES = re.compile(r"(?:\\x[0-9a-f]{2}|[\x00-\x08\x0e-\x1f\x7f-\x9f])+")  # as they are, or as Python shows them
 _LIBRARIES = logging.getLogger("opentelemetry")  # their lines name headers, and every attempt
 
 
@@ -67,7 +73,9 @@ def sender(to: Destination, reason: Reason) -> Send:
     """Headers, certificates and compression are as the variables of OpenTelemetry say."""
     timeout = _timeout()
     if to.signal is Signal.LOGS:
-        return Logs(to.endpoint, timeout)
+        if to.protocol == GRPC:
+            return Logs(grpc_logs.OTLPLogExporter(endpoint=to.endpoint, timeout=timeout), reason)
+        return JsonLogs(to.endpoint, timeout)
     if to.signal is Signal.TRACES:
         spans = grpc_traces.OTLPSpanExporter if to.protocol == GRPC else http_traces.OTLPSpanExporter
         return Spans(spans(endpoint=to.endpoint, timeout=timeout), reason)
@@ -121,7 +129,30 @@ class Metrics:
 
 
 class Logs:
-    """JSON over HTTP, whatever protocol the others use."""
+    def __init__(self, exporter: grpc_logs.OTLPLogExporter, reason: Reason) -> None:
+        self._exporter = exporter
+        self._reason = reason
+        self._resources = convert.Resources({})
+
+    def __call__(self, items: Sequence[records.Log], own: Mapping[str, Any]) -> int:
+        if self._resources.own != own:
+            self._resources = convert.Resources(own)
+        logs = []
+        for item in items:
+            try:
+                logs.append(readable_log(item, self._resources))
+            except (ValueError, TypeError):
+                continue
+        if logs and self._exporter.export(logs) is not LogRecordExportResult.SUCCESS:
+            raise NotSent(self._reason.text)
+        return len(items) - len(logs)
+
+    def close(self) -> None:
+        self._exporter.shutdown()
+
+
+class JsonLogs:
+    """JSON over HTTP, where the others are protobuf."""
 
     def __init__(self, endpoint: str, timeout: float) -> None:
         self._endpoint = endpoint
@@ -181,4 +212,6 @@ def plain(reason: str, to: Destination) -> str:
             secrets += [text, *parse_env_headers(text, liberal=True).values()]
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         reason = reason.replace(secret, "***")
-    return reason[:LONGEST_REASON]
+    if to.protocol != GRPC and _BYTES.search(reason):
+        return NO_HTTP
+    return _BYTES.sub("?", reason)[:LONGEST_REASON]

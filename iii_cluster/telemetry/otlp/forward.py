@@ -114,6 +114,8 @@ class Forwarder:
         """On the running loop."""
         if not self._lanes or self._thread is not None:
             return
+        to = " ".join(f"{signal}={where.shown}" for signal, where in self._to.items())
+        logger.info("action=collector_used %s", to)
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines about every attempt go to stderr directly
         sys.setswitchinterval(SWITCH_INTERVAL)
         loop = asyncio.get_running_loop()
