@@ -52,6 +52,19 @@ CASES: list[tuple[str, str, Any]] = [
           .map(({text, row, anchor}) => [text, row, anchor])""",
         [["lost, slots moved", 0, "start"], ["n joined", 1, "start"], ["redis", 0, "end"]],
     ),
+    (
+        "parts/scale.js",
+        """m.placeMarks([100, 120, 140, 160, 180].map((time_ms, at) => ({time_ms, kind: "redis", node: "",
+          text: at % 2 ? "Redis is back" : "Redis cannot be reached"})), (ms) => ms, 400)
+          .map(({text, row}) => [text, row])""",
+        [
+            ["Redis cannot be reached", 0],
+            ["Redis is back", 1],
+            ["Redis cannot be reached", 2],
+            ["Redis is back", 3],
+            ["Redis away", -1],
+        ],
+    ),
     ("parts/slot_map.js", "m.unowned({a: [[0, 511]], b: [[513, 1022]]})", [[512, 512], [1023, 1023]]),
     (
         "parts/span_tree.js",

@@ -42,10 +42,11 @@ export function nearest(times, time) {
 }
 
 const MARK_WORDS = { joined: "joined", lost: "lost", left: "left", leader: "new leader", slots: "slots moved", redis: "Redis" };
+const ROWS = 4; // of labels
 const CHARACTER = 6.4; // px, of the labels' type
 const TOGETHER = 14; // px between marks that share a line
 
-/** Labels for marks, in three rows without overlaps: [{x, row, anchor, text, marks}]; row -1: no place. Marks close together share one. */
+/** Labels for marks, in rows without overlaps: [{x, row, anchor, text, marks}]; row -1: no place. Marks close together share one. */
 export function placeMarks(marks, x, width, terse = false) {
   const groups = [];
   for (const mark of marks) {
@@ -54,21 +55,31 @@ export function placeMarks(marks, x, width, terse = false) {
     if (last && at - last.x < TOGETHER) last.marks.push(mark);
     else groups.push({ x: at, marks: [mark] });
   }
-  const taken = [-Infinity, -Infinity, -Infinity];
+  const taken = Array(ROWS).fill(-Infinity);
   for (const group of groups) {
-    group.text = label(group.marks, terse);
-    const length = group.text.length * CHARACTER;
-    group.anchor = group.x + length + 8 > width ? "end" : "start";
-    const from = group.anchor === "end" ? group.x - length - 8 : group.x;
-    group.row = taken.findIndex((end) => from > end);
-    if (group.row >= 0) taken[group.row] = from + length + 14;
+    const texts = [label(group.marks, terse), label(group.marks, true)];
+    const found = texts.some((text) => ["start", "end"].some((anchor) => place(group, text, anchor, taken, width)));
+    if (!found) Object.assign(group, { text: texts[0], anchor: "start", row: -1 });
   }
   return groups;
+}
+
+/** In the first row that has room there. */
+function place(group, text, anchor, taken, width) {
+  const length = text.length * CHARACTER;
+  const from = anchor === "end" ? group.x - length - 8 : group.x;
+  if (from + length + 8 > width && anchor === "start") return false;
+  const row = taken.findIndex((end) => from > end);
+  if (row < 0) return false;
+  taken[row] = from + length + 14;
+  Object.assign(group, { text, anchor, row });
+  return true;
 }
 
 function label(marks, terse) {
   const kinds = [...new Set(marks.map((mark) => mark.kind))];
   const word = (kind) => {
+    if (kind === "redis") return redis(marks);
     const same = marks.filter((mark) => mark.kind === kind).length;
     return (MARK_WORDS[kind] || kind) + (same > 1 && kind !== "slots" ? ` ×${same}` : "");
   };
@@ -78,6 +89,12 @@ function label(marks, terse) {
   }
   if (marks.length === 1 && marks[0].kind === "redis") return marks[0].text;
   return kinds.map(word).join(", ");
+}
+
+/** What the last of them says of it. */
+function redis(marks) {
+  const said = marks.filter((mark) => mark.kind === "redis").pop().text;
+  return said === "Redis is back" ? "Redis back" : said.startsWith("Redis cannot") ? "Redis away" : said;
 }
 
 function short(node) {

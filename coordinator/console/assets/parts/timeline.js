@@ -4,13 +4,14 @@ import { h } from "../core/dom.js";
 import { duration, exact, rate, time } from "../core/format.js";
 import { linePath, nearest, niceMax, placeMarks } from "./scale.js";
 
-const LANE = 62; // px for the labels of marks
+const LANE = 82; // px for the labels of marks
 const PLOT = 96; // px height of one chart
 const GAP = 34; // px between charts, with the title of the next
 const AXIS = 24; // px for times
 const LEFT = 58; // px for values
 const RIGHT = 12; // px
 const RANGES = [[120_000, "2 min"], [300_000, "5 min"], [900_000, "15 min"]];
+const NEAR = 8; // px between the cursor and a mark that is told
 const KEY_STEP = { ArrowLeft: -1, ArrowRight: 1, PageUp: -15, PageDown: 15 }; // points
 
 const CHARTS = [
@@ -26,6 +27,7 @@ export class Timeline {
     this.width = 800;
     this.range = 300_000;
     this.cursor = null; // ms, where the reader looks
+    this.pointed = null; // the same, if it is a pointer that says so
     this.observer = new ResizeObserver(([entry]) => {
       const width = Math.round(entry.contentRect.width);
       if (width > 0 && width !== this.width) {
@@ -46,6 +48,7 @@ export class Timeline {
       h("div", { class: "panel-head" }, h("h2", { id: "timeline-title" }, "Traffic"), this.ranges()),
       h("div", { class: "panel-body" },
         this.readout(series, index),
+        this.happened(marks, series, index),
         h("div", { class: "timeline", ref: (node) => this.observer.observe(node) }, this.drawing(series, marks, now, index))));
   }
 
@@ -59,6 +62,14 @@ export class Timeline {
     const at = series.t[index];
     return h("div", { class: "readout" }, h("span", { class: "at", title: exact(at) }, at ? time(at) : "no data yet"),
       values.map(([text, value, kind]) => h("span", { key: text, class: "value" }, h("span", { class: `stroke ${kind}` }), h("span", { class: "dim" }, text), h("b", {}, value))));
+  }
+
+  /** What the marks near the cursor say in full. The line is there before it has a text, so that nothing moves. */
+  happened(marks, series, index) {
+    const reach = (NEAR / Math.max(1, this.width - LEFT - RIGHT)) * this.range;
+    const at = this.cursor === null ? null : this.pointed === null ? series.t[index] : this.pointed;
+    const near = at === null ? [] : marks.filter((mark) => Math.abs(mark.time_ms - at) <= reach);
+    return h("p", { class: "happened small", role: "status" }, near.map((mark) => `${time(mark.time_ms)} ${mark.text}`).join(" · ") || (marks.length ? "Point at a mark, or walk there with the arrow keys, to read what happened." : ""));
   }
 
   drawing(series, marks, now, index) {
@@ -118,12 +129,12 @@ export class Timeline {
   look(event, from, inside) {
     const box = event.currentTarget || event.target;
     const left = box.getBoundingClientRect().left;
-    this.cursor = from + ((event.clientX - left - LEFT) / inside) * this.range;
+    this.cursor = this.pointed = from + ((event.clientX - left - LEFT) / inside) * this.range;
     this.redraw();
   }
 
   forget() {
-    this.cursor = null;
+    this.cursor = this.pointed = null;
     this.redraw();
   }
 
@@ -135,6 +146,7 @@ export class Timeline {
     else if (event.key === "End") next = series.t.length - 1;
     if (next === null || series.t.length === 0) return;
     event.preventDefault();
+    this.pointed = null;
     this.cursor = series.t[Math.max(0, Math.min(series.t.length - 1, next))];
     this.redraw();
   }
