@@ -50,9 +50,23 @@ def topics(now: int) -> dict[str, Any]:
     schema = {"type": "object", "properties": {"id": {"type": "string"}}}
     detail = {**some, "request_schema": schema, "registered_triggers": [trigger]}
     listed = {**trigger, "function_id": "orders::create", "worker_name": "w", "config_summary": "/orders"}
-    letter = {"id": "j1", "payload": {"n": 1}, "error": "it broke", "failed_at": now // 1000, "retries": 3}
+    letter = {
+        "id": "j1",
+        "function_id": "mail::send",
+        "namespace": "default",
+        "trace_id": samples.TRACE,
+        "payload": {"n": 1},
+        "error": "it broke",
+        "failed_at": now // 1000,
+        "retries": 3,
+    }
     traces = [{**samples.summary(index, now), "name": f"POST /{index}"} for index in range(40)]
     alert = {"name": "errors", "firing": True, "operator": "GreaterThan", "threshold": 1, "current_value": 3}
+    rule = {
+        "metric": "iii.invocations.error",
+        "window_seconds": 60,
+        "action": {"type": "function", "path": "ops::page"},
+    }
     times = {"last_evaluated": now, "last_triggered": now}
     return {
         "overview": samples.overview(now=now),
@@ -71,5 +85,5 @@ def topics(now: int) -> dict[str, Any]:
         "traces": {"traces": traces, "total": 90, "offset": 0, "limit": 100},
         "trace": samples.long_trace(200, now),
         "logs": {"logs": [samples.log(n, now) for n in range(300)], "total": 300},
-        "alerts": {"alerts": [{**alert, **times}], "firing_count": 1, "timestamp": now},
+        "alerts": {"alerts": [{**alert, **times}], "rules": [rule], "firing_count": 1, "timestamp": now},
     }

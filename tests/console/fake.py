@@ -19,12 +19,13 @@ Json = dict[str, Any]
 
 
 class FakeConsole:
-    """Runs in a thread of its own. `topics` is what `/live` and `/api` answer, by topic; `invoked` what was called."""
+    """Runs in a thread of its own. `topics` is what `/live` and `/api` answer, by topic."""
 
     def __init__(self, topics: Json, session: Json) -> None:
         self.topics = topics
         self.session = session
-        self.invoked: list[Json] = []
+        self.invoked: list[Json] = []  # what was called
+        self.values: Json = {}  # of state, by key
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._sockets: dict[web.WebSocketResponse, dict[str, Json]] = {}  # filters by topic
@@ -65,6 +66,9 @@ class FakeConsole:
         app.router.add_get("/live", self._live)
         app.router.add_get("/api/session", self._session)
         app.router.add_post("/api/invoke", self._invoke)
+        app.router.add_get("/api/states/{scope}/{key}", self._value)
+        app.router.add_route("PUT", "/api/states/{scope}/{key}", self._change)
+        app.router.add_route("DELETE", "/api/states/{scope}/{key}", self._change)
         app.router.add_get("/api/{path:.*}", self._api)
         app.router.add_get("/", self._index)
         app.router.add_static("/", ASSETS)
@@ -92,6 +96,16 @@ class FakeConsole:
     async def _invoke(self, request: web.Request) -> web.Response:
         self.invoked.append(await request.json())
         return web.json_response({"result": self.invoked[-1]["data"], "duration_ms": 3.2, "trace_id": "a" * 32})
+
+    async def _value(self, request: web.Request) -> web.Response:
+        return web.json_response({"value": self.values.get(request.match_info["key"])})
+
+    async def _change(self, request: web.Request) -> web.Response:
+        key = request.match_info["key"]
+        old = self.values.pop(key, None)
+        if request.method == "PUT":
+            self.values[key] = (await request.json())["value"]
+        return web.json_response({"old_value": old})
 
     async def _api(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]

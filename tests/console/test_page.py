@@ -243,3 +243,61 @@ def test_what_comes_late_for_a_filter_that_was_left_is_not_shown(browser: Browse
     fake.tell("logs", {"logs": [samples.log(0, 2 * samples.NOW, body="a right one")], "total": 1})
     browser.shows("a right one")
     assert "a late one" not in browser.text()
+
+
+def test_a_dead_letter_leads_to_its_function_and_its_trace(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "queues/mail")
+    browser.find(".letters a", "mail::send")
+    browser.click(".letters a", samples.TRACE[:8])
+    browser.find(".copyable", samples.TRACE)
+
+
+def test_an_alert_shows_its_whole_rule(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "alerts")
+    row = browser.find("tbody tr").text
+    assert all(text in row for text in ("iii.invocations.error > 1", "1 min", "calls ops::page", "now")), row
+
+
+def test_the_only_group_is_shown_without_being_chosen(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake)
+    for page, text in (("streams", "1 item"), ("state", "2 values")):
+        browser.go(page)
+        browser.shows(text)
+
+
+def test_a_value_of_state_is_set_looked_up_and_deleted(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, "state/orders")
+    browser.find("#state-key").send_keys("o-1")
+    area = browser.find("#json")
+    area.clear()
+    area.send_keys('{"paid": true}')
+    browser.click("#state-set")
+    browser.shows("The value was added.")
+    assert fake.values == {"o-1": {"paid": True}}
+    fake.values["o-1"] = 42
+    browser.click("#state-find")
+    browser.shows("This is the value of now.")
+    assert browser.find("#json").get_attribute("value") == "42"
+    browser.click("#state-delete")
+    browser.click("#dialog-yes")
+    browser.shows("The value was deleted.")
+    assert fake.values == {}
+
+
+def test_bars_have_the_colour_of_their_service_and_a_legend(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake, f"traces/{samples.TRACE}")
+    browser.find(".legend", "orders\niii")
+    colours = "return [...document.querySelectorAll('.span-row:not(.failed) .span-bar')].slice(0, 3)"
+    first, second, third = browser.run(f"{colours}.map((bar) => getComputedStyle(bar).backgroundColor)")
+    assert first == third != second
+
+
+def test_marks_of_the_time_line_are_read_by_pointing_at_them(browser: Browser, fake: FakeConsole) -> None:
+    opened(browser, fake)
+    browser.find(".mark text")
+    browser.run(
+        """const line = document.querySelector('.mark line');
+        const { x, y } = line.getBoundingClientRect();
+        line.closest('svg').dispatchEvent(new PointerEvent('pointermove', { clientX: x, clientY: y }));"""
+    )
+    browser.find(".happened", "shard-0002 was declared dead")

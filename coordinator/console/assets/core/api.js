@@ -25,6 +25,14 @@ export function post(path, body = {}) {
   return request("POST", path, body);
 }
 
+export function put(path, body) {
+  return request("PUT", path, body);
+}
+
+export function remove(path) {
+  return request("DELETE", path);
+}
+
 async function request(method, path, body, signal) {
   const headers = { Accept: "application/json" };
   if (getToken()) headers.Authorization = `Bearer ${getToken()}`;

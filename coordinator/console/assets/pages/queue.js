@@ -2,9 +2,9 @@
 
 import { post, segment } from "../core/api.js";
 import { h } from "../core/dom.js";
-import { bytes, count, plural } from "../core/format.js";
+import { bytes, count, exact, plural } from "../core/format.js";
 import { confirmDialog } from "../parts/dialog.js";
-import { facts, figures, json, when } from "../parts/pieces.js";
+import { facts, figures, functionLink, json, traceLink, when } from "../parts/pieces.js";
 import { arrived, crumbs, empty, failed, head, readOnly } from "../parts/states.js";
 
 const PAGE = 50; // dead letters
@@ -74,8 +74,10 @@ export function queue(context, [name]) {
           h("button", { id: "discard-all", class: "danger", disabled: off, onclick: discardAll }, "Discard all"))),
       h("ul", { class: "letters panel-body" }, messages.map((one) => h("li", { key: one.id },
         h("div", { class: "letter-head" },
-          h("span", { class: "mono" }, one.id),
-          h("span", { class: "dim small" }, "failed ", when(one.failed_at * 1000, context.now()), ` · ${plural(one.retries, "attempt")} · ${bytes(one.size_bytes)}`),
+          one.function_id ? functionLink(one.namespace, one.function_id) : null,
+          h("span", { class: "mono dim" }, one.id),
+          one.trace_id ? h("span", {}, "trace ", traceLink(one.trace_id)) : null,
+          h("span", { class: "dim small" }, "failed ", exact(one.failed_at * 1000).replace(/\.000/, ""), ", ", when(one.failed_at * 1000, context.now()), ` · ${plural(one.retries, "attempt")} · ${bytes(one.size_bytes)}`),
           h("span", { class: "buttons" },
             h("button", { class: "small", disabled: off, "aria-label": `Redrive ${one.id}`, onclick: () => redrive(one.id) }, "Redrive"),
             h("button", { class: "small danger", disabled: off, "aria-label": `Discard ${one.id}`, onclick: () => discard(one.id) }, "Discard"))),

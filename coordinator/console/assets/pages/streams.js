@@ -12,17 +12,22 @@ const MOST = 100; // items shown
 export function streams(context, rest) {
   const [stream, group] = rest;
   const chosen = group !== undefined;
+  const entriesOf = (data) => data.streams.flatMap((one) => (one.groups || []).map((name) => ({
+    key: `${one.id}/${name}`, text: one.id, more: name, href: to(["streams", one.id, name]), chosen: one.id === stream && name === group,
+  })));
   return {
     title: "Streams",
     topics: chosen ? ["streams", "stream"] : ["streams"],
     filters: chosen ? { stream: { stream, group } } : {},
+    received: (topic, data) => {
+      const entries = topic === "streams" && !chosen ? entriesOf(data) : [];
+      if (entries.length === 1) location.replace(entries[0].href);
+    },
     view: () => [
       head("Streams", "Groups of items that clients follow live."),
       clients(),
       arrived(context, "streams", (data) => {
-        const entries = data.streams.flatMap((one) => (one.groups || []).map((name) => ({
-          key: `${one.id}/${name}`, text: one.id, more: name, href: to(["streams", one.id, name]), chosen: one.id === stream && name === group,
-        })));
+        const entries = entriesOf(data);
         return entries.length === 0
           ? h("div", { class: "panel", key: "none" }, empty("No streams yet", "A stream appears with its first item: stream::set {stream_name, group_id, item_id, data}."))
           : masterDetail("Streams and groups", entries, items());

@@ -3,7 +3,7 @@
 import { h } from "../core/dom.js";
 import { count, duration, exact, plural } from "../core/format.js";
 import { to } from "../core/router.js";
-import { figures } from "../parts/pieces.js";
+import { copyable, figures } from "../parts/pieces.js";
 import { flatten, MOST_SPANS } from "../parts/span_tree.js";
 import { spanDetails } from "../parts/span_details.js";
 import { arrived, crumbs, empty, head } from "../parts/states.js";
@@ -19,7 +19,7 @@ export function trace(context, [id]) {
     topics: ["trace"],
     filters: { trace: { trace_id: id } },
     view: () => [
-      crumbs(h("a", { href: "#/traces" }, "Traces"), " / ", h("span", { class: "mono" }, id)),
+      crumbs(h("a", { href: "#/traces" }, "Traces"), " / ", id.slice(0, 8)),
       arrived(context, "trace", (data) => {
         if (data !== from) {
           from = data;
@@ -36,9 +36,9 @@ export function trace(context, [id]) {
     if (!waterfall.selected) waterfall.selected = row.span.span_id;
     const total = tree.end - tree.start;
     return [
-      head(tree.rows[0].span.name, h("span", {}, `${exact(tree.start)} · `, h("a", { href: to(["logs"], { trace_id: id }) }, "logs of this trace"))),
+      head(tree.rows[0].span.name, h("span", {}, copyable(id), ` · ${exact(tree.start)} · `, h("a", { href: to(["logs"], { trace_id: id }) }, "logs of this trace"))),
       h("div", { key: "figures" }, figures([
-        ["Duration", duration(total)], ["Spans", count(tree.rows.length)], ["Errors", count(tree.errors), "", tree.errors ? "bad" : ""], ["Services", count(tree.services.length)],
+        ["Duration", duration(total)], ["First span", duration(tree.rows[0].end - tree.rows[0].start)], ["Spans", count(tree.rows.length)], ["Errors", count(tree.errors), "", tree.errors ? "bad" : ""], ["Services", count(tree.services.length)],
       ])),
       tree.cut || data.truncated ? h("p", { class: "note warn", key: "cut" }, `The trace is longer: the first ${plural(Math.min(tree.rows.length, MOST_SPANS), "span")} are shown.`) : null,
       h("div", { class: "columns trace-columns", key: "columns" }, waterfall.view(tree), spanDetails(tree, row)),

@@ -23,6 +23,20 @@ export function traceLink(id, text = id.slice(0, 8)) {
   return h("a", { class: "mono", href: to(["traces", id]), title: `Trace ${id}` }, text);
 }
 
+/** A whole id, to take along: into the clipboard, or selected where the browser lets no page write there. */
+export function copyable(id) {
+  const copy = async (event) => {
+    const button = event.currentTarget || event.target;
+    try {
+      await navigator.clipboard.writeText(id);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.previousElementSibling);
+    }
+  };
+  return h("span", { class: "copyable" }, h("span", { class: "mono" }, id), " ", h("button", { class: "small", "aria-label": `Copy ${id}`, onclick: copy }, "Copy"));
+}
+
 /** Pairs of label and value. */
 export function facts(pairs) {
   return h("dl", { class: "facts" }, pairs.filter(Boolean).map(([label, value]) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value))));

@@ -44,7 +44,7 @@ export function flatten(roots) {
     if (children.length) stack.push({ spans: sorted(children), next: 0, row });
   }
   for (const row of rows) if (row.pending) row.end = end;
-  return { rows, start, end, errors, services: [...services].sort(), cut };
+  return { rows, start, end, errors, services: [...services], cut };
 }
 
 function sorted(spans) {

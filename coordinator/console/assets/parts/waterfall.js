@@ -8,6 +8,7 @@ import { unfolded } from "./span_tree.js";
 const ROW = 30; // px
 const DEEPEST = 12; // levels that are indented further
 const TICKS = [0, 0.5, 1];
+const COLOURS = 6; // of services; those beyond share the last one
 
 export class Waterfall {
   /** `chosen(row)` when another span is selected. */
@@ -31,12 +32,28 @@ export class Waterfall {
     const total = Math.max(tree.end - tree.start, 1e-6);
     const active = this.shown.some((row) => row.span.span_id === this.selected) ? `span-${this.selected}` : false;
     return h("section", { class: "panel waterfall", "aria-label": "Spans" },
+      this.legend(),
       h("div", { class: "span-row ruler", "aria-hidden": "true" }, h("span", {}, "Span"),
         h("span", { class: "ticks" }, TICKS.map((part) => h("span", { key: part }, duration(total * part)))), h("span", { class: "num" }, "Duration")),
       this.rows.view(this.shown, (row) => this.row(row, total), {
         class: "spans", role: "tree", tabindex: "0", "aria-label": "Spans of the trace", "aria-activedescendant": active,
         onkeydown: (event) => this.key(event), onfocus: () => this.selected || this.select(this.shown[0]),
       }));
+  }
+
+  /** Colours of services in the order they took part. */
+  legend() {
+    const { services, errors } = this.tree;
+    const named = services.slice(0, COLOURS - 1);
+    const rest = services.slice(COLOURS - 1);
+    const last = rest.length === 1 ? rest[0] : `${rest.length} others`;
+    return h("ul", { class: "legend", "aria-label": "Colours" },
+      [...named, ...(rest.length ? [last] : [])].map((name, index) => h("li", { key: `service ${name}`, title: index < named.length ? name : rest.join(", ") }, h("span", { class: `swatch service-${index}` }), name)),
+      errors ? h("li", { key: "error" }, h("span", { class: "swatch failed" }), "error") : null);
+  }
+
+  colour(service) {
+    return `service-${Math.min(this.tree.services.indexOf(service), COLOURS - 1)}`;
   }
 
   fold() {
@@ -58,8 +75,8 @@ export class Waterfall {
       h("span", { class: "span-name", style: { "padding-left": `calc(${Math.min(row.depth, DEEPEST)} * var(--indent))` } },
         h("span", { class: `fold${row.children ? "" : " none"}`, onclick: (event) => { event.stopPropagation(); this.toggle(row); } }, row.children ? (folded ? "▸" : "▾") : ""),
         row.failed ? h("span", { class: "tag bad" }, "error") : null,
-        h("span", { class: "text", title: row.span.name }, row.span.name), h("span", { class: "service dim" }, row.span.service_name)),
-      h("span", { class: "lane" }, h("span", { class: `span-bar${row.pending ? " pending" : ""}`, style: { left: `${Math.min(left, 99.8).toFixed(3)}%`, width: `${Math.max(width, 0.2).toFixed(3)}%` } })),
+        h("span", { class: "text", title: row.span.name }, row.span.name), h("span", { class: "service dim", title: row.span.service_name }, row.span.service_name)),
+      h("span", { class: "lane" }, h("span", { class: `span-bar ${this.colour(row.span.service_name)}${row.pending ? " pending" : ""}`, style: { left: `${Math.min(left, 99.8).toFixed(3)}%`, width: `${Math.max(width, 0.2).toFixed(3)}%` } })),
       h("span", { class: "num" }, row.pending ? "…" : duration(row.end - row.start)));
   }
 
