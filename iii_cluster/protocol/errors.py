@@ -19,6 +19,8 @@ FORBIDDEN = "FORBIDDEN"
 AUTH_ERROR = "AUTH_ERROR"
 LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
 
+MAX_LABEL = 128  # characters of a code in a log line
+
 BLANK_NAMESPACE = "the namespace is blank"  # message of INVALID_NAMESPACE
 
 # `registrationrejected` codes.
@@ -59,6 +61,11 @@ def regular(raw: bytes) -> bytes:
 def read(raw: bytes) -> ErrorBody:
     """A regular error."""
     return _decode_body(raw)
+
+
+def code(raw: bytes) -> str:
+    """Of any error, as it may be logged: unlike its message, it holds nothing that callers sent."""
+    return read(regular(raw) or error_body("UNKNOWN", "")).code[:MAX_LABEL]
 
 
 def _completed(raw: bytes) -> bytes:

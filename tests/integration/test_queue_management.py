@@ -57,6 +57,15 @@ async def test_redriven_jobs_begin_anew_the_oldest_first(valkey: ValkeyServer, c
         assert await on.gateway.call("iii::queue::redrive", {"topic": "q"}) == {"queue": "q", "redriven": 0}
 
 
+async def test_a_line_about_dead_jobs_names_queue_function_and_error_code(
+    valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with queues(valkey.url, {"q": ONCE}) as on:
+        _flaky, (id,) = await dead_letters(on, "q", 1)
+    (line,) = [line for line in caplog.messages if "action=job_dead" in line]
+    assert line == f"action=job_dead queue='q' count=1 last={id} function='f' code='broken' attempts=1"
+
+
 async def test_a_redriven_job_may_fail_again_and_be_redriven_again(valkey: ValkeyServer) -> None:
     async with queues(valkey.url, {"q": {"max_retries": 2, "backoff_ms": 1}}) as on:
         flaky, (id,) = await dead_letters(on, "q", 1)

@@ -51,6 +51,11 @@ class Job(Struct, frozen=True, array_like=True):
     baggage: bytes = b""
 
 
+def function_of(queue: Queue, job: Job) -> str:
+    """Whom the job is for; "" for the triggers of a topic."""
+    return job.function or (queue.group.function if queue.group else "")
+
+
 class Dead(Struct, frozen=True):
     """A job that was given up. `error` is the error body of the last attempt, JSON."""
 

@@ -15,8 +15,9 @@ from typing import Any
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from iii_cluster.cluster.outage import Outage
-from iii_cluster.modules.queue.adapter import Dead, Deliver, Delivery, Queue
+from iii_cluster.modules.queue.adapter import Dead, Deliver, Delivery, Queue, function_of
 from iii_cluster.modules.queue.names import delivery_name
+from iii_cluster.protocol import errors
 from iii_cluster.protocol.errors import EngineError
 from iii_cluster.redis.commands import Unavailable
 
@@ -219,7 +220,9 @@ class RabbitConsumer:
             dead = Dead(tried.job, taken.error, messages.now_ms(), tried.failures)
             message = messages.message_of(tried, topic=topic, total=total, priority=priority, dead=dead)
             exchange, key = names.dead_exchange, names.dead_key
-            logger.info("action=job_dead queue=%s job=%s attempts=%d", queue.name, tried.job.id, tried.failures)
+            line = "action=job_dead queue=%r job=%s function=%r code=%r attempts=%d"
+            who = function_of(queue, tried.job), errors.code(taken.error)
+            logger.info(line, queue.name, tried.job.id, *who, tried.failures)
         if not await self._publisher.send(exchange, key, message):
             raise ConnectionError(f"{exchange or key} is not there any more")
 

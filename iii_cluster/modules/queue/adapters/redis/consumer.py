@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from iii_cluster.cluster.outage import Outage
 from iii_cluster.modules.engine import Adopted, Engine
-from iii_cluster.modules.queue.adapter import Deliver, Delivery, Ended, Job, Queue
+from iii_cluster.modules.queue.adapter import Deliver, Delivery, Ended, Job, Queue, function_of
 from iii_cluster.modules.queue.names import delivery_name
 from iii_cluster.modules.queue.retries import retry_delay
 from iii_cluster.protocol import errors
@@ -252,9 +252,11 @@ class RedisConsumer:
         now = self._loop.time()
         if dead and now >= self._log_again:
             last = dead[-1].taken
-            line = "action=job_dead queue=%r count=%d last=%s attempts=%d"
+            line = "action=job_dead queue=%r count=%d last=%s function=%r code=%r attempts=%d"
             trace = (last.job.traceparent, last.job.baggage)
-            logger.warning(line, self._queue.id, self._died, last.job.id, last.failures, extra={"trace": trace})
+            who = function_of(self._queue, last.job), errors.code(dead[-1].error)
+            said = self._queue.name, self._died, last.job.id, *who, last.failures
+            logger.warning(line, *said, extra={"trace": trace})
             self._died, self._log_again = 0, now + LOG_INTERVAL
 
     # Taking over
