@@ -62,7 +62,7 @@ CASES: list[tuple[str, str, Any]] = [
             ["Redis is back", 1],
             ["Redis cannot be reached", 2],
             ["Redis is back", 3],
-            ["Redis away", -1],
+            ["Redis cannot be reached", -1],
         ],
     ),
     ("parts/slot_map.js", "m.unowned({a: [[0, 511]], b: [[513, 1022]]})", [[512, 512], [1023, 1023]]),
