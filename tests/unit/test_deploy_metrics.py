@@ -10,6 +10,7 @@ import promql_parser
 import pytest
 import yaml
 
+from iii_cluster.config.settings import Topology
 from iii_cluster.telemetry.metrics.families import FAMILIES, Family, Kind
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -122,6 +123,8 @@ def test_scraping_begins_at_the_ports_that_up_gives_its_processes() -> None:
     document = yaml.safe_load((DEPLOY / "prometheus/scrape.yaml").read_text())
     [scraping] = document["scrape_configs"]
     targets = scraping["static_configs"][0]["targets"]
+    usual = Topology()
+    assert len(targets) == usual.gateways + usual.shards + usual.coordinators + 1  # one that a restart may move to
     assert (scraping["job_name"], targets) == ("iii-cluster", [f"127.0.0.1:{9464 + at}" for at in range(len(targets))])
     assert document["rule_files"] == ["alerts.yaml"]
 
