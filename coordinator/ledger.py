@@ -72,10 +72,10 @@ class Ledger:
         self._term, self._now = term, now
         shards, gateways = current.of_role(Role.SHARD), current.of_role(Role.GATEWAY)
         self.cleanup.lead(term, shards, gateways, now)
-        self.workers.gateways(set(gateways))
         waiting, self._waiting = self._waiting, []
         for act in waiting:
             self.heard(act, now)
+        self.workers.gateways(set(gateways))  # last: who told something may be gone meanwhile
 
     def depose(self) -> None:
         """The lease is lost, maybe for a moment."""

@@ -1,5 +1,7 @@
 from collections.abc import Collection
 
+from msgspec.structs import replace
+
 from coordinator.cleanup import STEP_TIMEOUT, Departure
 from coordinator.ledger import Ledger
 from coordinator.workers import CONNECTED, DISCONNECTED, WorkerRecord
@@ -112,6 +114,21 @@ def test_what_was_told_meanwhile_is_acted_on_by_whoever_leads_again() -> None:
         office.answer()
     assert office.events[2:] == [f"{DISCONNECTED} w"]
     assert set(office.redis) == {"x"}
+
+
+def test_what_a_gateway_told_before_it_was_lost_is_cleaned_up_after_it() -> None:
+    office = Office()
+    office.term = 0
+    office.ledger.depose()
+    office.up(1, "w")
+    office.term = 3
+    office.ledger.take_over(3, None)
+    without = replace(MAP, nodes={"shard-1": MAP.nodes["shard-1"]})
+    office.ledger.resume(3, without, 5.0)
+    while office.sent:
+        office.answer()
+    assert office.events == [f"{CONNECTED} w", f"{DISCONNECTED} w"]
+    assert office.redis == {}
 
 
 def test_whoever_saw_another_leader_starts_from_the_records() -> None:
