@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from iii_cluster.protocol.messages import MAX_ID
 from iii_cluster.telemetry.calls import Counter, begin_call
+from iii_cluster.telemetry.context import left_out
 from iii_cluster.telemetry.kinds import kind_of
 from iii_cluster.telemetry.records import Kind
 from iii_cluster.telemetry.spool import Spool
@@ -62,7 +63,7 @@ class CallTelemetry:
     def begin(self, call: Call, *, root: bool) -> None:
         """The call is made now. With `root` it may be the beginning of a trace, unless it is of the engine's own."""
         call.began, call.on_end = self.clock(), self.ended
-        if self.tracer.enabled:
+        if self.tracer.enabled and not left_out(call.trace[0]):
             self.trace(call, root=root)
 
     def refuse(self, call: Call) -> None:

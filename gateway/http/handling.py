@@ -82,12 +82,9 @@ class Handling:
         self._headers = headers
         self._cors = cors
         self._expired = False
-        self._trace = trace_of(headers)
-        self._span = spans.begin(edge.tracer, exchange, headers, self._bound.trigger.function, self._trace)
-        if self._span is not None:
-            self._trace = self._span.trace
-        elif edge.tracer.enabled and not self._trace[0]:
-            self._trace = edge.tracer.declined(self._trace[1])
+        self._span, self._trace = spans.begin(
+            edge.tracer, exchange, headers, self._bound.trigger.function, trace_of(headers)
+        )
         self._waiter: asyncio.Future[None] | None = None
         self._ended: tuple[bytes, bytes] | None = None  # result and error of the function
         self._verdict: Response | None = None  # of the upload: too large; of the clock: too late

@@ -14,13 +14,23 @@ CLIENT_GONE = "client_gone"
 RESPONSE_CUT = "response_cut"
 
 
-def begin(tracer: Tracer, exchange: Exchange, headers: dict[str, str], function: str, trace: Trace) -> Recording | None:
-    """Of a request for a route whose `function` is called. None: its trace is not recorded."""
+def begin(
+    tracer: Tracer, exchange: Exchange, headers: dict[str, str], function: str, trace: Trace
+) -> tuple[Recording | None, Trace]:
+    """Of a request for a route whose `function` is called; and the context of what is called for it. None: its trace
+    is not recorded."""
     if not tracer.enabled:
-        return None
+        return None, trace
+    if not trace[0] and tracer.sampler.declines():  # most of them, on a busy port
+        return None, tracer.declined(trace[1])
     recording = tracer.begin(f"{exchange.method} {exchange.route}", trace, Kind.SERVER)
     if recording is None:
-        return None
+        return None, trace if trace[0] else tracer.declined(trace[1])
+    _describe(recording, exchange, headers, function)
+    return recording, recording.trace
+
+
+def _describe(recording: Recording, exchange: Exchange, headers: dict[str, str], function: str) -> None:
     exchange.traceparent = recording.trace[0]
     told = recording.set
     host, port = _authority(headers.get("host", ""))
@@ -47,7 +57,6 @@ def begin(tracer: Tracer, exchange: Exchange, headers: dict[str, str], function:
         if name in headers:
             told(key, headers[name][:MAX_URL])
     told("iii.function.kind", kind_of(function))
-    return recording
 
 
 def _authority(host: str) -> tuple[str, str]:

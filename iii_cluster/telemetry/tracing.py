@@ -133,6 +133,10 @@ class Tracer:
         self.node = ""  # the attribute `iii.node` of all spans
         self.now = clock
         self._bits = (random or Random()).getrandbits
+        # Of contexts that are not recorded: ids that are told apart, made quickly.
+        self._head = b'"00-%020x' % (self._bits(80) or 1)
+        self._tail = b'%016x-00"' % (self._bits(64) or 1)
+        self._declined = self._bits(48)
 
     def begin(
         self,
@@ -175,7 +179,8 @@ class Tracer:
     def declined(self, baggage: bytes = b"") -> Trace:
         """What a trace that could have begun here and is not recorded gives to what it causes: without a word, an SDK
         would begin one of its own instead, without its head."""
-        return b'"00-%032x-%016x-00"' % (self._bits(128) or 1, self._bits(64) or 1), baggage
+        self._declined = number = (self._declined + 1) & 0xFFFFFFFFFFFF
+        return b"%b%012x-%b" % (self._head, number, self._tail), baggage
 
     def new_span_id(self) -> str:
         return f"{self._bits(64) or 1:016x}"
