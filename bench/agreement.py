@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from iii_cluster.telemetry.metrics.functions import UNKNOWN
+
 from .cluster import Cluster
 from .figures import Row
 from .load import function_names
@@ -14,7 +16,8 @@ from .suite import FUNCTIONS, Plan, loads
 IN_FLIGHT = 16  # what is out when the window ends is counted, but not by the load
 LIMIT = 0.01  # part of the calls by which both may differ
 TIMEOUT = 30.0  # s
-ROUTES = {"same gateway": "same::", "two gateways": "cross::", "errors": "nobody::"}
+NOBODY = "nobody::"  # prefix of functions that nobody serves: those count under one id
+ROUTES = {"same gateway": "same::", "two gateways": "cross::", "errors": NOBODY}
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -29,7 +32,8 @@ def agreement(plan: Plan, cluster: Cluster) -> list[Row]:
 
 def _row(plan: Plan, cluster: Cluster, caller: LoadProcess, route: str, prefix: str) -> Row:
     names = function_names(prefix, FUNCTIONS)
-    before = _counted(cluster, names)
+    ids = [UNKNOWN] if prefix == NOBODY else names
+    before = _counted(cluster, ids)
     report = caller.ask(
         CallReport,
         "call",
@@ -40,7 +44,7 @@ def _row(plan: Plan, cluster: Cluster, caller: LoadProcess, route: str, prefix: 
         warm_up=0.0,
         watch={},
     )
-    after = _counted(cluster, names)
+    after = _counted(cluster, ids)
     counted = {status: after[status] - before[status] for status in after}
     figures: dict[str, float] = {
         "seen": report.calls,
@@ -54,10 +58,10 @@ def _row(plan: Plan, cluster: Cluster, caller: LoadProcess, route: str, prefix: 
     )
 
 
-def _counted(cluster: Cluster, functions: Sequence[str]) -> dict[str, int]:
+def _counted(cluster: Cluster, ids: Sequence[str]) -> dict[str, int]:
     """Calls that ended, by status, as all processes together tell."""
     total = {"ok": 0, "error": 0}
-    wanted = set(functions)
+    wanted = set(ids)
     for node in (cluster.gateway_a, cluster.gateway_b, cluster.shard, cluster.coordinator):
         with _DIRECT.open(f"http://127.0.0.1:{node.ports['metrics']}/metrics", timeout=TIMEOUT) as answer:
             text = answer.read().decode()
