@@ -12,7 +12,7 @@ types:
 	mypy
 
 test:
-	pytest -n 4
+	pytest -n 4 --dist worksteal
 
 bench:
 	python -m bench
