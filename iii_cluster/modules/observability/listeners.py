@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,6 +14,7 @@ from iii_cluster.telemetry.records import Log, Span
 
 from . import lanes
 from .devtools import Devtools
+from .following import Following
 from .lanes import LOG_INTERVAL, Lane, deliver, mark_of
 from .logs import level_of
 from .pages import Page
@@ -28,61 +28,39 @@ log = logging.getLogger(__name__)
 # Lines about deliveries that fail: telling of them fails, too, and that would be told again, for ever.
 UNTOLD = (log.name, lanes.log.name)
 
-T = TypeVar("T")
-
 _encode = msgspec.json.Encoder().encode
+
+
+class LogListener:
+    """One `log` trigger."""
+
+    def __init__(self, engine: Engine, trigger: Trigger) -> None:
+        self.trigger = trigger
+        self.level = level_wanted(trigger)
+        self.lane = Lane(engine, trigger)
+
+    def close(self) -> None:
+        self.lane.close()
 
 
 class LogListeners:
     """Those of `log` triggers."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._lanes: dict[str, tuple[str, Lane]] = {}  # by trigger: its level
-        self._stale = True
-        self._watched = engine.watch(LOG, self._changed)
-
-    async def wanted(self) -> bool:
-        if not self._watched.known:
-            await self._watched.until_known()
-        if self._stale:
-            self._stale = False
-            self._load(self._watched.all())
-        return bool(self._lanes)
+        self._following = Following(engine, LOG, lambda trigger: LogListener(engine, trigger))
+        self.wanted = self._following.any
+        self.forget = self._following.forget
 
     def hear(self, records: Sequence[Log], page: Page) -> None:
         for record in records:
             if record.instrumentation_scope_name in UNTOLD:
                 continue
             level, data = level_of(record), b""
-            for wanted, lane in self._lanes.values():
+            for listener in self._following.all():
                 # A handler that writes logs would otherwise be called for its own, for ever.
-                if wanted in (ALL, level) and not (record.trace_id or "").startswith(lane.mark):
+                if listener.level in (ALL, level) and not (record.trace_id or "").startswith(listener.lane.mark):
                     data = data or _encode(record)
-                    lane.put(data, page)
-
-    def forget(self) -> None:
-        for _, lane in self._lanes.values():
-            lane.close()
-        self._lanes.clear()
-        self._stale = True
-
-    def _changed(self) -> None:
-        self._stale = True
-
-    def _load(self, triggers: Iterable[Trigger]) -> None:
-        old, self._lanes = self._lanes, {}
-        for trigger in triggers:
-            level = _read(level_wanted, trigger)
-            if level is None:
-                continue
-            known = old.pop(trigger.id, None)
-            if known is not None and known[1].trigger != trigger:
-                known[1].close()
-                known = None
-            self._lanes[trigger.id] = level, known[1] if known is not None else Lane(self._engine, trigger)
-        for _, lane in old.values():
-            lane.close()
+                    listener.lane.put(data, page)
 
 
 class Gathering:
@@ -152,53 +130,18 @@ class SpanListeners:
     """Those of `trace` triggers, and the live streams."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._triggers: dict[str, Gathering] = {}
-        self._stale = True
         self._devtools = Devtools(engine)
-        self._watched = engine.watch(TRACE, self._changed)
+        self._following = Following(engine, TRACE, lambda trigger: Gathering(engine, trigger, trace_wanted(trigger)))
+        self.forget = self._following.forget
 
     async def wanted(self) -> bool:
-        if not self._watched.known:
-            await self._watched.until_known()
-        if self._stale:
-            self._stale = False
-            self._load(self._watched.all())
-        return await self._devtools.wanted() or bool(self._triggers)
+        any_trigger = await self._following.any()
+        return await self._devtools.wanted() or any_trigger
 
     def hear(self, records: Sequence[Span], page: Page) -> None:
         self._devtools.tell(records)
+        gatherings = self._following.all()
         for span in records:
-            if self._triggers and of_interest(span):
-                for gathering in self._triggers.values():
+            if gatherings and of_interest(span):
+                for gathering in gatherings:
                     gathering.hear(span, page)
-
-    def forget(self) -> None:
-        for gathering in self._triggers.values():
-            gathering.close()
-        self._triggers.clear()
-        self._stale = True
-
-    def _changed(self) -> None:
-        self._stale = True
-
-    def _load(self, triggers: Iterable[Trigger]) -> None:
-        old, self._triggers = self._triggers, {}
-        for trigger in triggers:
-            config = _read(trace_wanted, trigger)
-            known = old.pop(trigger.id, None)
-            if known is not None and known.trigger != trigger:
-                known.close()
-                known = None
-            if config is not None:
-                self._triggers[trigger.id] = known or Gathering(self._engine, trigger, config)
-        for gathering in old.values():
-            gathering.close()
-
-
-def _read(read: Callable[[Trigger], T], trigger: Trigger) -> T | None:
-    """None for what only another version of the engine lets pass."""
-    try:
-        return read(trigger)
-    except EngineError:
-        return None
